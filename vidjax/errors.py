@@ -49,7 +49,7 @@ class TrainingError(UserError):
 
 
 class StalledError(UserError):
-    """A loader or another process that gives no sign of life; running the same command again may help."""
+    """A loader, another process or a live stream that gives no sign of life; running the command again may help."""
 
     exit_code = 4
 
@@ -58,8 +58,8 @@ class VideoError(DataError):
     """A video that cannot be decoded as requested.
 
     Attributes:
-      reason: one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large, open_ended. The last
-        means that the file does not record where it ends, which training requires.
+      reason: one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large, open_ended. A file is
+        open_ended if it does not record where it ends, as training requires by default.
     """
 
     REASONS = ("missing", "empty", "not_video", "no_video_stream", "truncated", "corrupt", "too_large", "open_ended")

@@ -72,7 +72,7 @@ def located(path: str | os.PathLike) -> Place:
 
 
 def absolute(path: str | os.PathLike) -> Place:
-    """`located`, with a local path made absolute."""
+    """Like `located`, but a local path is made absolute."""
     place = located(path)
     return place.absolute() if isinstance(place, pathlib.Path) else place
 
@@ -148,7 +148,7 @@ def of_disk(error: OSError) -> str:
 
 
 def _to_disk(path: pathlib.Path) -> None:
-    """Wait until a file's content is on the disk; renamed before, it could be empty after a crash."""
+    """Wait until a file's content is on the disk; a file that is renamed earlier could be empty after a crash."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)

@@ -42,7 +42,7 @@ class Registry(Mapping[str, T]):
     """The specs that the modules of a package define, by module name; each module is imported on first use.
 
     Attributes:
-      package: the package whose public modules are the names.
+      package: the package whose public modules define the specs.
       attribute: the attribute that each of these modules defines.
       kind: class of the specs.
       what: what one spec describes, with its article, for messages: "a data set".

@@ -32,7 +32,7 @@ number of GPUs is free. Accuracies are the published top-1 / top-5 in percent; w
 _HEADINGS = ("theirs", "where", "value", "ours", "same?")
 _SCRIPT = "script"
 _LABELS = "training with labels"
-_KINDS = {NOTHING: "pre-training", TARGET: "regression"}  # by annotation
+_KINDS = {NOTHING: "pre-training", TARGET: "regression"}  # kinds of training by annotation
 _Recipes = Sequence[Recipe]
 _Cells = Sequence[tuple[str, ...]]
 _Names = Collection[str]  # names of experiments

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--vtt", metavar="PATH", help=f"write the time line as WebVTT subtitles: {each}")
     add("--out", metavar="PATH", help=f"write the video with its time line burnt in, .mp4: {each}")
     add("--csv", metavar="FILE", help="write the time lines of all videos as one table")
-    add("--html", metavar="FILE", help="write them as one page with pictures")
+    add("--html", metavar="FILE", help="write the time lines of all videos as one page with pictures")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Video files in, uint8 clips out. Nothing here imports jax, so loader workers start no backend."""
+"""Video files in, uint8 clips out. Nothing here uses jax, so loader workers start no backend."""
 
 from typing import TYPE_CHECKING
 

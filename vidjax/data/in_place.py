@@ -1,4 +1,4 @@
-"""Arrays that all loader processes of a machine read in place instead of receiving a copy each.
+"""Arrays that all loader processes of a machine read in place, instead of each receiving a copy.
 
 Large arrays are kept in anonymous files (memfd). Loader processes open them under /proc, as descriptors of the process
 that created them. Nothing is left behind when that process is killed, and /dev/shm, which containers keep small, is

@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # grain imports jax and orbax, which many importers of this m
 
 FEW_CORES = 4  # up to this many, no workers are started
 MOST_WORKERS = 64
-_CACHED_SHARE = 4  # by default, the cache of decoded frames may fill the free memory divided by this
+_CACHED_SHARE = 4  # by default, the cache of decoded frames may fill 1 / _CACHED_SHARE of the free memory
 WORKER_MEMORY = 10**9  # upper estimate in bytes for a worker with its clips
 _ROWS = 2**48  # practically endless, yet small enough for the floats in which grain computes lengths
 # Unread output of a worker must fit into a pipe of 64 KiB; otherwise the worker does not exit until it is read.

@@ -178,8 +178,8 @@ def prepare(root: str = "", spec: MotionSpec = MotionSpec()) -> str:
 
     The folder holds `{train,val,test}/<class>/<id>.mp4`, `long/<id>.mp4` if asked for, and `annotations.jsonl`. It is
     written to a temporary folder beside it and renamed when complete, so that readers never see a part of it and
-    concurrent writers do not clash. An empty root stands for a folder named after the spec in `$VIDJAX_CACHE` (or
-    `~/.cache/vidjax`).
+    concurrent writers do not clash. If root is empty, the folder is in `$VIDJAX_CACHE` (or `~/.cache/vidjax`), named
+    after the spec.
 
     Raises:
       DataError: if the folder exists but holds something else.

@@ -35,7 +35,7 @@ class ReadAhead:
         """
         self.decoded = self.read = 0  # rows decoded: of the next batch, and in total
         self._packs, self._per_batch, self._rows, self._join = packs, per_batch, rows, join
-        self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # one more is in progress
+        self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # another is in progress
         self._closing, self._ending, self._ended = threading.Event(), threading.Event(), threading.Event()
         # Runs before two of grain's finalizers: the one that would close the workers a second time (priority 1), and
         # the one for the threads that free their shared memory (15).

@@ -54,7 +54,7 @@ class Site:
         """Draw a tab step by step when it is opened, and when the video changes while it is open.
 
         Args:
-          events: events of its controls that redraw it.
+          events: events of the tab's controls that redraw the tab.
         """
         opened = tab.select(lambda: name, outputs=self.current, show_progress="hidden", api_visibility="private")
         for then in (*self.came, opened.then, *events):

@@ -34,7 +34,7 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
       folder: new or empty.
 
     Raises:
-      ConfigError: without jax2onnx.
+      ConfigError: when jax2onnx is not installed.
       WeightsError: for a model that predicts neither classes nor numbers, or that jax2onnx cannot convert.
       DataError: when the folder cannot be written.
     """
@@ -64,7 +64,7 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
             preprocessing.write(draft, model)
     except UserError:
         raise
-    except Exception as error:  # the converter raises many types
+    except Exception as error:  # the converter raises errors of many types
         [reason, *_] = str(error).splitlines() or [repr(error)]
         raise WeightsError(f"jax2onnx cannot convert this {model.family}: {reason}") from error
 

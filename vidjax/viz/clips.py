@@ -64,7 +64,7 @@ def clip_blocks(folder: Place) -> list[Block]:
 
 
 def _entries(folder: Place) -> Iterator[Mapping[str, str]]:
-    """Yield the well-formed entries of the list; a file that `write_clips` would not name so is skipped."""
+    """Yield the well-formed entries of the list, without files that `write_clips` cannot have written."""
     found = read_json(folder / _LIST)
     for entry in found if isinstance(found, list) else ():
         whole = isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("kind", "file", "words"))

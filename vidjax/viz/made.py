@@ -29,7 +29,7 @@ class Made:
       machine: the machine and its software.
       results: the figures it ended with; may be empty.
       settings: for an evaluation, the settings that differ from the run's.
-      why: why it was stopped: the name of a signal, or the message of an error.
+      why: the reason for a stop, as the name of a signal or the message of an error.
     """
 
     act: str

@@ -118,7 +118,7 @@ def write_comparison(
 
 
 def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One row per way to start: the mean over seeds, with the sample deviation if there are several."""
+    """One row per way to start: the mean over seeds, with the sample deviation if there are several seeds."""
     lines = []
     for start in dict.fromkeys(row["start"] for row in rows):
         same = [row for row in rows if row["start"] == start]
@@ -155,7 +155,7 @@ def _whole(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _results_table(results: Mapping[str, Any]) -> Table:
-    figures = {name: value for name, value in results.items() if name != "eval/chosen"}  # in a sentence
+    figures = {name: value for name, value in results.items() if name != "eval/chosen"}  # a sentence states it
     return Table(("figure", "value"), [[name, _number(value)] for name, value in figures.items()])
 
 

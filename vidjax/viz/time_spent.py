@@ -31,7 +31,7 @@ class Start:
 
     Attributes:
       seconds: seconds by kind.
-      saved: by step of a checkpoint, the seconds of training and waiting for data until its writing began.
+      saved: for the step of each checkpoint, the seconds of training and of waiting for data until its writing began.
     """
 
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)

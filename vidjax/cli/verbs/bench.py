@@ -17,7 +17,7 @@ from vidjax.progress import progress
 
 BENCHES = ("step", "forward", "scan", "attention", "loader", "predict", "embed")
 _STDOUT, _RESULTS = "-", "bench-steps.jsonl"
-_NOT_OF_ALL = ("batch", "dtype", "unroll", "attention", "scan", "avx2", "json")  # set by the experiments with --all
+_NOT_OF_ALL = ("batch", "dtype", "unroll", "attention", "scan", "avx2", "json")  # options that --all refuses
 EXIT_SOME_FAILED = 1
 
 
@@ -150,7 +150,7 @@ def _hold_to_avx2() -> None:
     """Limit XLA, PyTorch and their libraries to AVX2; call it before the backends start.
 
     XLA's matrix products run in YNNPACK, which checks the processor and ignores flags. Without YNNPACK they run in
-    oneDNN, which has a flag (one core of an AMD EPYC: 205 and 110 GFLOP/s).
+    oneDNN, which has a flag (one core of an AMD EPYC: 205 GFLOP/s with YNNPACK, 110 without).
     """
     held = "--xla_cpu_max_isa=AVX2 --xla_cpu_experimental_ynn_fusion_type="
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {held}".strip()

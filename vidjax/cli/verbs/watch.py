@@ -81,14 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
                     show.answer(moment)
                     while video.remarks:
                         show.remark(f"note: {video.remarks.pop(0)}")
-            finally:  # a signal ends it too
+            finally:  # also after a signal
                 waiting.close()
                 show.summary(watch, video)
     return 0
 
 
 class _Lines:
-    """Shows answers as one changing line on a terminal, as lines elsewhere, or as JSON."""
+    """The display of answers: one changing line on a terminal, lines elsewhere, or JSON."""
 
     def __init__(self, predictor: Predictor, top: int, *, as_json: bool):
         self._predictor, self._top, self._json = predictor, top, as_json

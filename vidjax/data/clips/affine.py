@@ -14,7 +14,7 @@ from jaxtyping import Float, Int16, UInt8
 from PIL import Image
 
 _TAPS = 4
-_ROWS = 64  # at a time, so that their arrays of doubles stay in cache
+_ROWS = 64  # rows computed at a time, so that their arrays of doubles stay in cache
 
 
 def affine(

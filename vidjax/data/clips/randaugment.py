@@ -166,7 +166,7 @@ class Pixels:
 
     Attributes:
       change: (frames, strength, sign) -> frames.
-      reach: how many pixels away a neighbour can matter.
+      reach: largest distance, in pixels, of a neighbour that matters.
     """
 
     change: Callable[[Frames, float, int], Frames]

@@ -6,7 +6,7 @@ On disk, as distributed (the annotations may also be in `root` itself):
     root/Charades_v1_480/<id>.mp4          (or any other folder under root)
 
 Splits are `train` and `val` (or `test`), the official test list. A third of the intervals run past the annotated end of
-their video. As in the official scores, only the part inside the video counts; the log reports how many there are.
+their video. As in the official scores, only their part inside the video counts; the log reports their number.
 """
 
 from __future__ import annotations

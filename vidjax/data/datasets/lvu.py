@@ -178,7 +178,7 @@ def _read_classes(root: str, split: str) -> list[tuple[int, str, str]]:
 
 
 def _listed(root: str, split: str) -> AnnotatedVideos:
-    """The videos of a split with a number, from records or from a list, including missing ones."""
+    """The videos of a split whose task has numbers, from records or from a list, including missing ones."""
     folder = records.find(root)
     if folder:
         return read_annotated_videos(folder, split, "lvu")

@@ -1,8 +1,8 @@
 """The built-in motion videos with classes, velocities, actions and captions, and long videos of several motions.
 
 Splits are `train`, `val` for choosing a recipe, and `test` for scoring it once; for intervals, `long_train` and
-`long_val`. `long_train` has the long videos with the first three quarters of the handwriting set aside for long videos,
-`long_val` the others. No handwriting is in two splits.
+`long_val`. Of the handwriting set aside for long videos, `long_train` has the first three quarters and `long_val` the
+rest. No handwriting is in two splits.
 """
 
 from __future__ import annotations

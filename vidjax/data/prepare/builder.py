@@ -55,7 +55,7 @@ def prepare_records(
       sources: a `VideoSource` for each split; for a cluster, a `vidjax.data.prepare.splits.Splits`, which is cheap to
         send.
       storing: how a video is stored; by default as its own bytes, if its index and first frame can be read.
-      runner: what runs the work.
+      runner: where the work runs, and with how many threads.
       on_video: called with the split's name after each video, for a progress bar; on a cluster, when a whole shard
         exists.
 

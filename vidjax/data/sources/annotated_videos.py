@@ -78,7 +78,7 @@ def read_annotated_videos(folder: str, split: str, name: str) -> AnnotatedVideos
     """Open the records of a split, with the videos in the order of the official layout.
 
     Args:
-      name: of the data set.
+      name: name of the data set.
 
     Raises:
       DataError: when the folder has no such split, or was not prepared as this data set.

@@ -90,7 +90,7 @@ class Checksums:
 
 
 def find_checksums(root: str, data: DataConfig) -> Checksums | None:
-    """Open the list named by `data.checksums`, or else the one in the root or beside a list of videos; None if neither.
+    """Open the list named by `data.checksums`, or else the one in the root or beside a list of videos, if there is one.
 
     Raises:
       DataError: when the named list does not exist, or a list is malformed.
@@ -178,7 +178,7 @@ def add_checksums(
 
 
 def _line(name: str, digest: bytes) -> str:
-    """Format a line like sha256sum: a path with a backslash or line break is escaped, and its line starts with one."""
+    """Format a line like sha256sum, which escapes backslashes and line breaks in a path, and then marks the line."""
     written = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "\\" if written != name else ""
     return f"{mark}{digest.hex()}  {written}\n"

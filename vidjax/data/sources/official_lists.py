@@ -18,7 +18,7 @@ class Listing:
     """The videos that the annotations of a split list, and the paths of those that exist.
 
     Attributes:
-      title: of the data set, for messages.
+      title: title of the data set, for messages.
       rows: (file name without extension, class number) of each listed video.
       names: class names in the order of their numbers.
       found: path of each video on disk, by file name without extension.

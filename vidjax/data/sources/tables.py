@@ -48,7 +48,7 @@ class Table:
     Attributes:
       path: path of the file.
       header: names of the columns as written; empty if the first line is already data.
-      first: up to a few hundred rows from the beginning. Cells are text, or any JSON value.
+      first: up to 200 rows from the beginning. Cells are text, or any JSON value.
       divide: splits lines into cells.
       top: line number of the first non-empty line; begins: line number of the first row.
     """

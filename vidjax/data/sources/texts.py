@@ -109,7 +109,7 @@ class Texts(Sequence[str]):
 
 
 class GrowingTexts:
-    """Texts that are added block by block."""
+    """A sequence of texts that grows block by block."""
 
     def __init__(self):
         self._data, self._sizes = GrowingBytes(), list[Integer[np.ndarray, " n"]]()

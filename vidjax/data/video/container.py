@@ -23,7 +23,7 @@ FORMATS = (
     "mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,tiff_pipe,vc1,vvc,wav,webm,webp_pipe,wtv,yuv4mpegpipe"
 )
 _SIZE_REFUSED = ("max pixel count", "Failed to initialize decoder for")  # FFmpeg's messages; the latter is for VP9
-_SIGNATURES = {  # offset, magic bytes: containers that FFmpeg would have opened had they been whole
+_SIGNATURES = {  # offset, magic bytes: containers that FFmpeg would open if they were intact
     (0, b"\x1aE\xdf\xa3"),
     (0, b"RIFF"),
     (0, b"FLV"),

@@ -109,7 +109,7 @@ class LiveVideo:
                 if self._ended or time.monotonic() >= until:
                     return []
                 silent = time.monotonic() - self._alive
-                if silent > self._timeout + 1.0:  # FFmpeg's own time-out, with its better message, has a second's grace
+                if silent > self._timeout + 1.0:  # a second after FFmpeg's own time-out, whose message is better
                     raise StalledError(f"{self._source.shown} delivered no frame for {silent:.0f} s (see --timeout)")
                 self._changed.wait(0.2)
             return list(self._frames)
@@ -189,7 +189,7 @@ class LiveVideo:
             self._frames.popleft()
 
     def _is_spare(self) -> bool:
-        """Whether the last frame can go when another arrives: the one before it is in the same `apart` seconds."""
+        """Whether to drop the last frame when another arrives: the one before it is in the same `apart` seconds."""
         if not self._apart or len(self._frames) < 2:
             return False
         return self._frames[-1].seconds // self._apart == self._frames[-2].seconds // self._apart

@@ -151,7 +151,7 @@ def _png_cut_off(file: BinaryIO, size: int) -> bool:
 
 
 def _asf(file: BinaryIO, size: int) -> Ending:
-    """Read the file size from the header: 0 if the writer did not finish, and not valid in a broadcast."""
+    """Compare with the size in the header, which is 0 if the writer did not finish, and not valid in a broadcast."""
     file.seek(len(_ASF_HEADER))
     header = file.read(min(int.from_bytes(file.read(8), "little"), _ASF_LOOKED_AT))
     at = header.find(_ASF_FILE)
@@ -163,7 +163,7 @@ def _asf(file: BinaryIO, size: int) -> Ending:
 
 
 def _flv(file: BinaryIO, size: int) -> Ending:
-    """Read the file size, an AMF number, from the metadata at the start (onMetaData), which may lack it."""
+    """Compare with the size in the metadata at the start (onMetaData), an AMF number that may be missing."""
     file.seek(0)
     _, found, value = file.read(_FLV_LOOKED_AT).partition(b"\x00\x08filesize\x00")
     stated = struct.unpack(">d", value[:8])[0] if found and len(value) >= 8 else 0.0
