@@ -21,9 +21,9 @@ SHOWN = 5  # number of best actions per clip in predictions.jsonl
 
 
 class ActionEvaluator(VideoEvaluator):
-    """Scores the best nouns, verbs and actions of each clip by its merged logits; an unscored clip counts as wrong.
+    """Score the best nouns, verbs and actions of each clip by its merged logits; an unscored clip counts as wrong.
 
-    An action is a noun and a verb, and its probability the product of theirs (scenic's `joint_top_k`), so actions are
+    An action is a noun and a verb. Its probability is the product of theirs (scenic's `joint_top_k`), so actions are
     ranked by the sum of the two logits.
     """
 
@@ -49,7 +49,7 @@ class ActionEvaluator(VideoEvaluator):
         self._nouns = self.config.data.action_classes[0]
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Top-1 and top-5 of nouns, verbs and actions over all clips, and the top-1 of one constant action."""
+        """Return top-1 and top-5 of nouns, verbs and actions, and the top-1 of always predicting one action."""
         (noun, verb), hits = self._split(found.scores), {}
         for k in (1, 5):
             hits[f"noun_top{k}"] = top_k_hits(noun, self._actions[:, 0], k)
@@ -67,7 +67,7 @@ class ActionEvaluator(VideoEvaluator):
         }
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
-        """The noun, verb and five best actions of each clip."""
+        """Return the noun, verb and five best actions of each clip."""
         return {"predictions.jsonl": self._predictions(found)}
 
     def judged(self, found: VideoScores) -> Judged:
@@ -87,12 +87,12 @@ class ActionEvaluator(VideoEvaluator):
         return Judged(np.where(found.scored, noun * verb, np.nan), words)
 
     def _name(self, action: list[int]) -> str:
-        """The name of an action: its verb and noun."""
+        """Return the name of an action: its verb and noun."""
         noun, verb = action
         return f"{self.labels[self._nouns + verb]} {self.labels[noun]}" if self.labels else f"verb {verb}, noun {noun}"
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
-        """The accuracies in one line."""
+        """Return the accuracies in one line."""
         kinds = ", ".join(f"{kind} {results[f'eval/{kind}_top1']:.1%}" for kind in ("action", "noun", "verb"))
         scored, expected = results["eval/num_scored"], results["eval/num_expected"]
         views = f"{results['eval/clips']} x {results['eval/crops']} views"
@@ -118,7 +118,10 @@ class ActionEvaluator(VideoEvaluator):
 def action_hits(
     noun: Float[np.ndarray, "n nouns"], verb: Float[np.ndarray, "n verbs"], actions: Int[np.ndarray, "n 2"], k: int
 ) -> Bool[np.ndarray, " n"]:
-    """Whether each row's action is among the k best sums of a noun and a verb logit; ties go to the lower noun."""
+    """Return whether each row's action is among the k best sums of a noun's and a verb's logit.
+
+    Ties go to the lower noun, then to the lower verb.
+    """
     hits = np.zeros(len(actions), bool)
     for row, (noun_number, verb_number) in enumerate(actions):
         sums = np.add.outer(noun[row], verb[row]).ravel()
@@ -128,6 +131,6 @@ def action_hits(
 
 
 def best_actions(noun: Float[np.ndarray, " nouns"], verb: Float[np.ndarray, " verbs"], k: int) -> list[list[int]]:
-    """The k best actions of a row as (noun, verb), best first."""
+    """Return the k best actions of a row as (noun, verb), best first."""
     best = top_k(np.add.outer(noun, verb).reshape(1, -1), k)[0]
     return np.stack(np.divmod(best, len(verb)), axis=1).tolist()

@@ -15,7 +15,7 @@ from vidjax.objectives.captioning import Captioning
 
 
 class CaptionGenerator:
-    """Turns a video into a sentence, from its central view.
+    """Generate a sentence for the central view of a video.
 
     Attributes:
       recipe: how the frames are taken from the video.

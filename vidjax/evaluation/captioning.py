@@ -35,9 +35,10 @@ class Captions:
 
 
 class CaptioningEvaluator(Evaluator[Captioning, Captions]):
-    """Scores one caption per video, from its central view; a video that cannot be decoded has an empty caption.
+    """Score one caption per video, of its central view; a video that cannot be decoded has an empty caption.
 
-    Figures of the best constant are given beside them: one caption for all videos, chosen by looking at the references.
+    For comparison, the results also give the metrics of the best constant: one caption for all videos, chosen among the
+    references.
     """
 
     main = "bleu4"
@@ -51,7 +52,7 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Reject several views, since a caption describes a single view."""
+        """Reject several views, because a caption describes a single view."""
         if config.eval.clips * config.eval.crops != 1:
             raise ConfigError(
                 f"eval.clips={config.eval.clips} and eval.crops={config.eval.crops}: a caption describes one view; set "
@@ -60,7 +61,7 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
 
     @property
     def labels(self) -> None:
-        """None: a captioner has tokens, not classes."""
+        """None, because a captioner has tokens and no classes."""
 
     def make_step(self) -> Callable[[Any, dict], dict]:
         """Make the compiled step that captions a batch."""
@@ -77,7 +78,7 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
         return Captions(texts, found)
 
     def summarise(self, found: Captions, recipe: ClipRecipe) -> dict[str, Any]:
-        """BLEU, ROUGE and CIDEr-D of the captions, and of the best constant."""
+        """Return BLEU, ROUGE and CIDEr-D of the captions and of the best constant."""
         del recipe
         return {
             **{f"eval/{name}": value for name, value in score_captions(found.texts, self._references).items()},
@@ -90,11 +91,11 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
         }
 
     def lines(self, found: Captions) -> dict[str, Iterable[dict]]:
-        """The caption and the references of each video."""
+        """Return the caption and the references of each video."""
         return {"captions.jsonl": self._lines(found)}
 
     def reasons(self, found: Captions) -> Sequence[str]:
-        """The reason why each video was not captioned; empty if it was."""
+        """Return the reason why each video was not captioned; empty if it was."""
         return found.scores.reasons
 
     def judged(self, found: Captions) -> Judged:
@@ -109,7 +110,7 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
         return Judged(np.where(found.scores.scored, consensus, np.nan), words)
 
     def sentence(self, results: Mapping[str, Any], found: Captions) -> str:
-        """The figures and those of the best constant in one line."""
+        """Return the metrics, and those of the best constant, in one line."""
         figures, constant = (
             ", ".join(f"{name} {results[prefix + name]:.3f}" for name in FIGURES)
             for prefix in ("eval/", "eval/constant_")
@@ -136,9 +137,9 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
 
 
 def make_caption_step(objective: Captioning, config: Config, mesh: Mesh) -> Callable[[Any, dict], dict]:
-    """Make the step that captions one global batch, for `score_videos`: its scores are the tokens of the captions.
+    """Make the step that captions one global batch, for `score_videos`; its scores are the tokens of the captions.
 
-    Tokens are below 2 ** 24, so float32 holds them exactly; they are NaN if the caption's probability is not finite.
+    Tokens are below 2 ** 24, so float32 holds them exactly. They are NaN if the caption's probability is not finite.
     """
     caption = config.caption
 

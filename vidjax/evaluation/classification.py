@@ -19,7 +19,7 @@ from vidjax.objectives.base import Params
 
 
 class ClassificationEvaluator(VideoEvaluator):
-    """Scores the best class of each video by the multi-view protocol; an unscored video counts as wrong."""
+    """Score the best class of each video by the multi-view protocol; an unscored video counts as wrong."""
 
     main = "top1"
     quick = ("top1", "top5", "f1_macro")
@@ -39,15 +39,15 @@ class ClassificationEvaluator(VideoEvaluator):
         return found
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Accuracies of all videos and of each class."""
+        """Return the accuracies over all videos and of each class."""
         return summarise(found, recipe) | per_class(found, self.labels)
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
-        """The label and the five best classes of each video."""
+        """Return the label and the five best classes of each video."""
         return {"predictions.jsonl": self._predictions(found)}
 
     def write(self, results: Mapping[str, Any], found: VideoScores) -> None:
-        """Also write the scored videos' confusion matrix, as a table and a picture, and their reliability diagram."""
+        """Also write the confusion matrix of the scored videos, as a table and a picture, and a reliability diagram."""
         from vidjax.viz.calibration import draw_reliability
         from vidjax.viz.confusion import draw_confusion_matrix
 
@@ -77,12 +77,12 @@ class ClassificationEvaluator(VideoEvaluator):
         return Judged(np.where(found.scored, own, np.nan), words)
 
     def _names(self, classes: int) -> list[str]:
-        """The names of the classes; a head may have more classes than the data names."""
+        """Return the names of the classes; a head may have more classes than the data names."""
         named = self.labels or ()
         return [*named, *map(str, range(len(named), classes))]
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
-        """The accuracies, and how many videos were not scored for which reason."""
+        """Return the accuracies, and the number of unscored videos by reason, in one line."""
         scored, expected = results["eval/num_scored"], results["eval/num_expected"]
         text = (
             f"scored {scored} of {expected} videos, {results['eval/clips']} x {results['eval/crops']} views, "
@@ -111,9 +111,10 @@ class ClassificationEvaluator(VideoEvaluator):
 
 
 def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int | str]:
-    """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong) and of the scored videos.
+    """Return the flat results of a pass.
 
-    With five classes or fewer, every class is among the five best, and eval/top5 is left out.
+    Accuracies are fractions of all videos, and unscored videos count as wrong; only eval/top1_scored is a fraction of
+    the scored videos. With five classes or fewer, every class is among the five best, and eval/top5 is left out.
     """
     top1 = metrics.top_k_hits(result.scores, result.labels, 1) & result.scored
     top5 = metrics.top_k_hits(result.scores, result.labels, 5) & result.scored
@@ -140,7 +141,7 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
 
 
 def calibration(result: VideoScores, recipe: ClipRecipe) -> Reliability | None:
-    """Calibration of the best classes of the scored videos; None if scores are not probabilities, as after `max`.
+    """Return the calibration of the scored videos' best classes; None if scores are not probabilities, as with `max`.
 
     Sums of logits are converted to the softmax of their mean.
     """
@@ -152,12 +153,12 @@ def calibration(result: VideoScores, recipe: ClipRecipe) -> Reliability | None:
 
 
 def _shown(result: VideoScores, recipe: ClipRecipe) -> np.ndarray:
-    """The probabilities of the classes as `vidjax predict` shows them."""
+    """Return the probabilities of the classes as `vidjax predict` shows them."""
     return probabilities(result.scores, recipe.merge, "softmax", recipe.views)
 
 
 def precision_recall_f1(result: VideoScores) -> dict[str, np.ndarray | float]:
-    """Precision, recall and F1 of the videos' best classes; see `metrics.classification.precision_recall_f1`."""
+    """Return precision, recall and F1 of the videos' best classes; see `metrics.classification.precision_recall_f1`."""
     classes, scored = result.scores.shape[1], result.scored
     best = metrics.top_k(result.scores[scored], 1)[:, 0]
     confusion = metrics.confusion_matrix(result.labels[scored], best, classes)
@@ -165,7 +166,7 @@ def precision_recall_f1(result: VideoScores) -> dict[str, np.ndarray | float]:
 
 
 def per_class(result: VideoScores, names: Sequence[str] | None) -> dict[str, float]:
-    """Flat eval/{precision,recall,f1}/<class> of every class that occurs or is predicted."""
+    """Return flat eval/{precision,recall,f1}/<class> of every class that occurs or is predicted."""
     figures, classes = precision_recall_f1(result), result.scores.shape[1]
     named = [*(names or ()), *map(str, range(len(names or ()), classes))]
     return {
@@ -177,13 +178,13 @@ def per_class(result: VideoScores, names: Sequence[str] | None) -> dict[str, flo
 
 
 def _constant_f1(counts: np.ndarray) -> float:
-    """Macro F1 of always predicting the most frequent class."""
+    """Return the macro F1 of always predicting the most frequent class."""
     share = counts.max() / counts.sum()
     return float(2 * share / (1 + share) / (counts > 0).sum())
 
 
 def _log_loss(result: VideoScores, recipe: ClipRecipe) -> dict[str, float]:
-    """Mean negative log-likelihood of the scored videos, if their scores are probabilities that add up to 1."""
+    """Return the mean negative log-likelihood of the scored videos if their scores are probabilities that sum to 1."""
     if recipe.merge != "mean_softmax" or not result.scored.any():
         return {}
     own = result.scores[result.scored, result.labels[result.scored]]

@@ -31,11 +31,11 @@ Found = TypeVar("Found")  # the result of a pass over the split
 class Evaluator(abc.ABC, Generic[Learned, Found]):
     """The evaluation split of a run, and the scoring of its task.
 
-    A subclass defines how the split is scored, which figures result, and what is written for each video.
+    A subclass defines how the split is scored, which metrics result, and what is written for each video.
 
     Attributes:
-      main: the figure that ranks checkpoints, without its prefix; higher is better.
-      quick: the figures of validations on one view while a run trains, as far as a pass yields them; `main` always is.
+      main: the metric that ranks checkpoints, without its prefix; higher is better.
+      quick: the metrics of validations on one view during training; those that a pass does not yield are left out.
     """
 
     main: ClassVar[str]
@@ -58,7 +58,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
           source: the evaluation split.
           mesh: the mesh that the parameters are placed on.
           workdir: the folder for the files of an evaluation.
-          process: this process's part (p, P) of a batch: the row block of its sharding, not the process index.
+          process: (p, P) if this process loads block p of the P blocks of rows into which the sharding divides a batch.
         """
         self.check(config)
         eval_batch_size(config, mesh)
@@ -69,15 +69,15 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Reject a configuration that the task cannot be scored with.
+        """Reject a configuration with which the task cannot be scored.
 
         Raises:
-          ConfigError: with the setting and the remedy.
+          ConfigError: for such a configuration; the message names the setting and the remedy.
         """
         del config
 
     def prepare(self) -> None:
-        """Read from the split, once, what its scoring needs."""
+        """Read the parts of the split that scoring needs; called once."""
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -86,14 +86,14 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
     @classmethod
     def clip_recipe(cls, config: Config) -> ClipRecipe:
-        """The clip recipe of a run's model, for its evaluation and for everything that uses the model afterwards."""
+        """Return the clip recipe of a run's model, for its evaluation and for every later use of the model."""
         return ClipRecipe.of(config.data, config.eval)
 
     def __call__(self, params: Params, *, progress: bool = True, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Score every video as `config.eval` asks; the first process writes the files of the evaluation.
+        """Score every video as configured by `config.eval`; the first process writes the files of the evaluation.
 
         Args:
-          progress: show a progress bar.
+          progress: whether to show a progress bar.
           of: facts about the parameters to add to the results, such as their step.
 
         Returns:
@@ -114,7 +114,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         return {f"val/{name}": results[f"eval/{name}"] for name in self.quick if f"eval/{name}" in results}
 
     def write(self, results: Mapping[str, Any], found: Found) -> None:
-        """Write results.json, the results of each video and quarantine.jsonl; print the main figures in one line."""
+        """Write results.json, the results of each video and quarantine.jsonl; print the main metrics in one line."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         write_json(self.workdir / "results.json", dict(results))
         for name, lines in self.lines(found).items():
@@ -130,7 +130,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
           params: parameters placed on the mesh.
           source: the split, or a source derived from its rows.
           recipe: how the views of a row are taken; they are merged by the evaluator's own recipe.
-          progress: show a bar if it takes over two seconds; False inside a run that shows its own.
+          progress: whether to show a progress bar after two seconds; False inside a run that shows its own.
         """
         size = eval_batch_size(self.config, self.mesh)
         batches = eval_batches(source, self.config.data, recipe, batch=size, process=self._process)
@@ -149,23 +149,23 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
     @abc.abstractmethod
     def summarise(self, found: Found, recipe: ClipRecipe) -> dict[str, Any]:
-        """The flat results eval/... of a pass."""
+        """Return the flat results eval/... of a pass."""
 
     @abc.abstractmethod
     def lines(self, found: Found) -> Mapping[str, Iterable[dict]]:
-        """The lines of each JSONL file to write, by file name; a line per video or window."""
+        """Return the lines of each JSONL file to write, by file name; one line per video or window."""
 
     def judged(self, found: Found) -> Judged | None:
-        """How well each video was answered, for a report to show the best and the worst; None to show none."""
+        """Return how well each video was answered, so that the best and the worst are shown; None to show none."""
         del found
 
     @abc.abstractmethod
     def reasons(self, found: Found) -> Sequence[str]:
-        """The reason why each row of the split was not scored; empty if it was."""
+        """Return the reason why each row of the split was not scored; empty if it was."""
 
     @abc.abstractmethod
     def sentence(self, results: Mapping[str, Any], found: Found) -> str:
-        """The main figures in one line."""
+        """Return the main metrics in one line."""
 
 
 class VideoEvaluator(Evaluator[Scoring, VideoScores]):
@@ -180,5 +180,5 @@ class VideoEvaluator(Evaluator[Scoring, VideoScores]):
         return self.score_rows(params, self.source, recipe, progress=progress)
 
     def reasons(self, found: VideoScores) -> Sequence[str]:
-        """The reason why each video was not scored; empty if it was."""
+        """Return the reason why each video was not scored; empty if it was."""
         return found.reasons

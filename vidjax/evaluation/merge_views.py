@@ -1,8 +1,8 @@
 """Merge the scores of several views or windows of one video into one score per class.
 
 The rule is part of a protocol: VideoMAE and VideoMamba average softmax probabilities, TimeSformer, SVT and ViViT add
-logits, SlowFast's Charades protocol takes the largest probability. Reported accuracies depend on it, so it is always
-explicit.
+logits, and SlowFast's Charades protocol takes the largest probability. Reported accuracies depend on the rule, so it is
+always explicit.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def merge_windows(scores: Float[np.ndarray, "w classes"], merge: str) -> Float[n
 
 
 def rule_with(rule: str, activation: str) -> str:
-    """The rule with the same reduction as `rule`, for a model with another `activation`."""
+    """Return the rule with the same reduction as `rule` and with `activation`, or `rule` if there is none."""
     reduction = MERGES[rule][1]
     return next((name for name, found in MERGES.items() if found == (activation, reduction)), rule)
 

@@ -45,7 +45,7 @@ class AlignmentStudent(CompiledInit):
     """An encoder of the visible tokens, with one decoder for each of its tapped blocks.
 
     Attributes:
-      encoder: from a family whose `hidden` takes an `index`.
+      encoder: a module of a family whose `hidden` takes an `index`.
       features: channels of the teacher's features.
       decoder: one of `DECODERS`.
       class_token: whether the class token is aligned too; if so, it comes first.
@@ -114,8 +114,8 @@ class AlignmentTeacher(CompiledInit):
         """Encode a student's normalised clips, resized so that both have the same grid of tokens.
 
         Returns:
-          features (k b n e), float32; n counts all tokens and, if it is returned, the class token. attention (b t n),
-          if the encoder provides it: from the class token to the patches of each frame.
+          features (k b n e), float32; n counts all tokens and, if it is returned, the class token. If the encoder
+          provides it, also attention (b t n) from the class token to the patches of each frame.
         """
         s = self.spec
         if s.tubelet_size != self.tubelet_size:
@@ -129,7 +129,7 @@ class AlignmentTeacher(CompiledInit):
 
 
 def match_teacher(student: ClipSpec, teacher: ClipSpec) -> dict[str, Any]:
-    """The spec fields that give a teacher the student's grid of tokens.
+    """Return the spec fields that give a teacher the student's grid of tokens.
 
     Raises:
       ConfigError: if the teacher's cubes span several frames, but not as many as the student's.

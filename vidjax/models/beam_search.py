@@ -20,10 +20,10 @@ class Beams:
     """Settings of a beam search.
 
     Attributes:
-      num_beams: k, the number of open beams, and of finished texts, per row.
+      num_beams: k, the number of open beams and of finished texts per row.
       length_penalty: positive values favour long texts, negative values short ones.
-      early_stopping: whether a row is done once it has k finished texts. Otherwise it continues until the best open
-        beam, scored at its current length, would not replace any of them.
+      early_stopping: whether a row stops as soon as it has k finished texts. Otherwise it continues until the best open
+        beam, scored at its current length, would replace none of them.
     """
 
     num_beams: int
@@ -37,8 +37,9 @@ def beam_search(
 ) -> Texts:
     """Search for the texts with the best sum of log-probabilities / length ** length_penalty.
 
-    Each step ranks the 2 k best continuations of a row's open beams. Those among the first k that end the text compete
-    for the k places of finished texts; the k best that do not end it stay open. The other arguments are as in `greedy`.
+    Each step ranks the 2 k best continuations of a row's open beams. If a continuation is among the first k and ends
+    its text, it competes for the k places of finished texts. The k best continuations that do not end their text stay
+    open. Other arguments are as in `greedy`.
 
     Returns:
       as `greedy`, but with k texts per row, best first: tokens (b k max_tokens), lengths (b k), scores (b k). Scores
@@ -59,7 +60,7 @@ def beam_search(
     }
     carry: dict[str, Any] = {
         "step": jnp.int32(0),
-        "open": no_text | {"scores": no_text["scores"].at[:, 0].set(0.0)},  # equal at first: only one counts
+        "open": no_text | {"scores": no_text["scores"].at[:, 0].set(0.0)},  # beams begin equal, so only one counts
         "finished": no_text,
         "active": jnp.ones((b,), bool),
         "logits": jnp.repeat(logits[:, None], num_beams, axis=1),
@@ -104,7 +105,7 @@ def _grow(carry, eos, max_tokens, options: Beams):
 
 
 def _continuations(opened, logits, step):
-    """The 2 k best texts with one more token, best first, and the beams (b 2k) that they extend."""
+    """Return the beams (b 2k) that the 2 k best continuations extend, and these texts, best first."""
     num_beams, vocab_size = logits.shape[1:]
     scores = opened["scores"][..., None] + jax.nn.log_softmax(logits)
     scores, index = jax.lax.top_k(rearrange(scores, "b k v -> b (k v)"), 2 * num_beams)

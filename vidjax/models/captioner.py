@@ -23,15 +23,16 @@ IGNORED = -100  # the target of positions that the loss skips
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CaptionerSpec:
-    """What the text attends to in the video.
+    """The states of a video that the text attends to.
 
     Attributes:
       encoder_features: "pooled", the one vector per clip that a classifier's head would see (the class token, if there
         is one); or "tokens", all states of the last layer, with the class token, if there is one, first.
-      mapper: whether a linear layer joins backbone and text even if they have the same width; if their widths differ,
-        there always is one.
+      mapper: whether a linear layer maps the states to the text's width even if the widths are equal; if they differ,
+        there always is such a layer.
       num_clips: clips per video; their states are concatenated.
-      encoder_dropout: whether dropout and drop path also apply to the backbone in training; False for a frozen one.
+      encoder_dropout: whether dropout and drop path also apply to the backbone in training; False for a frozen
+        backbone.
 
     Raises:
       ConfigError: for unknown features, or `num_clips` below 1.
@@ -49,12 +50,12 @@ class CaptionerSpec:
 
 
 class Captioner(CompiledInit):
-    """A backbone joined to a GPT-2; parameters `backbone`, `decoder` and, if there is a mapper, `enc_to_dec_proj`.
+    """A backbone joined to a GPT-2; its parameters are `backbone`, `decoder` and, with a mapper, `enc_to_dec_proj`.
 
     Attributes:
-      backbone: built with num_classes=0.
-      decoder: with cross-attention. Its output starts at zero, so that a captioner built from pre-trained parts starts
-        out as the pre-trained language model.
+      backbone: a classifier built with num_classes=0.
+      decoder: a language model with cross-attention. The output of the cross-attention starts at zero, so that a
+        captioner of pre-trained parts begins as the pre-trained language model.
     """
 
     backbone: nn.Module
@@ -67,12 +68,12 @@ class Captioner(CompiledInit):
         """Predict the next token at each position of the captions, given their videos.
 
         Args:
-          clips: normalised, (b t h w c), or (b s t h w c) with s = num_clips.
+          clips: normalised clips (b s t h w c) with s = num_clips, or (b t h w c) if num_clips is 1.
           tokens: the captions' tokens, as `shift_right` makes them from targets.
 
         Returns:
           logits (b n v): float32, for the token after each; hidden (b n d): the decoder's last states; states (b m d):
-          the backbone's states that it attended to.
+          the backbone's states that the decoder attends to.
 
         Raises:
           ConfigError: for clips of the wrong shape or number, and for parts that do not fit together.
@@ -139,9 +140,9 @@ def join(captioner: Captioner, backbone_params: dict, decoder_params: dict, rng:
 
 
 def shift_right(targets: Int[Array, "b n"], bos: int) -> Int[Array, "b n"]:
-    """The decoder's input for these targets: `bos`, then all targets except the last.
+    """Return the decoder's input for these targets: `bos`, then all targets except the last.
 
-    Targets of -100, which the loss skips, become `bos` too. Where they pad the end of a text, no position of the text
+    Targets of -100, which the loss skips, become `bos` too. If they pad the end of a text, no position of the text
     attends to them.
     """
     tokens = jnp.pad(targets[:, :-1], ((0, 0), (1, 0)), constant_values=bos)

@@ -1,4 +1,4 @@
-"""`ClipClassifier`, the base of all families' classifiers: clips in, a linear head on pooled features, a dict out."""
+"""`ClipClassifier`, the base class of all families' classifiers: a linear head on the pooled features of clips."""
 
 from typing import Generic, TypeVar
 
@@ -14,8 +14,8 @@ Spec = TypeVar("Spec", bound=ClipSpec)  # the family's spec
 class ClipClassifier(CompiledInit, Generic[Spec]):
     """A backbone with a linear head; `num_classes=0` omits the head.
 
-    Each family defines `setup`, which makes the backbone and `self.head`, a `layers.Head`, and `features`, which runs
-    the backbone.
+    Each family defines two methods: `setup` builds the backbone and `self.head`, a `layers.Head`; `features` runs the
+    backbone.
     """
 
     spec: Spec

@@ -22,7 +22,7 @@ from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads
 
 
 def quick_gelu(x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
-    """x sigmoid(1.702 x), the approximation of the GELU that OpenAI's models were trained with."""
+    """Compute x sigmoid(1.702 x), the approximation of the GELU that OpenAI's models were trained with."""
     return x * jax.nn.sigmoid(1.702 * x)
 
 
@@ -60,7 +60,7 @@ class CLIPVisionSpec(ClipSpec):
 
     @property
     def learned_positions(self) -> Mapping[str, Positions]:
-        """As `ClipSpec.learned_positions`, resized as in `transformers` and in VideoMamba's `models/clip.py`."""
+        """See `ClipSpec`; the table is resized as in `transformers` and in VideoMamba's `models/clip.py`."""
         return {"encoder/pos_embed": Positions("hw", ("cubic", "cubic"))}
 
     def encoder_macs(self, num_tokens: int) -> int:
@@ -85,7 +85,10 @@ CLIP_SPECS = {
 
 
 class CLIPAttention(nn.Module):
-    """Self-attention that also returns the weights with which the first token, the class token, attends to all."""
+    """Self-attention that also returns the class token's attention to all tokens, averaged over heads.
+
+    The class token is the first token. PyTorch's `nn.MultiheadAttention` averages over heads too.
+    """
 
     spec: CLIPVisionSpec
 
@@ -101,10 +104,7 @@ class CLIPAttention(nn.Module):
 
 
 class CLIPBlock(nn.Module):
-    """Pre-norm transformer block, written as a scan step: returns x and its class token's attention (b n).
-
-    The attention is averaged over heads, as PyTorch's `nn.MultiheadAttention` returns it.
-    """
+    """Pre-norm transformer block, written as a scan step: returns x and the class token's attention (b n)."""
 
     spec: CLIPVisionSpec
 
@@ -153,7 +153,7 @@ class CLIPEncoder(nn.Module):
         return self.spec.projection or self.spec.width
 
     def embed_patches(self, patches: Float[Array, "b n p"]) -> Float[Array, "f l d"]:
-        """Embed f = b t frames: the class token, then the patches, with positions, after the first norm."""
+        """Embed f = b t frames as a class token and patches, add positions, and apply the norm before the blocks."""
         x = self.patch_embed(patches.astype(self.spec.dtype)).astype(jnp.float32)
         x = rearrange(x, "b (t n) d -> (b t) n d", t=self.spec.grid[0])
         cls = repeat(self.cls_token, "d -> f 1 d", f=len(x))
@@ -176,14 +176,14 @@ class CLIPEncoder(nn.Module):
     def hidden(
         self, patches: Float[Array, "b n p"], train: bool = False, norm: bool = True
     ) -> dict[str, Float[Array, " k b *dims"]]:
-        """The outputs of the blocks `taps` in float32, projected if the tower has the projection.
+        """Return the outputs of the blocks `taps` in float32, projected if the tower has the projection.
 
         Args:
           norm: whether to apply the final norm, before the projection.
 
         Returns:
-          tokens (k b n e), time first, k over blocks; cls (k b e), the mean over frames; attention (b t n), from the
-          last block's class token to each frame's patches, the mean over heads.
+          tokens (k b n e) of the k blocks, time first; cls (k b e), the mean over frames; attention (b t n) of the last
+          block's class token to each frame's patches, the mean over heads.
         """
         s = self.spec
         rates = layers.drop_path_rates(s.drop_path, s.depth, train)
@@ -205,7 +205,7 @@ class CLIPClassifier(ClipClassifier[CLIPVisionSpec]):
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, _normal(0.02))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Tokens and the class token, which is the head's input."""
+        """Return the tokens, and the class token, which is the head's input."""
         out = self.encoder(patches, train)
         return out | {"pooled": out["cls"]}
 
@@ -215,7 +215,7 @@ def _normal(std: float) -> Callable:
 
 
 def _in_std(spec: CLIPVisionSpec) -> float:
-    """Initial standard deviation of the projections to q, k and v and of the MLP's output; less for deeper towers."""
+    """Initial standard deviation of the kernels of q, k, v and of the MLP's output; smaller for deeper towers."""
     return spec.width**-0.5 * (2 * spec.depth) ** -0.5
 
 

@@ -16,8 +16,9 @@ class CompiledInit(nn.Module):
     def init(self, rngs: Any, *args: Any, **options: Any) -> Any:
         """Initialise the module's variables; arguments and result are those of `flax.linen.Module.init`.
 
-        Flax would run the module on the inputs, operation by operation, which takes ten seconds for a large one. This
-        compiles only the drawing of the parameters, once for all equal modules. Inputs may be `jax.ShapeDtypeStruct`s.
+        Flax's own `init` runs the module on the inputs, one operation after another, which takes ten seconds for a
+        large module. This method compiles a function that only draws the parameters, once for all equal modules.
+        Inputs may be `jax.ShapeDtypeStruct`s.
         """
         given = dict(enumerate(args)) | options
         arrays = {name: value for name, value in given.items() if isinstance(value, _ARRAYS)}

@@ -23,7 +23,7 @@ class Prompt(NamedTuple):
 
     Attributes:
       tokens: the beginnings of the texts, all of the same length, at least one token.
-      states, states_mask: an encoder's, if the model attends to one.
+      states, states_mask: the states of an encoder and their mask, if the model attends to one.
     """
 
     tokens: Int[Array, "b p"]
@@ -41,8 +41,8 @@ def greedy(module: GPT2, params: dict, prompt: Prompt, *, max_tokens: int, eos: 
       eos: the token that ends a text; -1 for none.
 
     Returns:
-      tokens (b max_tokens): the new tokens, up to and including the end token; lengths (b): how many they are; scores
-      (b): the sum of their log-probabilities.
+      tokens (b max_tokens): the new tokens, up to and including the end token; lengths (b): their number; scores (b):
+      the sum of their log-probabilities.
 
     Raises:
       ConfigError: if prompt and text need more positions than the model has.
@@ -75,10 +75,12 @@ class Sampling:
 def sample(
     module: GPT2, params: dict, prompt: Prompt, sampling: Sampling, *, max_tokens: int, eos: Int[Array, ""] | int
 ) -> Texts:
-    """Continue each text with random tokens, drawn after `filter_logits`; the other arguments are as in `greedy`.
+    """Continue each text with random tokens, drawn from the output of `filter_logits`.
+
+    Other arguments are as in `greedy`.
 
     Returns:
-      as `greedy`; scores are under the model's own distribution, before the filter.
+      as `greedy`; scores are log-probabilities before the filter.
     """
 
     def choose(logits, step):
@@ -149,12 +151,12 @@ def _generate(module, params, prompt, choose, max_tokens, eos):
 
 
 def blank(shape: tuple[int, ...], eos: Int[Array, ""] | int) -> Int[Array, "..."]:
-    """An array for tokens, filled with the end token (0 if there is none)."""
+    """Return an array for tokens, filled with the end token (0 if there is none)."""
     return jnp.full(shape, jnp.maximum(eos, 0), jnp.int32)
 
 
 def prefill(module, params, prompt: Prompt, max_tokens: int) -> tuple[Array, Cache]:
-    """Logits (b v) after the prompt, and a cache with room for the text."""
+    """Return the logits (b v) after the prompt, and a cache with room for the text."""
     capacity = prompt.tokens.shape[1] + max_tokens
     return module.apply(
         {"params": params}, prompt.tokens, capacity, prompt.states, prompt.states_mask, method="prefill"
@@ -162,7 +164,7 @@ def prefill(module, params, prompt: Prompt, max_tokens: int) -> tuple[Array, Cac
 
 
 def extend(module, params, token: Int[Array, " b"], cache: Cache) -> tuple[Array, Cache]:
-    """Logits (b v) after one more token of every text, and the updated cache."""
+    """Return the logits (b v) after one more token of every text, and the updated cache."""
     return module.apply({"params": params}, token[:, None], cache, method="extend")
 
 

@@ -1,4 +1,4 @@
-"""`Family`, the description that ends the file of each model family."""
+"""`Family`, the description of a model family; each family's file ends with one."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ class Family:
       specs: its sizes by name, small to large; `tiny` is for tests and smoke runs.
       classifier: module class, called with (spec, num_classes); `num_classes=0` omits the head.
       pretraining: module class, called with (spec,), if the family has its own pre-training.
-      encoder: called with (spec, taps), returns the classifier's encoder with a method `hidden` for feature alignment,
-        which returns the outputs of the blocks `taps`. Its attributes `takes_index`, `has_class_token` and
-        `has_attention` tell whether `hidden` accepts the `index` of some tokens, as a student's must, and whether it
-        returns a class token and its attention. None if the family has no such encoder.
+      encoder: called with (spec, taps), returns the classifier's encoder for feature alignment; None if the family has
+        none. The encoder's method `hidden` returns the outputs of the blocks `taps`. Its attribute `takes_index` tells
+        whether `hidden` accepts the `index` of some tokens, which a student needs; `has_class_token` and
+        `has_attention` tell whether `hidden` returns a class token and the class token's attention.
       heading: heading of its section in docs/models.md, if longer than the title.
     """
 

@@ -1,7 +1,7 @@
 """GPT-2 (Radford et al. 2019): a causal transformer on text, which can also attend to an encoder's states.
 
-A block is self-attention, optional cross-attention, then the MLP, each after a layer norm. Texts are read whole, or
-piece by piece with a fixed-size cache that holds the keys and values of the tokens read so far.
+A block is self-attention, optional cross-attention, then the MLP, each after a layer norm. The model reads texts whole,
+or piece by piece with a fixed-size cache that holds the keys and values of the tokens read so far.
 """
 
 import dataclasses
@@ -29,7 +29,8 @@ class GPT2Spec:
 
     Attributes:
       width, depth, num_heads, mlp_dim: size of the blocks.
-      vocab_size: number of tokens in the vocabulary; num_positions: the most tokens in a text.
+      vocab_size: number of tokens in the vocabulary.
+      num_positions: the most tokens in a text.
       norm_eps: epsilon of every layer norm.
       cross_attention: whether the blocks attend to an encoder's states, which must have the text's width.
       dropout: rate in training, on the embedding and the residual branches, in [0, 1). The original also drops
@@ -77,8 +78,8 @@ def _sizes(width: int, depth: int, num_heads: int) -> GPT2Spec:
     return GPT2Spec(width=width, depth=depth, num_heads=num_heads, mlp_dim=4 * width)
 
 
-# Radford et al. 2019, table 2; it gives 117M parameters for the smallest, which has 124M. tiny: for tests, with the
-# others' vocabulary so that it can use their tokenizer.
+# Radford et al. 2019, table 2; it gives 117M parameters for the smallest model, which has 124M. tiny: for tests, with
+# the same vocabulary, so that it can use the same tokenizer.
 GPT2_SPECS = {
     "tiny": _sizes(64, 2, 4),
     "small": _sizes(768, 12, 12),
@@ -109,19 +110,20 @@ class GPT2(CompiledInit):
         states_mask: Bool[Array, "b m"] | None = None,
         train: bool = False,
     ) -> dict[str, Array]:
-        """Read whole texts. Pad them on the right: each token sees only itself and those before it.
+        """Read whole texts, padded on the right if necessary: each token sees only itself and those before it.
 
         Args:
           tokens: in [0, vocab_size).
-          states: an encoder's, if the blocks attend to one; states_mask: True for valid states, None if all are valid.
+          states: the states of an encoder, if the blocks attend to one.
+          states_mask: True for valid states; None if all are valid.
           train: whether to apply dropout, with the rng stream "dropout".
 
         Returns:
           logits (b n v): float32, for the token after each; hidden (b n d): the states they are computed from.
 
         Raises:
-          ConfigError: if a text is too long, or if states are given to a model without cross-attention or missing for
-            one with it.
+          ConfigError: if a text is too long, if states are given to a model without cross-attention, or if they are
+            missing for a model with it.
         """
         rate = self.spec.dropout if train and self.spec.dropout > 0 else None
         hidden, _ = self._read(tokens, None, states, states_mask, rate)
@@ -159,7 +161,7 @@ class GPT2(CompiledInit):
             r b texts in "past" and b rows in "memory", text i attends to the states i // r.
 
         Returns:
-          the logits of the token after them, and the updated cache.
+          the logits of the token after these, and the updated cache.
         """
         hidden, cache = self._read(tokens, cache, None, cache["states_mask"], None)
         return self._logits(hidden[:, -1]), cache
@@ -185,8 +187,9 @@ class GPT2(CompiledInit):
 class GPT2Block(nn.Module):
     """One layer, written as a scan step.
 
-    `layer` holds what differs between layers (the dropout rate, the past, the memory), `context` what they share (the
-    encoder's states and their mask, the number of tokens read so far). Without a past it caches nothing.
+    `layer` holds the values that differ between layers: the dropout rate, the past and the memory. `context` holds the
+    values that layers share: the encoder's states and their mask, and the number of tokens read so far. Without a past,
+    the block caches nothing.
     """
 
     spec: GPT2Spec
@@ -246,13 +249,13 @@ class CrossAttention(nn.Module):
         self.proj = layers.HeadsOut(s.dtype, nn.initializers.zeros)
 
     def remember(self, states: Float[Array, "b m d"]) -> dict[str, Float[Array, "b m h e"]]:
-        """Keys and values of the states."""
+        """Compute the keys and values of the states."""
         return {"k": self.k(states), "v": self.v(states)}
 
     def __call__(
         self, x: Float[Array, "rb n d"], memory: dict, states_mask: Bool[Array, "b m"] | None
     ) -> Float[Array, "rb n d"]:
-        """Attend to the states. Runs of r texts share a row of states; their queries are put in one row to match."""
+        """Attend to the states; r consecutive texts share a row of states, so their queries are joined into one row."""
         q = rearrange(self.q(x), "(b r) n h e -> b (r n) h e", b=memory["k"].shape[0])
         mask = None if states_mask is None else states_mask[:, None, None]
         y = ops.attention(q, memory["k"], memory["v"], mask=mask, implementation=self.spec.attention)
@@ -271,7 +274,7 @@ class Dropout(nn.Module):
 
 
 def _residual_init(spec: GPT2Spec):
-    """Start layers that end a residual branch smaller, by the root of their number (Radford et al. 2019, 2.3)."""
+    """Divide initial kernels at the end of residual branches by the root of the branches' number (section 2.3)."""
     return nn.initializers.normal(0.02 / math.sqrt(2 * spec.depth))
 
 

@@ -1,4 +1,4 @@
-"""Transformer parts that several families share: attention, MLP, drop path, blocks stacked on axis 0.
+"""Transformer parts that several families share: attention, MLP, drop path, and stacks of blocks.
 
 Parameters are float32; `dtype` is the compute dtype. Norm statistics and the softmax are always float32.
 """
@@ -25,7 +25,7 @@ REMAT = {  # the choices of model.remat: what the backward pass keeps; it recomp
         jax.checkpoint_policies.save_only_these_names(KEPT),
     ),
     "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # attention, and the input of each block
-    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # a mixer's sum and states, and that input
+    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # scans and their states, inputs of blocks
     "full": jax.checkpoint_policies.nothing_saveable,  # only the input of each block
 }
 
@@ -36,7 +36,7 @@ torch_kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # n
 
 
 def torch_bias(fan_in: int) -> Callable:
-    """PyTorch's default bias initialiser for a layer with `fan_in` inputs."""
+    """Return PyTorch's default bias initialiser for a layer with `fan_in` inputs."""
     bound = fan_in**-0.5
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
@@ -49,7 +49,7 @@ def add_bias(x: Float[Array, "*b d"], bias: Float[Array, " d"]) -> Float[Array, 
 def product(
     x: Float[Array, "*b d"], kernel: Float[Array, "d e"], dtype: DTypeLike, divided: int = 0
 ) -> Float[Array, "*b e"]:
-    """Multiply in `dtype`; each device takes the rows of its own clips, and fsdp shards the kernel's axis `divided`."""
+    """Multiply in `dtype`; `ops.product_by_rows` divides rows, and the kernel along its axis `divided`."""
     return ops.product_by_rows(x.astype(dtype), kernel.astype(dtype), jnp.matmul, divided)
 
 
@@ -61,12 +61,12 @@ def dot_general(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
 Linear = functools.partial(nn.Dense, dot_general=dot_general)  # Flax's Dense, which adds the bias in the compute dtype
 
 
-# Recomputed from its input in the backward pass, which would otherwise read several float32 arrays.
+# The backward pass recomputes the norm from its input; otherwise it would read several float32 arrays.
 LayerNorm = nn.remat(nn.LayerNorm, prevent_cse=False)
 
 
 def gelu(x: Float[Array, "*b d"], approximate: bool = False) -> Float[Array, "*b d"]:
-    """x Phi(x) computed in float32, or its tanh approximation; only x is kept for the backward pass.
+    """Compute x Phi(x) in float32, or its tanh approximation; only x is kept for the backward pass.
 
     Source: Hendrycks & Gimpel 2016.
     """
@@ -78,7 +78,7 @@ def _tanh_gelu(x):
 
 
 def _exact_gelu(x):
-    """Uses erf, as PyTorch does: erfc is more precise for very negative x, but takes a TPU twice as long."""
+    """Use erf, as PyTorch does: erfc is more precise for very negative x, but takes a TPU twice as long."""
     wide = x.astype(jnp.float32)
     return (wide * (0.5 + 0.5 * jax.lax.erf(wide * 2**-0.5))).astype(x.dtype)
 
@@ -255,17 +255,18 @@ class Block(nn.Module):
 def stack_blocks(
     block: type[nn.Module], depth: int, *, unroll: int = 1, remat: str = "none", in_axes: Any = 0
 ) -> type[nn.Module]:
-    """Stack `depth` blocks, with parameters stacked on axis 0, called as `x, outputs = blocks(x, rates)`.
+    """Stack `depth` blocks, with parameters stacked on axis 0; call the stack as `x, outputs = blocks(x, rates)`.
 
     Args:
       block: a module whose call is (x, one layer's input) -> (x, one layer's output).
       depth: number of layers.
-      unroll: at most this many layers run without a loop, which compiles more slowly and runs faster on a TPU.
+      unroll: a stack of at most this many layers runs without a loop, which compiles more slowly but runs faster on a
+        TPU.
       remat: what the backward pass recomputes, one of `REMAT`.
       in_axes: axes of the arguments after x: 0 if each layer has its own, `nn.broadcast` if all layers share one.
     """
     if remat != "none":
-        # Without a loop around it, the compiler would merge the recomputation with the forward pass.
+        # Outside a loop, the compiler would merge the recomputation with the forward pass.
         block = nn.remat(block, policy=REMAT[remat], prevent_cse=unroll >= depth)
     return nn.scan(
         block,
@@ -279,7 +280,7 @@ def stack_blocks(
 
 @functools.cache
 def tapped(block: type[nn.Module]) -> type[nn.Module]:
-    """The same block, but its scan also keeps the outputs of some of the layers; see `run_tapped`."""
+    """Return a subclass of the block whose scan also keeps the outputs of some layers; see `run_tapped`."""
 
     class Tapped(block):  # ty: ignore[unsupported-base] - the base is an argument
         def __call__(self, carry, layer):
@@ -293,12 +294,12 @@ def tapped(block: type[nn.Module]) -> type[nn.Module]:
 def run_tapped(
     blocks: nn.Module, x: Float[Array, "b n d"], rates: Float[Array, " depth"] | None, taps: Sequence[int], depth: int
 ) -> tuple[Float[Array, "k b n d"], Any]:
-    """Run stacked blocks that were `tapped`, and keep x after each of the blocks `taps`.
+    """Run a stack of `tapped` blocks, and keep x after each of the blocks `taps`.
 
-    The scan carries the kept values along, so that memory holds only these, whatever the depth.
+    The scan carries only the kept values, so that memory does not grow with the depth.
 
     Returns:
-      x after the k chosen blocks, in the order of `taps`; the second outputs of all blocks, stacked.
+      x after the k blocks, in the order of `taps`; and the second outputs of all blocks, stacked.
     """
     chosen = np.arange(depth)[:, None] == np.asarray(taps)
     (_, kept), out = blocks((x, jnp.zeros((len(taps), *x.shape), x.dtype)), (rates, jnp.asarray(chosen)))
@@ -306,7 +307,7 @@ def run_tapped(
 
 
 def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, " depth"] | None:
-    """Rates that grow linearly from 0 at the first block to `rate` at the last; None if nothing is dropped."""
+    """Return rates that grow linearly from 0 at the first block to `rate` at the last; None if nothing is dropped."""
     return jnp.asarray(np.linspace(0.0, rate, depth), jnp.float32) if train and rate > 0 else None
 
 

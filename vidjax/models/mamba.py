@@ -19,13 +19,13 @@ from vidjax.ops.scan.branch_tpu import KEPT
 
 
 def _rates(key, shape, dtype):
-    """The logarithms of the rates 1 to s, the same in every channel (S4D-real)."""
+    """Return the logarithms of the rates 1 to s, the same for every channel (S4D-real)."""
     del key
     return jnp.broadcast_to(jnp.log(jnp.arange(1, shape[1] + 1, dtype=dtype)), shape)
 
 
 def _inverse_softplus(key, shape, dtype):
-    """Biases of step sizes drawn log-uniformly from 0.001 to 0.1 (arXiv:2312.00752, section 3.6)."""
+    """Return biases whose softplus is a log-uniform step size from 0.001 to 0.1 (arXiv:2312.00752, section 3.6)."""
     steps = jnp.exp(jax.random.uniform(key, shape, dtype, math.log(0.001), math.log(0.1)))
     return steps + jnp.log(-jnp.expm1(-steps))
 
@@ -39,7 +39,7 @@ DT_BIAS_INITS = {"zero": nn.initializers.zeros, "mamba": _inverse_softplus}
 
 
 class Halves(nn.Module):
-    """A projection to two halves, without bias: two products, because splitting one product costs a TPU a copy.
+    """A projection to two halves, without bias, as two products, because a TPU would copy one product to split it.
 
     Attributes:
       features: channels of each half.
@@ -81,7 +81,7 @@ class KernelAndBias(nn.Module):
 
 
 class Direction(nn.Module):
-    """`ops.mamba_branch` with its parameters: convolution, SiLU, and a scan with steps, B and C from the tokens."""
+    """One direction of a mixer: `ops.mamba_branch` with its parameters."""
 
     reverse: bool
     dt_rank: int
@@ -108,12 +108,15 @@ class Direction(nn.Module):
 class Mixer(nn.Module):
     """Both directions over one projection of the tokens, merged, gated, and projected back.
 
-    Gating the merged scans once equals gating each of them, as published, because both have the same gate.
+    The published code gates each scan. Gating the merged scans is the same, because both scans have the same gate.
 
     Attributes:
-      inner: channels of the scans; dt_rank: channels that the step sizes are projected from.
-      state_size: states per channel; conv_size: tokens that the convolution sees.
-      merge_directions: one of `MERGES`; dt_bias_init: one of `DT_BIAS_INITS`.
+      inner: channels of the scans.
+      dt_rank: channels from which the step sizes are projected.
+      state_size: states per channel.
+      conv_size: tokens that the convolution sees.
+      merge_directions: one of `MERGES`.
+      dt_bias_init: one of `DT_BIAS_INITS`.
       scan: an implementation of `vidjax.ops.selective_scan`; None chooses one.
       init_std: standard deviation of the initial projections, except the output projection.
       out_scale: factor on the initial output projection.

@@ -9,11 +9,11 @@ import jax
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-    """Join the keys of a leaf's `jax.tree_util` path by slashes."""
+    """Join the keys of a leaf's `jax.tree_util` path with slashes."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def matches(params: Any, pattern: str) -> Any:
-    """A tree of bools: whether `pattern` is found in each leaf's path."""
+    """Return a tree of bools: whether the regular expression `pattern` is found in each leaf's path."""
     found = re.compile(pattern).search
     return jax.tree_util.tree_map_with_path(lambda path, _: found(path_name(path)) is not None, params)

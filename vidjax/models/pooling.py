@@ -32,12 +32,12 @@ class PooledClassifier(CompiledInit):
     head_widths: tuple[int, ...] = ()
 
     def setup(self):
-        nn.share_scope(self, self.backbone)  # so that encoders from other runs and sources fit
+        nn.share_scope(self, self.backbone)  # the encoder keeps its paths, so that other runs' parameters fit
         if self.pooling == "weighted_tokens":
             self.token_weighting = TokenWeighting()
         self.hidden = [Linear(width) for width in self.head_widths]
         self.dropout = nn.Dropout(self.spec.head_dropout)
-        # Not `head`, which is the name of the backbone's own, absent here.
+        # Not named `head`: that is the name of the backbone's own head, which is absent here.
         self.classes = Head(self.num_classes, self.spec.head_dropout, normal_002)
 
     @property

@@ -20,12 +20,12 @@ FAMILIES: Registry[Family] = Registry(
 
 
 def model_names() -> tuple[str, ...]:
-    """The names of all presets, family by family, small to large."""
+    """Return the names of all presets, family by family, small to large."""
     return tuple(f"{name}_{size}" for name, family in FAMILIES.items() for size in family.specs)
 
 
 def family_of(name: str) -> tuple[str, str]:
-    """Family and size of a preset: ("videomae", "base"), or ("my_models:TOY", "tiny").
+    """Return the family and size of a preset: ("videomae", "base"), or ("my_models:TOY", "tiny").
 
     Raises:
       ConfigError: for an unknown name; it suggests the nearest.
@@ -43,7 +43,7 @@ def family_of(name: str) -> tuple[str, str]:
 
 
 def preset(name: str) -> ClipSpec:
-    """The spec of a preset.
+    """Return the spec of a preset.
 
     Raises:
       ConfigError: as `family_of`.
@@ -61,8 +61,8 @@ def build_model(name: str, *, num_classes: int | None = None, **overrides: Any) 
       overrides: fields of the spec, such as `num_frames=32` or `dtype="bfloat16"`.
 
     Raises:
-      ConfigError: for an unknown name or field, for values that do not fit together, and for None if the family has no
-        pre-training module.
+      ConfigError: for an unknown name or field, for values that do not fit together, or if `num_classes` is None and
+        the family has no pre-training module.
 
     Example:
       >>> model = vidjax.build_model("videomae_tiny", num_classes=5)

@@ -18,7 +18,7 @@ class ProjectionHead(nn.Module):
     """Three dense layers with GELUs between them, then the cosines of the result with learned prototypes.
 
     The cosines are the weight-normalised layer of the authors' `DINOHead` with its gain frozen at 1
-    (`norm_last_layer`): the columns of `last_layer/kernel` are the prototypes, of any length.
+    (`norm_last_layer`). The columns of `last_layer/kernel` are the prototypes; their lengths do not matter.
     """
 
     prototypes: int
@@ -34,7 +34,7 @@ class ProjectionHead(nn.Module):
         self.last_layer = Cosines(self.prototypes, self.dtype)
 
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k"]:
-        """Cosines with the k prototypes, in [-1, 1], float32."""
+        """Return the cosines with the k prototypes, in [-1, 1], float32."""
         x = nn.gelu(self.fc1(x), approximate=False)
         x = nn.gelu(self.fc2(x), approximate=False)
         return self.last_layer(self.fc3(x))
@@ -56,7 +56,7 @@ class Cosines(nn.Module):
 def unit(x: Float[Array, "*dims"], axis: int) -> Float[Array, "*dims"]:
     """Scale vectors along an axis to length 1, in float32; a zero vector stays zero."""
     x = x.astype(jnp.float32)
-    # The floor on the length, 1e-12 as in PyTorch, stands under the root, where the gradient at zero is finite.
+    # As in PyTorch, the length is at least 1e-12. Its square is limited, so that the gradient at zero is finite.
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-24))
 
 

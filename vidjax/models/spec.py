@@ -17,9 +17,9 @@ class Positions:
     """A table of learned positions.
 
     Attributes:
-      axes: the axes of the grid of cubes that it covers, among t, h and w; a class token's row may come first.
+      axes: the axes of the grid of cubes that the table covers, among t, h and w; a class token's row may come first.
       methods: how each axis is resized for other clips, as named in `vidjax.weights.resize_positions`.
-      flat: whether all rows are resized as a single line, by the only method given.
+      flat: whether the table is resized as one axis of all its rows, with a single method.
     """
 
     axes: str
@@ -32,9 +32,12 @@ class ClipSpec(abc.ABC):
     """The clips that a model takes, the cubes it cuts them into, and how it is computed.
 
     Attributes:
-      patch_size: side of a cube in pixels; tubelet_size: its length in frames.
-      num_frames: frames per clip; image_size: frame size in pixels, one side or (height, width).
-      drop_path: rate at the last block; head_dropout: rate before the classifier's head. Both in [0, 1).
+      patch_size: side of a cube in pixels.
+      tubelet_size: length of a cube in frames.
+      num_frames: frames per clip.
+      image_size: frame size in pixels, one side or (height, width).
+      drop_path: rate of stochastic depth at the last block, in [0, 1).
+      head_dropout: rate of dropout before the classifier's head, in [0, 1).
       norm_eps: epsilon of every norm, unless the family says otherwise.
       dtype: compute dtype, float32 or bfloat16; parameters are float32.
       remat: what the backward pass recomputes, one of `layers.REMAT`.
@@ -103,11 +106,11 @@ class ClipSpec(abc.ABC):
         return {}
 
     def for_classes(self):
-        """The spec for fine-tuning a pre-trained model as a classifier."""
+        """Return the spec for fine-tuning a pre-trained model as a classifier."""
         return self
 
     def differences(self, preset) -> dict[str, object]:
-        """The fields, with their values, that differ from a preset's and have an effect."""
+        """Return the fields, with their values, that differ from a preset's and have an effect."""
         fields = (field.name for field in dataclasses.fields(self))
         return {name: getattr(self, name) for name in fields if getattr(self, name) != getattr(preset, name)}
 
@@ -119,7 +122,7 @@ class ClipSpec(abc.ABC):
         """Copy the spec with a user's values for some fields.
 
         Raises:
-          ConfigError: if one of them has no effect.
+          ConfigError: if one of the fields has no effect, and as the class.
         """
         return dataclasses.replace(self, **fields)
 
@@ -127,7 +130,7 @@ class ClipSpec(abc.ABC):
         """Reject clips (b t h w c) whose shape differs from the model's.
 
         Raises:
-          ConfigError: naming the options that would fit.
+          ConfigError: if it differs; the message names the options that would fit.
         """
         if clips.shape[1:] != self.clip_shape:
             given, wanted = ("x".join(map(str, shape)) for shape in (clips.shape[1:], self.clip_shape))
@@ -162,10 +165,10 @@ def check_heads(prefix: str, width: int, num_heads: int) -> None:
 
 
 def nearest_heads(width: int, num_heads: int, multiple: int = 1) -> str:
-    """The nearest numbers of heads, below and above, that divide the width and are multiples of `multiple`.
+    """Return the nearest numbers of heads, below and above, that divide the width and are multiples of `multiple`.
 
     Returns:
-      words such as "4 or 8"; empty if there are none.
+      text such as "4 or 8"; empty if there are none.
     """
     fitting = [heads for heads in range(multiple, width + 1, multiple) if width % heads == 0]
     below = [heads for heads in fitting if heads < num_heads][-1:]

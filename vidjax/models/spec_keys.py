@@ -47,13 +47,13 @@ def spec_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changeable(spec_type: type[ClipSpec]) -> tuple[str, ...]:
-    """The fields that may change when a run is resumed."""
+    """Return the fields that may change when a run is resumed."""
     hints = _hints(spec_type)
     return tuple(key for key, hint in hints.items() if any(isinstance(mark, Changeable) for mark in marks(hint)))
 
 
 def _hints(spec_type: type[ClipSpec]) -> dict[str, Any]:
-    """The types, with their marks, of the fields that can be set."""
+    """Return the types, with their marks, of the fields that `config.model.spec` can set."""
     hints = typing.get_type_hints(spec_type, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(spec_type) if field.name not in SET_BY}
 

@@ -1,7 +1,7 @@
 """TimeSformer: a ViT whose blocks attend over time, then over space (Bertasius et al. 2021, arXiv:2102.05095).
 
-Also its two ablations: joint space-time attention, and attention within frames only. Details follow the authors' code
-(`timesformer/models/vit.py`), which has more detail than the paper's section 3.
+The paper's two ablations are included: joint space-time attention, and attention within frames only. Details follow the
+authors' code (`timesformer/models/vit.py`), because section 3 of the paper leaves some of them open.
 """
 
 import dataclasses
@@ -36,10 +36,10 @@ class TimeSformerSpec(ClipSpec):
     Attributes:
       width, depth, num_heads, mlp_dim: size of the blocks.
       attention_type: divided (over time, then over space), joint (over all tokens) or space_only (within frames).
-      resized_positions: how the spatial positions of an image model or another resolution are adapted: grid takes the
-        nearest in height and width; flattened takes the nearest along the table's rows laid end to end, as the authors'
-        `helpers.py:174` does, which gives most places the position of another part of the frame. Their high-resolution
-        models started this way.
+      resized_positions: how spatial positions from an image model or another resolution are adapted. `grid` takes the
+        nearest position in height and width. `flattened` takes the nearest row of the flattened table, which gives most
+        places the position of another part of the frame; the authors' high-resolution models were initialised in this
+        way (`helpers.py:174`).
       init_std: standard deviation of initial kernels, class token and positions; the published 0.02 is meant for widths
         near 768.
 
@@ -65,7 +65,7 @@ class TimeSformerSpec(ClipSpec):
 
     @property
     def learned_positions(self) -> Mapping[str, Positions]:
-        """As `ClipSpec.learned_positions`, resized as in the authors' `vit.py` and `helpers.py`."""
+        """See `ClipSpec`; tables are resized as in the authors' `vit.py` and `helpers.py`."""
         space = {"encoder/pos_embed": RESIZED_POSITIONS[self.resized_positions]}
         time = {"encoder/time_embed": Positions("t", ("nearest",))}
         return space if self.attention_type == "space_only" else space | time
@@ -86,7 +86,7 @@ class TimeSformerSpec(ClipSpec):
 
 
 def _sizes(width, depth, num_heads, **others) -> TimeSformerSpec:
-    """A spec whose MLP is four times as wide as the model."""
+    """Return a spec whose MLP is four times as wide as the model."""
     return TimeSformerSpec(width, depth, num_heads, 4 * width, **others)
 
 
@@ -102,12 +102,13 @@ TIMESFORMER_SPECS = {
 class DividedBlock(nn.Module):
     """Attention over the frames at each place, then within each frame, then an MLP; written as a scan step.
 
-    The class token takes no part in the first attention. In the second, each frame sees a copy of it, and the frames'
-    updates to it are averaged. Stochastic depth drops whole places in the first, frames in the second and clips in the
-    MLP; it comes before `temporal_fc`, as in the authors' code.
+    The class token takes no part in attention over time. Within frames, each frame sees a copy of it, and the updates
+    of these copies are averaged. Stochastic depth drops places in attention over time (before `temporal_fc`, as in the
+    authors' code), frames in attention within frames, and clips in the MLP.
 
-    The first token of each frame is its copy of the class token throughout, and all copies stay equal. The authors
-    instead split patches and class token and join them again three times per block, which moves every token in memory.
+    The first token of each frame is always its copy of the class token, and all copies stay equal. The authors' code
+    instead separates the class token from the patches and joins them again three times per block, which moves every
+    token in memory.
     """
 
     width: int
@@ -126,7 +127,7 @@ class DividedBlock(nn.Module):
         )  # fmt: skip
         self.temporal_norm = norm()
         self.temporal_attn = attention(attend=ops.attention_over_time)
-        # Zero, so that a new block computes what the block of an image model does with the same weights.
+        # Zero, so that a new block computes the same as an image model's block with the same weights.
         self.temporal_fc = layers.Linear(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)
         self.norm1 = norm()
         self.attn = attention(attend=_within_frames)
@@ -228,7 +229,7 @@ class TimeSformerEncoder(nn.Module):
     def embed_patches(
         self, patches: Float[Array, "b n p"], grid: tuple[int, int, int]
     ) -> tuple[Float[Array, "b 1 d"], Float[Array, "b t s d"]]:
-        """The class token and the patches, with their positions, as input to the first block."""
+        """Return the class token and the patches, with their positions, as input to the first block."""
         dtype, (t, h, w) = self.spec.dtype, grid
         space = self.pos_embed[1:].reshape(*self.spec.grid[1:], -1)
         space = ops.resize_nearest(space, (h, w)).reshape(h * w, -1).astype(dtype)
@@ -251,7 +252,7 @@ class TimeSformerClassifier(ClipClassifier[TimeSformerSpec]):
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(self.spec.init_std))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Tokens and the class token, which is the head's input."""
+        """Return the tokens, and the class token, which is the head's input."""
         out = self.encoder.from_patches(patches, self.spec.grid, train)
         return out | {"pooled": out["cls"]}
 

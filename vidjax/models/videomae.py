@@ -30,11 +30,12 @@ class VideoMAESpec(ClipSpec):
     Attributes:
       width, depth, num_heads, mlp_dim: size of the encoder.
       decoder_width, decoder_depth, decoder_heads, decoder_mlp_dim: size of the pre-training decoder.
-      pooling: the classifier's, one of `POOLINGS`: "mean" averages the tokens and applies `fc_norm`, as published;
-        "first" applies the encoder's final norm and takes the first token, an option of `transformers`.
+      pooling: the classifier's pooling, one of `POOLINGS`: "mean" averages the tokens and applies `fc_norm`, as
+        published; "first" applies the encoder's final norm and takes the first token, an option of `transformers`.
       final_norm: whether the encoder ends with a norm in pre-training, as published; models pre-trained by
         `transformers` with use_mean_pooling=true, its default, have none.
-      fc_norm_eps, decoder_norm_eps: epsilons of these two norms, which differ from `norm_eps` in some sources.
+      fc_norm_eps, decoder_norm_eps: epsilons of `fc_norm` and of the decoder's norm; some sources use other values than
+        `norm_eps` here.
       init_std: standard deviation of the classifier's initial kernels; the published 0.02 is meant for widths near 768.
 
     Raises:
@@ -63,7 +64,7 @@ class VideoMAESpec(ClipSpec):
         check_heads("decoder_", self.decoder_width, self.decoder_heads)
 
     def for_classes(self):
-        """As `ClipSpec.for_classes`: classify by the mean of the tokens, as published."""
+        """Return the spec for fine-tuning, which classifies by the mean of the tokens, as published."""
         return dataclasses.replace(self, pooling="mean")
 
     def encoder_macs(self, num_tokens: int) -> int:
@@ -88,7 +89,7 @@ class VideoMAESpec(ClipSpec):
 
 
 def _sizes(width, depth, num_heads, decoder_width, decoder_depth, decoder_heads, **others) -> VideoMAESpec:
-    """A spec whose MLPs are four times as wide as the model, unless overridden."""
+    """Return a spec whose MLPs are four times as wide as the model, unless overridden."""
     others = {"mlp_dim": 4 * width, "decoder_mlp_dim": 4 * decoder_width} | others
     return VideoMAESpec(
         width=width, depth=depth, num_heads=num_heads,
@@ -137,7 +138,7 @@ class VideoMAEEncoder(nn.Module):
     def embed_patches(
         self, patches: Float[Array, "b k p"], index: Int[Array, "b k"] | None = None
     ) -> Float[Array, "b k d"]:
-        """Embed normalised patches, which may come from the host; `index` has their token indices, None for all."""
+        """Embed normalised patches; `index` has their token indices, and None stands for all tokens."""
         positions = ops.sincos_1d(self.spec.num_tokens, self.spec.width)
         positions = positions[None] if index is None else positions[index]
         return self.patch_embed(patches.astype(self.spec.dtype)) + positions.astype(self.spec.dtype)
@@ -161,13 +162,13 @@ class VideoMAEEncoder(nn.Module):
         train: bool = False,
         norm: bool = True,
     ) -> dict[str, Float[Array, "l b k d"]]:
-        """The outputs of the blocks `taps` in float32, for all tokens or for those in `index`.
+        """Return the outputs of the blocks `taps` in float32, for all tokens or for those in `index`.
 
         Args:
-          norm: whether to apply the final norm, shared by all blocks, to them.
+          norm: whether to apply the encoder's final norm to the outputs of every block.
 
         Returns:
-          tokens (l b k d), l over blocks; there is no class token.
+          tokens (l b k d) of the l blocks; there is no class token.
         """
         s = self.spec
         rates = layers.drop_path_rates(s.drop_path, s.depth, train)
@@ -250,7 +251,7 @@ class VideoMAEClassifier(ClipClassifier[VideoMAESpec]):
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(0.02 * 0.001))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """The tokens, and their pooled vector, the head's input."""
+        """Return the tokens, and their pooled vector, which is the head's input."""
         tokens = self.encoder(patches, train=train)
         if self.spec.pooling == "mean":
             pooled = self.fc_norm(tokens.mean(axis=1, dtype=jnp.float32))

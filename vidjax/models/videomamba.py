@@ -30,10 +30,12 @@ class VideoMambaSpec(ClipSpec):
     Attributes:
       width, depth: size of the blocks.
       expand: channels of a mixer per channel of the model.
-      state_size: states per channel; conv_size: tokens that the causal convolution sees.
-      merge_directions: "sum" of both scans, as published, or their "mean", which cures divergence.
-      dt_bias_init: "zero", as the published code in fact starts (its general initialiser overwrites the careful one),
-        so that step sizes start at softplus(0) = 0.69; or "mamba": step sizes log-uniform from 0.001 to 0.1.
+      state_size: states per channel.
+      conv_size: tokens that the causal convolution sees.
+      merge_directions: "sum" of both scans, as published, or their "mean", for training that otherwise diverges.
+      dt_bias_init: "zero" for step sizes that start at softplus(0) = 0.69, or "mamba" for initial step sizes that are
+        log-uniform from 0.001 to 0.1. The published code intends "mamba" but trains with "zero", because its general
+        initialiser overwrites the biases.
       scan: an implementation of `vidjax.ops.selective_scan`; None chooses one.
       init_std: standard deviation of initial kernels and positions; the published 0.02 is meant for widths near 768.
 
@@ -68,7 +70,7 @@ class VideoMambaSpec(ClipSpec):
 
     @property
     def learned_positions(self) -> Mapping[str, Positions]:
-        """As `ClipSpec.learned_positions`, resized as in the authors' `run_class_finetuning.py`."""
+        """See `ClipSpec`; tables are resized as in the authors' `run_class_finetuning.py`."""
         return {
             "encoder/pos_embed": Positions("hw", ("cubic", "cubic")),
             "encoder/time_embed": Positions("t", ("linear",)),
@@ -81,13 +83,13 @@ class VideoMambaSpec(ClipSpec):
 
     @property
     def dt_rank(self) -> int:
-        """Channels that the step sizes are projected from."""
+        """Channels from which the step sizes are projected."""
         return math.ceil(self.width / 16)
 
     def encoder_macs(self, num_tokens: int) -> int:
         """Multiply-accumulates of the encoder on `num_tokens` tokens of a clip; a scan takes 2 per state and token.
 
-        Published figures leave out x_proj, dt_proj and the scan, which the authors' counter does not see.
+        Published figures leave out x_proj, dt_proj and the scan, which the authors' counter does not count.
         """
         x_proj, scan = self.dt_rank + 2 * self.state_size, 2 * self.state_size
         direction = self.conv_size + x_proj + self.dt_rank + scan
@@ -150,7 +152,7 @@ class VideoMambaEncoder(nn.Module):
 
     @property
     def kernel_init(self) -> Callable:
-        """The initialiser of the model's linear layers, also for layers added on top."""
+        """The initialiser of the model's linear layers, and of layers added on top."""
         return nn.initializers.normal(self.spec.init_std)
 
     @property
@@ -161,7 +163,7 @@ class VideoMambaEncoder(nn.Module):
     def embed_patches(
         self, patches: Float[Array, "b k p"], index: Int[Array, "b k"] | None = None
     ) -> Float[Array, "b l d"]:
-        """The class token, then the patches, with their positions, in float32.
+        """Embed normalised patches in float32: the class token, then the patches, with their positions.
 
         Args:
           index: token indices of the patches; None for all, time first.
@@ -190,14 +192,15 @@ class VideoMambaEncoder(nn.Module):
         train: bool = False,
         norm: bool = True,
     ) -> dict[str, Float[Array, "k b *n d"]]:
-        """The outputs of the blocks `taps` in float32; tokens that are not in `index` are left out of the scan.
+        """Return the outputs of the blocks `taps` in float32; the scan leaves out tokens that are not in `index`.
 
         Args:
-          patches: normalised cubes, in ascending order of tokens; index: their token indices, None for all.
-          norm: whether to apply the final norm, shared by all blocks, to them.
+          patches: normalised cubes, in ascending order of tokens.
+          index: token indices of the patches; None for all.
+          norm: whether to apply the encoder's final norm to the outputs of every block.
 
         Returns:
-          tokens (k b n d) and cls (k b d), k over blocks.
+          tokens (k b n d) and cls (k b d) of the k blocks.
         """
         s = self.spec
         rates = layers.drop_path_rates(s.drop_path, s.depth, train)
@@ -214,13 +217,13 @@ class VideoMambaClassifier(ClipClassifier[VideoMambaSpec]):
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(self.spec.init_std))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Tokens and the class token, which is the head's input."""
+        """Return the tokens, and the class token, which is the head's input."""
         out = self.encoder(patches, train)
         return out | {"pooled": out["cls"]}
 
 
 def _mixer(spec: VideoMambaSpec) -> mamba.Mixer:
-    """Build a block's mixer. Its output starts smaller the deeper the model, as GPT-2's residual branches do."""
+    """Build a block's mixer; as in GPT-2, deeper models have smaller initial outputs of residual branches."""
     names = ("inner", "dt_rank", "state_size", "conv_size", "merge_directions", "dt_bias_init", "scan", "init_std")
     options = {name: getattr(spec, name) for name in names}
     return mamba.Mixer(**options, out_scale=spec.depth**-0.5, dtype=jnp.dtype(spec.dtype), name="mixer")

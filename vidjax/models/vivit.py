@@ -40,15 +40,15 @@ class ViViTSpec(ClipSpec):
       factorization: the paper's model 1 to 4. `joint` (scenic's spacetime) attends over all tokens; `encoder`
         (factorized_encoder) encodes each frame, then the frames' class tokens; `self_attention`
         (factorized_self_attention_block) attends over time, then within frames, in each block; `dot_product`
-        (factorized_dot_product_attention) gives half of the heads to each. The first two classify by a class token,
-        the others by the mean of all tokens.
+        (factorized_dot_product_attention) attends over time with half of the heads, and within frames with the others.
+        The first two classify by a class token, the others by the mean of all tokens.
       temporal_depth: number of blocks of the second encoder, for `encoder` only.
-      tubelet_init: how the embedding of cubes starts from an image model's (section 3.4): with `central_frame` it sees
-        one frame as the image model does, with `inflation` the mean of all frames.
+      tubelet_init: how the embedding of cubes starts from an image model's (section 3.4). `central_frame` embeds one
+        frame of a cube as the image model does; `inflation` embeds the mean of its frames.
 
     Raises:
       ConfigError: if the heads do not divide the width, or cannot be halved for `dot_product`; if `encoder` has no
-        temporal blocks; for a drop path with `self_attention`, which has none; and as `ClipSpec`.
+        temporal blocks; if `drop_path` is set for `self_attention`, which does not use it; and as `ClipSpec`.
     """
 
     width: int
@@ -81,7 +81,7 @@ class ViViTSpec(ClipSpec):
             )
 
     def override(self, **fields):
-        """As `ClipSpec.override`; rejects a `temporal_depth` without a second encoder."""
+        """Copy the spec with a user's values, and reject a `temporal_depth` without a second encoder."""
         spec = super().override(**fields)
         if spec.factorization != "encoder" and spec.temporal_depth != self.temporal_depth:
             raise ConfigError(
@@ -91,7 +91,7 @@ class ViViTSpec(ClipSpec):
         return spec
 
     def differences(self, preset) -> dict[str, object]:
-        """As `ClipSpec.differences`; `temporal_depth` has no effect without a second encoder."""
+        """See `ClipSpec`; `temporal_depth` has no effect without a second encoder."""
         found = super().differences(preset)
         if self.factorization != "encoder":
             found.pop("temporal_depth", None)
@@ -99,9 +99,10 @@ class ViViTSpec(ClipSpec):
 
     @property
     def learned_positions(self) -> Mapping[str, Positions]:
-        """As `ClipSpec.learned_positions`, resized as in scenic's `vivit/model_utils.py`.
+        """See `ClipSpec`; tables are resized as in scenic's `vivit/model_utils.py`.
 
-        With two encoders, the first has a position per place in a frame, the second one per frame.
+        If there are two encoders, the first has one position for each place in a frame, and the second one for each
+        frame.
         """
         if self.factorization == "encoder":
             space, time = Positions("hw", (_RESIZED,) * 2), Positions("t", (_RESIZED,))
@@ -130,7 +131,7 @@ class ViViTSpec(ClipSpec):
 
 
 def _sizes(width, depth, num_heads, num_frames=32, **others) -> ViViTSpec:
-    """A spec whose MLP is four times as wide as the model."""
+    """Return a spec whose MLP is four times as wide as the model."""
     return ViViTSpec(width, depth, num_heads, 4 * width, num_frames=num_frames, **others)
 
 
@@ -150,7 +151,8 @@ class ViViTEncoder(nn.Module):
     """Encode cubes, or the class tokens of frames.
 
     Attributes:
-      factorization: kind of blocks, a key of `BLOCKS`; depth: number of blocks.
+      factorization: kind of blocks, a key of `BLOCKS`.
+      depth: number of blocks.
       positions: number of positions along one axis, or along time and space.
       embed: whether to project cubes to the width first.
     """
@@ -183,7 +185,7 @@ class ViViTEncoder(nn.Module):
         return self.norm(x)
 
     def embed_patches(self, x: Float[Array, "b *n p"]) -> Float[Array, "b *m d"]:
-        """Tokens with their positions, and the class token if there is one, as input to the first block."""
+        """Return tokens with their positions, after the class token if there is one, as input to the first block."""
         s = self.spec
         x = x.astype(s.dtype)
         if self.embed:
@@ -207,7 +209,7 @@ class ViViTClassifier(ClipClassifier[ViViTSpec]):
         self.head = layers.Head(self.num_classes, s.head_dropout, nn.initializers.zeros)
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """The first encoder's tokens, and the head's input: the class token, or the mean if there is none."""
+        """Return the first encoder's tokens and the head's input: the class token, or the mean if there is none."""
         s = self.spec
         if s.factorization == "joint":
             x = self.encoder(patches, train)

@@ -1,7 +1,7 @@
 """ViViT's blocks: attention over all tokens, within frames, over time then space, or half of the heads over each.
 
-Pre-norm with the tanh GELU. Stochastic depth drops a branch for whole clips and does not rescale the others, as in the
-authors' code (scenic, `projects/vivit/model.py`).
+Blocks are pre-norm, with the tanh GELU. Stochastic depth drops a branch for whole clips and does not rescale the clips
+that keep it, as in the authors' code (scenic, `projects/vivit/model.py`).
 """
 
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from jaxtyping import Array, Float
 from vidjax import ops
 from vidjax.models import layers
 
-# The kernels of queries, keys, values and output are square; for each of them this is Xavier uniform.
+# The kernels of queries, keys, values and output are square, so that this equals Xavier uniform for each of them.
 square_xavier = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
 
 
 def over_all(attention: nn.Module, x: Float[Array, "b *n d"]) -> Float[Array, "b *n d"]:
-    """Attention over the tokens as given."""
+    """Apply attention over the tokens as given."""
     return attention(x)
 
 
 def over_space(attention: nn.Module, x: Float[Array, "b t s d"]) -> Float[Array, "b t s d"]:
-    """Attention within each frame."""
+    """Apply attention within each frame."""
     return rearrange(attention(rearrange(x, "b t s d -> (b t) s d")), "(b t) s d -> b t s d", b=len(x))
 
 
@@ -59,7 +59,8 @@ class Block(nn.Module):
     """Models 1, 2 and 4: attention, then the MLP; written as a scan step.
 
     Attributes:
-      attention_class: class of the module "attn"; over: applies it to the tokens, such as `over_all` or `over_space`.
+      attention_class: class of the module "attn".
+      over: function that applies "attn" to the tokens, such as `over_all` or `over_space`.
     """
 
     num_heads: int

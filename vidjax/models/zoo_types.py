@@ -1,4 +1,4 @@
-"""Types of the zoo: a published accuracy with its protocol, a cost as printed by its authors, and the weights."""
+"""Types of the zoo: published accuracies with their protocols, published costs, and the names of weights."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -34,7 +34,8 @@ class Result:
       data: a key of `CLASSES`.
       top1, top5: per cent; None if the source has no figure.
       clips, crops: views per video; None if the source does not say.
-      stride: between the frames of a clip; 0 if they are spread over the whole video; None if the source does not say.
+      stride: distance between the frames of a clip; 0 if they are spread over the whole video; None if the source does
+        not say.
       sampling: a key of `vidjax.data.clips.sampling.SAMPLINGS`: how clips were taken in training and testing.
       interpolation: a key of `vidjax.data.clips.resize.INTERPOLATIONS`: how test frames were resized.
       channels: channel order in training and testing, rgb or bgr.
@@ -43,7 +44,7 @@ class Result:
       gmacs: cost of one view as published, an int, or a float with the printed decimals; None if not published.
       weights: argument for `from_pretrained`: a hub id, a file on the hub (owner/name/file.pth), or the name of the
         authors' file, which has to be downloaded first; empty if there are none.
-      note: what distinguishes it from other results on the same data, see `NOTES`.
+      note: the difference from other results on the same data; `NOTES` explains short ones.
       source: where the figures are printed.
     """
 

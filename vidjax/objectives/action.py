@@ -28,7 +28,9 @@ class ActionRecognition(Classification):
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8), `action` (b 2) and `valid`, and, when training, the streams "augment" and "dropout".
+        """Compute the loss from `video` (uint8), `action` (b 2) and `valid`.
+
+        Training also uses the rng streams "augment" and "dropout".
 
         The metrics noun_top1, verb_top1 and action_top1 are the shares of clips for which the target's heaviest noun,
         its heaviest verb, or both, are ranked first.

@@ -15,7 +15,7 @@ from vidjax.models.spec import ClipSpec
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
 Params = Any  # a pytree of arrays
-FIXED = "fixed"  # the entry of `extra` for what never changes, such as a teacher; checkpoints leave it out
+FIXED = "fixed"  # the entry of `extra` for state that never changes, such as a teacher; checkpoints leave it out
 Rngs = dict[str, Array]  # keys of the streams "mask", "augment" and "dropout"
 
 
@@ -41,17 +41,17 @@ class Objective(abc.ABC):
       module: the Linen module to train; a model with a `spec`, unless `parts` says otherwise.
       train_flops_per_clip: FLOPs of the forward and backward pass, 2 x MACs.
       frozen: pattern of the paths of parameters that are not trained; empty for none. See `training.optim.freezing`.
-      unused_blocks: number of the encoder's last blocks that the loss does not reach; nothing changes them, not even
-        weight decay.
-      group: number of consecutive rows of a batch that must stay together in a micro-batch, in their order; 0 if only a
-        row and its mirror image in the batch must.
+      unused_blocks: number of the encoder's last blocks on which the loss does not depend; training leaves them
+        unchanged, and weight decay does not apply to them.
+      group: number of consecutive rows of a batch that must stay together in a micro-batch, in their order; 0 if only
+        each row and its mirror image in the batch must stay together.
     """
 
     frozen = ""
     unused_blocks = 0
     group = 0
 
-    if TYPE_CHECKING:  # a field of each objective; at run time this property would be its default
+    if TYPE_CHECKING:  # a field of each objective; at run time, this property would become the field's default
 
         @property
         def module(self) -> nn.Module: ...
@@ -73,7 +73,7 @@ class Objective(abc.ABC):
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Array, tuple[Metrics, Any]]:
-        """The mean loss over what `weight` counts, scalar metrics (likewise means), and the next `extra`."""
+        """Return the loss, scalar metrics, and the next `extra`; `weight` defines the weights of means."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -81,20 +81,20 @@ class Objective(abc.ABC):
         return (Part("", self.module.spec),)
 
     def with_module(self, module: nn.Module) -> Self:
-        """The same objective with another module."""
+        """Return the same objective with another module."""
         return dataclasses.replace(cast(Any, self), module=module)
 
     def init_extra(self, params: Params, extra: Any) -> Any:
-        """The objective's own state at the start of training, once parameters are initialised from a checkpoint."""
+        """Return the objective's own state at the start of training, after checkpoints have initialised `params`."""
         del params
         return extra
 
     def weight(self, batch: Batch) -> Array:
-        """The weight of a micro-batch in the mean over a batch: its number of valid rows."""
+        """Return the weight of a micro-batch in the mean over a batch: its number of valid rows."""
         return batch["valid"].sum()
 
     def after_update(self, params: Params, extra: Any, step: Array) -> Any:
-        """The next `extra`, after the optimiser has updated the parameters; unchanged by default."""
+        """Return the next `extra`, after the optimiser has updated the parameters; unchanged by default."""
         del params, step
         return extra
 
@@ -102,50 +102,50 @@ class Objective(abc.ABC):
 class StatisticalObjective(Objective):
     """An objective whose loss is a function of statistics of the whole batch.
 
-    Under `jit` their sums run over all devices. The training step gathers them from micro-batches before it computes
-    the loss, and then propagates its gradient back through each micro-batch.
+    Under `jit`, statistics are summed over all devices. The training step first gathers the statistics of all
+    micro-batches and computes the loss. It then propagates the gradient of the loss back through each micro-batch.
     """
 
     @abc.abstractmethod
     def statistics(self, params: Params, batch: Batch, rngs: Rngs, train: bool) -> dict[str, Array]:
-        """The statistics of a (micro-)batch."""
+        """Compute the statistics of a (micro-)batch."""
 
     @abc.abstractmethod
     def loss_from(self, parts: dict[str, Array]) -> tuple[Array, Metrics]:
-        """The loss and metrics of a batch from the statistics of its micro-batches, stacked on axis 0."""
+        """Compute the loss and metrics of a batch from the statistics of its micro-batches, stacked on axis 0."""
 
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Array, tuple[Metrics, Any]]:
-        """The loss of a batch without micro-batches."""
+        """Compute the loss of a batch without micro-batches."""
         statistics = self.statistics(params, batch, rngs, train)
         loss, metrics = self.loss_from({name: statistic[None] for name, statistic in statistics.items()})
         return loss, (metrics, extra)
 
 
 def row_keys(rng: Array, batch: Batch) -> Key[Array, " b"]:
-    """A key for each row, from its place in the step's batch (`row`), whichever micro-batch it is in."""
+    """Return a key for each row, which depends on the row's place in the step's batch but not on its micro-batch."""
     return fold_in_each(rng, row_places(batch))
 
 
 def group_keys(rng: Array, batch: Batch, size: int) -> Key[Array, " g"]:
-    """A key for each group of `size` rows, from its place in the step's batch; with size 0, one key for all rows."""
+    """Return a key for each group of `size` rows, by its place in the step's batch; size 0 is one group of all rows."""
     if not size:
         return fold_in_each(rng, jnp.zeros(1, jnp.int32))
     return fold_in_each(rng, row_places(batch)[::size] // size)
 
 
 def row_places(batch: Batch) -> Int[Array, " b"]:
-    """The place of each row in the step's batch."""
+    """Return the place of each row in the step's batch."""
     return batch["row"] if "row" in batch else jnp.arange(len(batch["video"]), dtype=jnp.int32)
 
 
 def fold_in_each(rng: Array, numbers: Int[Array, " n"]) -> Key[Array, " n"]:
-    """A key for each number."""
+    """Return a key for each number."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(rng, numbers)
 
 
 def mean_over_valid(values: Float[Array, " b"], valid: Bool[Array, " b"]) -> Float[Array, ""]:
-    """Mean over the rows that are not padding; 0 if all are."""
+    """Return the mean over the rows that are not padding; 0 if all rows are padding."""
     valid = valid.astype(jnp.float32)
     return jnp.sum(jnp.where(valid > 0, values, 0.0)) / jnp.maximum(valid.sum(), 1.0)

@@ -1,7 +1,7 @@
 """Captioning with teacher forcing: a GPT-2 predicts each token of a caption from those before it and from the video.
 
-Source: "Video transformers for classification and captioning on Charades"; its variants are options of the module and
-`train_encoder`.
+Source: "Video transformers for classification and captioning on Charades"; options of the module and `train_encoder`
+select the paper's variants.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class Captioning(Objective):
 
     Attributes:
       module: a backbone joined to a GPT-2.
-      mean, std: per channel, for pixels in [0, 1], to normalise the module's input.
+      mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
       end_token: the token that opens and closes every caption.
       num_tokens: tokens per caption, including the end token.
       train_encoder: the part of the backbone that is trained: none, time_embed or all.
@@ -64,7 +64,7 @@ class Captioning(Objective):
         return (2.0 if self.train_encoder == "none" else 6.0) * encoder + 6.0 * decoder
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters and no further state; the batch is not used."""
+        """Return random parameters and no further state; the batch is not used."""
         del batch
         clips = jnp.zeros((1, self.module.spec.num_clips, *self.module.backbone.spec.clip_shape))
         return self.module.init(rng, clips, jnp.zeros((1, 1), jnp.int32))["params"], {}
@@ -72,7 +72,10 @@ class Captioning(Objective):
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8), `tokens` (b n) padded with -100, `valid`, and, when training, the stream "dropout"."""
+        """Compute the loss from `video` (uint8), `tokens` (b n) padded with -100, and `valid`.
+
+        Training also uses the rng stream "dropout".
+        """
         targets, clips = batch["tokens"], self._clips(batch["video"])
         inputs = shift_right(targets, self.end_token)
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
@@ -84,7 +87,7 @@ class Captioning(Objective):
         return loss, ({"token_accuracy": (right & counts).sum() / total}, extra)
 
     def weight(self, batch: Batch) -> Array:
-        """Number of tokens in the captions."""
+        """Return the number of tokens in the captions of valid rows."""
         return self._counted(batch).sum()
 
     def generate(
@@ -105,27 +108,27 @@ class Captioning(Objective):
         return {"tokens": texts["tokens"][:, 0], "scores": texts["scores"][:, 0]}
 
     def states(self, params: Params, video: UInt8[Array, "b t h w c"]) -> Float[Array, "b n d"]:
-        """The states that the text attends to, from all clips of each video."""
+        """Return the states that the text attends to, from all clips of each video."""
         return nn.apply(Captioner.encode, self.module)({"params": params}, self._clips(video))
 
     def _counted(self, batch: Batch) -> Bool[Array, "b n"]:
         return (batch["tokens"] != IGNORED) & batch["valid"][:, None]
 
     def _clips(self, video: UInt8[Array, "b st h w c"]) -> Float[Array, "b s t h w c"]:
-        """Cut a video's frames into its clips, which follow each other, and normalise them."""
+        """Cut a video's frames into its clips, which are stored one after another, and normalise them."""
         clips = rearrange(video, "b (s t) h w c -> b s t h w c", s=self.module.spec.num_clips)
         return normalize(clips, self.mean, self.std)
 
 
 def token_losses(logits: Float[Array, "b n v"], targets: Int[Array, "b n"]) -> tuple[Float[Array, "b n"], Array]:
-    """-log p of each target, and whether it has the highest logit; meaningless where the target is -100."""
+    """Return -log p of each target, and whether it has the highest logit; both are meaningless where it is -100."""
     safe = jnp.maximum(targets, 0)
     own = jnp.take_along_axis(logits, safe[..., None], axis=-1)[..., 0]
     return jax.nn.logsumexp(logits, axis=-1) - own, logits.argmax(axis=-1) == safe
 
 
 def decoder_macs(spec: GPT2Spec, tokens: int, states: int) -> int:
-    """Multiply-accumulates of a text that attends to states, and of its logits (matrix products only)."""
+    """Count the multiply-accumulates of a text that attends to states, and of its logits (matrix products only)."""
     d = spec.width
     own = tokens * (4 * d**2 + 2 * d * spec.mlp_dim) + 2 * tokens**2 * d
     cross = 2 * (tokens + states) * d**2 + 2 * tokens * states * d

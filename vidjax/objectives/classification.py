@@ -19,7 +19,7 @@ class Classification(Supervised):
     """Cross-entropy with one label per clip.
 
     Attributes:
-      label_smoothing: share of the target spread over all classes; like the fields below, in training only.
+      label_smoothing: share of the target spread over all classes. This and the fields below apply only in training.
       erase: probability of random erasing.
       mixing: mixup and cutmix.
       class_weights: factor on the loss for each class; () for none.
@@ -32,13 +32,15 @@ class Classification(Supervised):
 
     @property
     def group(self) -> int:
-        """Number of rows that are mixed with each other."""
+        """Number of rows that are mixed with each other; 0 for all rows, or without mixing."""
         return self.mixing.group if self.mixing else 0
 
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8), `label` and `valid`, and, when training, the streams "augment" and "dropout".
+        """Compute the loss from `video` (uint8), `label` and `valid`.
+
+        Training also uses the rng streams "augment" and "dropout".
 
         The metrics top1 and top5 are the shares of clips whose heaviest target is ranked first, or among the first
         five. With five classes or fewer there is only top1.
@@ -77,10 +79,12 @@ def smooth(targets: Float[Array, "b classes"], amount: float) -> Float[Array, "b
 
 
 def balanced_weights(counts: Sequence[int], names: Sequence[str] | None = None) -> tuple[float, ...]:
-    """n / (classes * videos of the class): every class has the same total weight, and videos have a mean weight of 1.
+    """Return weights with which all classes have the same total weight, and videos a mean weight of 1.
+
+    The weight of a class is all videos / (number of classes * videos of the class).
 
     Raises:
-      DataError: for a class without videos, naming it.
+      DataError: for a class without videos; the message names it.
     """
     empty = [number for number, count in enumerate(counts) if not count]
     if empty:
@@ -93,12 +97,12 @@ def balanced_weights(counts: Sequence[int], names: Sequence[str] | None = None) 
 
 
 def soft_cross_entropy(logits: Float[Array, "b classes"], targets: Float[Array, "b classes"]) -> Float[Array, " b"]:
-    """Cross-entropy of each row against a distribution."""
+    """Return the cross-entropy of each row against a distribution."""
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
 
 
 def in_top_k(logits: Float[Array, "b classes"], label: Int[Array, " b"], k: int) -> Bool[Array, " b"]:
-    """Whether the label is among the k highest scores; ties go to the lower class number."""
+    """Return whether the label is among the k highest scores; ties go to the lower class number."""
     own = jnp.take_along_axis(logits, label[:, None], axis=1)
     ahead = (logits > own) | ((logits == own) & (jnp.arange(logits.shape[1]) < label[:, None]))
     return ahead.sum(axis=1) < k

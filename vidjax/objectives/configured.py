@@ -23,7 +23,7 @@ from vidjax.objectives.self_distillation import SelfDistillation
 
 
 def masked_autoencoding(config: Config) -> MaskedAutoencoding:
-    """Masked autoencoding with the family's pre-training module.
+    """Build masked autoencoding with the family's pre-training module.
 
     Raises:
       ConfigError: for masks that do not fit the grid of tokens.
@@ -39,7 +39,7 @@ def masked_autoencoding(config: Config) -> MaskedAutoencoding:
 
 
 def classification(config: Config, num_classes: int, class_weights: tuple[float, ...] = ()) -> Classification:
-    """Classification by cross-entropy, with mixing, erasing and smoothing as configured.
+    """Build classification by cross-entropy, with mixing, erasing and smoothing as configured.
 
     Args:
       class_weights: factor on the loss for each class; () for none.
@@ -53,7 +53,7 @@ def classification(config: Config, num_classes: int, class_weights: tuple[float,
 
 
 def self_distillation(config: Config, total_steps: int) -> SelfDistillation:
-    """Self-distillation of a TimeSformer with the projection head of config.distill.
+    """Build self-distillation of a TimeSformer with the projection head of config.distill.
 
     Args:
       total_steps: steps of the run, over which the teacher's momentum rises to 1.
@@ -82,10 +82,10 @@ def self_distillation(config: Config, total_steps: int) -> SelfDistillation:
 
 
 def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
-    """The fields of a model's spec that a configuration sets.
+    """Return the fields of a model's spec that a configuration sets.
 
     Args:
-      fit_frames: whether the module may see fewer or more frames than a clip has, as data.tubelet_remainder asks.
+      fit_frames: whether data.tubelet_remainder may change the module's number of frames from that of the clips.
     """
     model, data = config.model, config.data
     options = {
@@ -102,7 +102,7 @@ def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
 
 
 def build_classifier(config: Config, num_classes: int) -> nn.Module:
-    """The family's classifier, or its backbone with the configured pooling and hidden layers."""
+    """Build the family's classifier, or its backbone with the configured pooling and hidden layers."""
     model, options = config.model, spec_options(config, fit_frames=True)
     if not model.pooling and not model.head_widths:
         return build_model(model.name, num_classes=num_classes, **options)
@@ -111,7 +111,7 @@ def build_classifier(config: Config, num_classes: int) -> nn.Module:
 
 
 def _num_frames(config: Config, fit_frames: bool) -> int:
-    """Frames per clip after dropping those that fill no cube, or repeating the last until they do."""
+    """Return the frames per clip, after surplus frames are dropped or the last one is repeated to fill a cube."""
     frames, remainder = config.data.num_frames, config.data.tubelet_remainder
     name, fields = config.model.name, spec_fields(config.model.name, config.model.spec)
     tubelet = fields.get("tubelet_size", preset(name).tubelet_size)

@@ -18,7 +18,7 @@ from vidjax.objectives.base import FIXED, Batch, Metrics, Objective, Params, Par
 from vidjax.objectives.normalize import normalize
 from vidjax.ops.masking import MASKS
 
-ATTENTION = "attention"  # the mask that keeps what the teacher attends to
+ATTENTION = "attention"  # the mask that prefers tokens to which the teacher attends
 
 
 def _smooth_l1(difference: Float[Array, "*b e"]) -> Float[Array, "*b"]:
@@ -36,20 +36,21 @@ LOSSES = {
 
 @dataclasses.dataclass(frozen=True)
 class FeatureAlignment(Objective):
-    """The distance of a student's features from a frozen teacher's, at the tokens that the student sees.
+    """The distance between the features of a student and of a frozen teacher, at the tokens that the student sees.
 
     Let s_k and t_k be the features of the k-th aligned block of student and teacher, and i run over the visible tokens
     and, if both have one, the class token. With `loss_of="l2"` and unit features, the loss of a row is
 
       mean over (k, i) of  |s_k(i) - t_k(i)|^2  =  2 - 2 <s_k(i), t_k(i)>
 
-    The objective's own state holds the teacher's parameters, which never change, so that checkpoints leave them out.
+    The objective's own state holds the teacher's parameters. They never change, and checkpoints leave them out.
 
     Attributes:
       module: the student.
       teacher: the teacher, which sees the whole clip.
-      mean, std: per channel, for pixels in [0, 1], to normalise the input of both modules.
-      mask: "attention" keeps what the teacher's class token attends to in each frame; or one of `MASKS`.
+      mean, std: per channel, for pixels in [0, 1]; they normalise the input of both modules.
+      mask: "attention", which keeps random tokens of each frame in proportion to the attention of the teacher's class
+        token, or one of `MASKS`.
       mask_ratio: hidden share, in (0, 1).
       loss_of: one of `LOSSES`.
       unit_length: whether the features of both are scaled to length 1.
@@ -80,7 +81,7 @@ class FeatureAlignment(Objective):
 
     @property
     def unused_blocks(self) -> int:
-        """Number of blocks after the last aligned one; they never change, since PyTorch does not decay them either."""
+        """Number of blocks after the last aligned one; as in PyTorch, weight decay does not change them either."""
         return self.module.spec.depth - 1 - max(self.module.encoder.taps)
 
     @property
@@ -89,7 +90,7 @@ class FeatureAlignment(Objective):
         return (Part("teacher", self.teacher.spec, "align.teacher_from"),)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters of student and teacher; the batch is not used."""
+        """Return random parameters of student and teacher; the batch is not used."""
         del batch
         spec, (student_rng, teacher_rng) = self.module.spec, jax.random.split(rng)
         patches, index = jnp.zeros((1, self.num_visible, spec.patch_dim)), jnp.arange(self.num_visible)[None]
@@ -100,7 +101,7 @@ class FeatureAlignment(Objective):
     def loss(
         self, params: Params, extra: dict, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, dict]]:
-        """Uses `video` (uint8) and `valid`, and the streams "mask" and, when training, "dropout"."""
+        """Compute the loss from `video` (uint8), `valid` and the rng stream "mask"; training also uses "dropout"."""
         spec, clips = self.module.spec, normalize(batch["video"], self.mean, self.std)
         seen = jax.lax.stop_gradient(outputs(self.teacher, extra[FIXED]["teacher"], clips))
         index = self.draw_visible(rngs, batch, seen)
@@ -115,7 +116,7 @@ class FeatureAlignment(Objective):
         return mean_over_valid(loss, batch["valid"]), ({}, extra)
 
     def draw_visible(self, rngs: Rngs, batch: Batch, seen: dict[str, Array]) -> Int[Array, "b v"]:
-        """Ascending indices of the tokens of each row that the student sees; `seen` is the teacher's output."""
+        """Draw the tokens of each row that the student sees, as ascending indices; `seen` is the teacher's output."""
         keys = row_keys(rngs["mask"], batch)
         if self.mask == ATTENTION:
             return jax.vmap(lambda key, of_row: ops.attention_mask(key, of_row, self.mask_ratio))(

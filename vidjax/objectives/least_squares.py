@@ -27,7 +27,10 @@ class LeastSquares(Supervised):
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8), `target` (b k) and `valid`, and, when training, the streams "augment" and "dropout"."""
+        """Compute the loss from `video` (uint8), `target` (b k) and `valid`.
+
+        Training also uses the rng streams "augment" and "dropout".
+        """
         clips = self.normalized(batch["video"])
         if train and self.erase > 0:
             clips = random_erase(row_keys(rngs["augment"], batch), clips, self.erase)

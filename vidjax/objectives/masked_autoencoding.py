@@ -28,10 +28,11 @@ class MaskedAutoencoding(Objective):
       module: the pre-training module, which predicts cubes.
       mask: tube, random or frame.
       mask_ratio: hidden share, in (0, 1).
-      normalize_target: regress pixels normalised per cube and channel instead of pixels in [0, 1].
-      mean, std: per channel, for pixels in [0, 1], to normalise the module's input.
-      decoder_mask: what the decoder predicts: "" for every hidden cube, "running_cell" for those that this mask keeps.
-        It does not depend on the encoder's mask, so it also keeps visible cubes, which are predicted but do not count.
+      normalize_target: whether to regress pixels normalised per cube and channel, instead of pixels in [0, 1].
+      mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
+      decoder_mask: "" if the decoder predicts every hidden cube, or "running_cell" if it predicts the cubes that this
+        mask keeps. The mask is independent of the encoder's, so it also keeps visible cubes. The decoder predicts these
+        too, but the loss ignores them.
       decoder_mask_ratio: share of cubes that the decoder mask drops.
     """
 
@@ -68,7 +69,7 @@ class MaskedAutoencoding(Objective):
         return 6.0 * self.module.spec.pretraining_macs(num_visible, self.num_predicted)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters and no further state; the batch is not used."""
+        """Return random parameters and no further state; the batch is not used."""
         del batch
         spec = self.module.spec
         masked = jnp.arange(self.num_masked)[None]
@@ -78,7 +79,10 @@ class MaskedAutoencoding(Objective):
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8 clips, or cubes) and `valid`, and the streams "mask" and, when training, "dropout"."""
+        """Compute the loss from `video` (uint8 clips, or cubes), `valid` and the rng stream "mask".
+
+        Training also uses the rng stream "dropout".
+        """
         patches, (visible_idx, masked_idx) = self._patches(batch), self.draw_masks(rngs, batch)
         predicted_idx, counted = self.draw_predicted(rngs, batch, masked_idx)
         prediction = self._predict(
@@ -92,7 +96,7 @@ class MaskedAutoencoding(Objective):
         return mean_over_valid(error, batch["valid"]), ({}, extra)
 
     def draw_masks(self, rngs: Rngs, batch: Batch) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-        """Indices of the cubes of each row that the encoder sees, and of those that it does not."""
+        """Draw the indices of the cubes of each row that the encoder sees, and of those that are hidden."""
         mask, grid = MASKS[self.mask], self.module.spec.grid
 
         def of_row(key):
@@ -104,7 +108,7 @@ class MaskedAutoencoding(Objective):
     def draw_predicted(
         self, rngs: Rngs, batch: Batch, masked_idx: Int[Array, "b m"]
     ) -> tuple[Int[Array, "b q"], Bool[Array, "b q"]]:
-        """Indices of the cubes that the decoder predicts, and which of them count because they were hidden."""
+        """Draw the indices of the cubes that the decoder predicts; also return which of them count as hidden."""
         if not self.decoder_mask:
             return masked_idx, jnp.ones(masked_idx.shape, bool)
         mask, spec, rows = DECODER_MASKS[self.decoder_mask], self.module.spec, jnp.arange(len(masked_idx))
@@ -117,8 +121,9 @@ class MaskedAutoencoding(Objective):
         """Predict every hidden cube and return clips in [0, 1] to look at.
 
         Returns:
-          input; masked, with hidden cubes grey; reconstructed, with hidden cubes predicted and the others unchanged.
-          Normalisation is undone with each cube's true mean and deviation, so pictures flatter the model.
+          input; masked, with hidden cubes grey; reconstructed, with hidden cubes predicted and the others unchanged. If
+          the target is normalised, each hidden cube's true mean and deviation are put back, so pictures look better
+          than the prediction alone.
         """
         patches, (visible_idx, masked_idx) = self._patches(batch), self.draw_masks(rngs, batch)
         visible, hidden = ops.gather_tokens(patches, visible_idx), _unit(ops.gather_tokens(patches, masked_idx))
@@ -136,7 +141,7 @@ class MaskedAutoencoding(Objective):
         return pictures
 
     def _patches(self, batch: Batch) -> UInt8[Array, "b n p"]:
-        """Cubes in uint8, a quarter of the traffic of float32; the loader may have cut them (`data.cubes`)."""
+        """Return cubes in uint8, a quarter of float32's bytes; the loader may already have cut them (`data.cubes`)."""
         video, spec = batch["video"], self.module.spec
         if video.ndim == 5:
             return ops.patchify(video, spec.tubelet_size, spec.patch_size)

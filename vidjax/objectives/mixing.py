@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 ERASE_AREA = (0.02, 1 / 3)  # share of the frame
-ERASE_ASPECT = 0.3  # aspect ratios lie between this and its inverse, uniform in the logarithm
+ERASE_ASPECT = 0.3  # aspect ratios are log-uniform from this to its inverse
 ERASE_ATTEMPTS = 100  # for clips, as in VideoMAE's random_erasing.py:129; timm's ten are for images
 
 
@@ -34,7 +34,7 @@ def random_erase(
 
 
 def erase_box(rng: Key[Array, ""], height: int, width: int, probability: float) -> Bool[Array, "h w"]:
-    """True inside a random rectangle, which is drawn with `probability`; otherwise all False.
+    """Return a mask that, with `probability`, is True inside a random rectangle; otherwise it is all False.
 
     Area and aspect are redrawn until the rectangle is smaller than the frame, at most a hundred times.
     """
@@ -81,10 +81,10 @@ NO_MIXING = Mixing()
 
 
 def mix_weights(rng: Key[Array, ""], height: int, width: int, mixing: Mixing) -> Float[Array, "h w"]:
-    """The weight of a clip's own pixels when mixed, one draw for a group of rows.
+    """Draw the weights of a clip's own pixels in a mixture, which all rows of a group share.
 
     Returns:
-      one value everywhere (mixup), 0 inside a rectangle and 1 outside (cutmix), or ones (no mixing).
+      the same value everywhere (mixup), 0 inside a rectangle and 1 outside (cutmix), or 1 everywhere (no mixing).
     """
     coin, switch, lam_mixup, lam_cutmix, centre = jax.random.split(rng, 5)
     weights = jnp.ones((height, width))
@@ -97,7 +97,7 @@ def mix_weights(rng: Key[Array, ""], height: int, width: int, mixing: Mixing) ->
 
 
 def cutmix_weights(rng: Key[Array, ""], lam: Float[Array, ""], height: int, width: int) -> Float[Array, "h w"]:
-    """0 inside a rectangle of area 1 - lam around a uniform centre, clipped at the borders; 1 outside."""
+    """Return 0 inside a rectangle of area 1 - lam around a uniform centre, clipped at the borders, and 1 outside."""
     sides = jnp.array([height, width])
     halves = (sides * jnp.sqrt(1 - lam)).astype(jnp.int32) // 2
     centre = jax.random.randint(rng, (2,), 0, sides)

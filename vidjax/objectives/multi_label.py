@@ -23,7 +23,10 @@ class MultiLabel(Supervised):
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8), `labels` (b classes) of 0 and 1, `valid`, and, when training, the stream "dropout"."""
+        """Compute the loss from `video` (uint8), `labels` (b classes) of 0 and 1, and `valid`.
+
+        Training also uses the rng stream "dropout".
+        """
         logits = self.logits(params, self.normalized(batch["video"]), rngs, train)
         losses = binary_cross_entropy(logits, batch["labels"], self.pos_weight).mean(axis=-1)
         return mean_over_valid(losses, batch["valid"]), ({}, extra)
@@ -32,5 +35,5 @@ class MultiLabel(Supervised):
 def binary_cross_entropy(
     logits: Float[Array, "b classes"], labels: Float[Array, "b classes"], pos_weight: float
 ) -> Float[Array, "b classes"]:
-    """-(pos_weight y log sigmoid(x) + (1 - y) log(1 - sigmoid(x))), elementwise."""
+    """Compute -(pos_weight y log sigmoid(x) + (1 - y) log(1 - sigmoid(x))) elementwise."""
     return -(pos_weight * labels * jax.nn.log_sigmoid(logits) + (1 - labels) * jax.nn.log_sigmoid(-logits))

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Num, UInt8
 def normalize(
     pixels: Num[Array, "*dims c"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "*dims c"]:
-    """(pixels - mean) / std in float32, per channel; integers are first divided by 255, floats must be in [0, 1]."""
+    """Compute (pixels - mean) / std per channel in float32; integers are first divided by 255, floats are in [0, 1]."""
     unit = pixels.astype(jnp.float32)
     if not jnp.issubdtype(pixels.dtype, jnp.floating):
         unit = unit / 255
@@ -28,5 +28,5 @@ def fit_frames(clips: UInt8[Array, "b t h w c"], spec) -> UInt8[Array, "b n h w 
 def normalize_flat(
     patches: Num[Array, "b n p"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "b n p"]:
-    """`normalize` for patches whose last axis is flattened with the channel fastest."""
+    """Apply `normalize` to patches whose last axis is flattened with the channel fastest."""
     return normalize(patches.reshape(*patches.shape[:-1], -1, len(mean)), mean, std).reshape(patches.shape)

@@ -19,25 +19,26 @@ class Regression(Supervised, StatisticalObjective):
     """1 - the mean over targets of the concordance correlation coefficient of tanh(outputs)."""
 
     def statistics(self, params: Params, batch: Batch, rngs: Rngs, train: bool) -> Moments:
-        """The moments of predictions and targets of a (micro-)batch, which determine the loss.
+        """Return the moments of a (micro-)batch's predictions and targets, which determine the loss.
 
-        Uses `video` (uint8), `target` (b k) in [-1, 1] and `valid`, and, when training, the stream "dropout".
+        The batch needs `video` (uint8), `target` (b k) in [-1, 1] and `valid`. Training also uses the rng stream
+        "dropout".
         """
         logits = self.logits(params, self.normalized(batch["video"]), rngs, train)
         return moments(jnp.tanh(logits), batch["target"], batch["valid"])
 
     def loss_from(self, parts: Moments) -> tuple[Float[Array, ""], Metrics]:
-        """The loss of a batch from the moments of its parts, stacked on axis 0; the metric ccc is 1 - loss."""
+        """Compute the loss of a batch from the moments of its parts, stacked on axis 0; the metric ccc is 1 - loss."""
         ccc = concordance(merge(parts)).mean()
         return 1.0 - ccc, {"ccc": ccc}
 
     def scores(self, params: Params, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b k"]:
-        """Predictions in (-1, 1), without any randomness."""
+        """Return predictions in (-1, 1), without any randomness."""
         return jnp.tanh(super().scores(params, clips))
 
 
 def moments(predictions: Float[Array, "b k"], targets: Float[Array, "b k"], valid: Bool[Array, " b"]) -> Moments:
-    """Count, means and sums of centred squares and products over the valid rows; all (k,) except the scalar count."""
+    """Return the count, means, and sums of centred squares and products over valid rows; the count is a scalar."""
     weight = valid.astype(jnp.float32)[:, None]
     count = weight.sum()
     mean_p, mean_t = ((x * weight).sum(axis=0) / jnp.maximum(count, 1.0) for x in (predictions, targets))
@@ -69,9 +70,10 @@ def merge(parts: Moments) -> Moments:
 
 
 def concordance(whole: Moments) -> Float[Array, " k"]:
-    """2 cov / (var + var + squared difference of means) of each target, with population variances; 0 in place of 0/0.
+    """Compute 2 cov / (var + var + squared difference of means) per target, with population variances; 0 for 0/0.
 
-    Numerator and denominator are multiplied by the count, as the sums already are and the means are not.
+    The sums of squares and products are variances and covariances times the count, so the difference of means is
+    multiplied by the count too.
     """
     difference = jnp.square(whole["mean_p"] - whole["mean_t"]) * whole["count"]
     below = whole["square_p"] + whole["square_t"] + difference

@@ -1,7 +1,8 @@
-"""Self-distillation over views: from any view, a student matches its moving average's outputs for the global views.
+"""Self-distillation over views: from any view, a student predicts its teacher's outputs for the global views.
 
-SVT (Ranasinghe et al. 2022, arXiv:2112.01514, section 3): together, its motion and cross-view correspondences are the
-loss of DINO (Caron et al. 2021, arXiv:2104.14294, algorithm 1) over views of a video.
+The teacher is a moving average of the student. Source: SVT (Ranasinghe et al. 2022, arXiv:2112.01514, section 3), whose
+motion and cross-view correspondences together are the loss of DINO (Caron et al. 2021, arXiv:2104.14294, algorithm 1)
+over views of a video.
 """
 
 import dataclasses
@@ -35,21 +36,23 @@ class SelfDistillation(Objective):
 
       teacher = m teacher + (1 - m) student,   center = c center + (1 - c) mean over rows and g of t_g
 
-    Source: DINO's algorithm 1 and equations 1 to 4, with the numbers and the order of SVT's `train_ssl.py`.
+    Source: DINO's algorithm 1 and equations 1 to 4, with the constants and the order of updates of SVT's
+    `train_ssl.py`.
 
-    The objective's own state holds the `teacher`'s parameters, the `center` (k) that is subtracted from its outputs,
-    the sums for the next centre that the micro-batches have gathered so far (`gathered`), and the `step`.
+    The objective's own state holds the teacher's parameters (`teacher`), the centre (k) that is subtracted from the
+    teacher's outputs (`center`), the sums for the next centre over the micro-batches so far (`gathered`), and the
+    `step`.
 
     Attributes:
       module: encodes and projects views.
       views: shapes (t h w c) of the views by their key in the batch, global views first.
       num_global: number of views that the teacher sees; the student sees all.
-      mean, std: per channel, for pixels in [0, 1], to normalise the module's input.
+      mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
       total_steps: steps of the run, over which the teacher's momentum rises to 1.
-      student_temp, teacher_temp: temperatures of the softmaxes; teacher_temp is reached linearly from
-        teacher_temp_start in teacher_temp_steps.
+      student_temp, teacher_temp: temperatures of the softmaxes. The teacher's changes linearly from teacher_temp_start
+        to teacher_temp in the first teacher_temp_steps steps.
       teacher_momentum: momentum of the teacher at the first step.
-      center_momentum: momentum of the centre, constant.
+      center_momentum: constant momentum of the centre.
       teacher_drop_path: whether stochastic depth is active in the teacher too, as in SVT, whose teacher is never put in
         evaluation mode.
     """
@@ -70,12 +73,12 @@ class SelfDistillation(Objective):
 
     @property
     def train_flops_per_clip(self) -> float:
-        """FLOPs of a row: forward and backward pass of all views, and the teacher's forward pass of the global ones."""
+        """FLOPs of a row: the student's forward and backward pass, and the teacher's forward pass on global views."""
         macs = [self.module.view_macs(shape) for shape in self.views.values()]
         return 6.0 * sum(macs) + 2.0 * sum(macs[: self.num_global])
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters, and a teacher that starts as their copy; the batch is not used."""
+        """Return random parameters, and a teacher that starts as their copy; the batch is not used."""
         del batch
         groups = [jnp.zeros((1, len(names), *shape)) for shape, names in self._groups(list(self.views)).items()]
         params = self.module.init(rng, groups)["params"]
@@ -89,19 +92,20 @@ class SelfDistillation(Objective):
         return params, self.init_extra(params, extra)
 
     def init_extra(self, params: Params, extra: dict) -> dict:
-        """The state at the start of training: the teacher is a copy of the student."""
+        """Return the state at the start of training, in which the teacher is a copy of the student."""
         return extra | {"teacher": jax.tree.map(jnp.copy, params)}
 
     def loss(
         self, params: Params, extra: dict, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, dict]]:
-        """Uses the views (uint8) and `valid`, and, when training, the stream "dropout".
+        """Compute the loss from the views (uint8) and `valid`; training also uses the rng stream "dropout".
 
-        The centre comes from the steps before; this batch moves it in `after_update`.
+        The loss uses the centre of earlier steps; `after_update` adds this batch to the centre.
 
-        The metric target_entropy is the entropy of the teacher's softmax, averaged over views and rows;
-        mean_target_entropy is the entropy of the softmax's average over the batch. Both are log(k) if the teacher
-        distinguishes nothing. A mean_target_entropy near zero means that it gives the same output for everything.
+        The metric target_entropy is the entropy of the teacher's softmax, averaged over views and rows. The metric
+        mean_target_entropy is the entropy of the softmax's average over the batch. Both are log(k) if the teacher's
+        softmax is always uniform. A mean_target_entropy near zero means that the teacher chooses the same prototype for
+        all views.
         """
         names = list(self.views)
         student_rng, teacher_rng = jax.random.split(rngs["dropout"]) if train else (None, None)
@@ -115,7 +119,7 @@ class SelfDistillation(Objective):
         valid = batch["valid"]
         loss = mean_over_valid(pair_loss(targets, student / self.student_temp, different), valid)
 
-        # Sums, not means, so that the micro-batches of a step add up to the result of the whole batch.
+        # Sums instead of means, so that the micro-batches of a step add up to the result of the whole batch.
         row_sums = teacher.mean(axis=1) * valid[:, None]
         gathered = extra["gathered"]
         gathered = {"sum": gathered["sum"] + row_sums.sum(axis=0), "rows": gathered["rows"] + valid.sum()}
@@ -141,12 +145,12 @@ class SelfDistillation(Objective):
         }
 
     def momentum(self, step: Array) -> Float[Array, ""]:
-        """The teacher's momentum at a step: half a cosine from teacher_momentum at the first step to 1 at the end."""
+        """Return the teacher's momentum: half a cosine from teacher_momentum at the first step to 1 at the end."""
         progress = jnp.clip(step / self.total_steps, 0.0, 1.0)
         return 1.0 - 0.5 * (1.0 - self.teacher_momentum) * (1.0 + jnp.cos(math.pi * progress))
 
     def teacher_temp_at(self, step: Array) -> Float[Array, ""] | float:
-        """The teacher's temperature at a step."""
+        """Return the teacher's temperature at a step."""
         progress = jnp.clip(step / max(self.teacher_temp_steps, 1), 0.0, 1.0) if self.teacher_temp_steps else 1.0
         return self.teacher_temp_start + (self.teacher_temp - self.teacher_temp_start) * progress
 
@@ -160,7 +164,7 @@ class SelfDistillation(Objective):
     def _project(
         self, params: Params, names: list[str], batch: Batch, rng: Array | None, train: bool
     ) -> tuple[list[str], Float[Array, "b v k"]]:
-        """The names of the views in order of the output, and their cosines with the prototypes."""
+        """Return the names of the views in the order of the output, and their cosines with the prototypes."""
         groups = list(self._groups(names).values())
         stacked = [jnp.stack([batch[name] for name in group], axis=1) for group in groups]
         clips = [normalize(views, self.mean, self.std) for views in stacked]
@@ -171,7 +175,7 @@ class SelfDistillation(Objective):
 def pair_loss(
     targets: Float[Array, "b g k"], logits: Float[Array, "b v k"], pairs: Bool[np.ndarray, "g v"]
 ) -> Float[Array, " b"]:
-    """Cross-entropy of each row, averaged over the marked `pairs` of a target and a view."""
+    """Return the cross-entropy of each row, averaged over the marked `pairs` of a target and a view."""
     cross_entropy = -jnp.einsum("bgk,bvk->bgv", targets, jax.nn.log_softmax(logits), precision="highest")
     return jnp.sum(cross_entropy * pairs, axis=(1, 2)) / pairs.sum()
 

@@ -16,12 +16,12 @@ BACKBONE = r"^(?!(head|token_weighting|hidden_\d+|classes)/)"
 
 @dataclasses.dataclass(frozen=True)
 class Supervised(Objective):
-    """Clips in, logits out; each subclass defines its loss on them.
+    """An objective whose module maps clips to logits; each subclass defines a loss on the logits.
 
     Attributes:
       module: a model with `spec` and `num_classes` that returns logits.
-      mean, std: per channel, for pixels in [0, 1], to normalise the module's input.
-      freeze_backbone: train only the head.
+      mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
+      freeze_backbone: whether to train only the head.
     """
 
     module: nn.Module
@@ -41,12 +41,12 @@ class Supervised(Objective):
         return (2.0 if self.freeze_backbone else 6.0) * macs
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters and no further state; the batch is not used."""
+        """Return random parameters and no further state; the batch is not used."""
         del batch
         return self.module.init(rng, jnp.zeros((1, *self.module.spec.clip_shape)))["params"], {}
 
     def scores(self, params: Params, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
-        """Logits, without any randomness."""
+        """Return logits, without any randomness."""
         return outputs(self.module, params, self.normalized(clips))["logits"]
 
     def normalized(self, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
@@ -56,6 +56,6 @@ class Supervised(Objective):
     def logits(
         self, params: Params, clips: Float[Array, "b t h w c"], rngs: Rngs, train: bool
     ) -> Float[Array, "b classes"]:
-        """The logits of normalised clips; training uses the stream "dropout"."""
+        """Return the logits of normalised clips; training uses the rng stream "dropout"."""
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
         return outputs(self.module, params, clips, train=train, rngs=apply_rngs)["logits"]

@@ -1,4 +1,4 @@
-"""Numerics without parameters; every function runs under `jax.jit`."""
+"""Numerical functions without parameters; all of them run under `jax.jit`."""
 
 from vidjax.ops.attention import attention, attention_over_time
 from vidjax.ops.causal_conv import causal_conv_silu

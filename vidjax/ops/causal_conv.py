@@ -1,6 +1,6 @@
 """The depthwise convolution of Mamba and the SiLU after it (Gu & Dao 2023, arXiv:2312.00752, section 3.4).
 
-`taps` is a sum over the taps in plain JAX; `pallas_tpu`, a pair of TPU kernels, reads and writes every token once.
+`taps` sums over the taps in plain JAX. `pallas_tpu` is a pair of TPU kernels that read and write every token once.
 """
 
 import functools
@@ -25,21 +25,21 @@ def causal_conv_silu(
 ) -> Float[Array, "b l d"]:
     """Convolve each token with the k - 1 before it: silu(bias + sum_i kernel_i x_(t - k + 1 + i)).
 
-    Tokens before the first count as zeros. Sums and SiLU are float32. Differentiable once, in reverse mode, in every
-    array; name `taps` for higher derivatives.
+    Tokens before the first count as zeros. Sums and SiLU are float32. Every array has first derivatives in reverse
+    mode; name `taps` for other derivatives.
 
     Args:
       x: tokens, float32 or bfloat16.
       kernel: k taps per channel, the last for the token itself.
       reverse: convolve each token with those after it; nothing is flipped in memory.
-      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU, and `taps` elsewhere or if the kernels
-        do not support the inputs.
+      implementation: one of `IMPLEMENTATIONS`. None chooses `pallas_tpu` on a TPU if the kernels support the inputs,
+        and `taps` otherwise.
 
     Returns:
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: for an unknown implementation, and for `pallas_tpu` with too many taps or another dtype.
+      ConfigError: if the implementation is unknown, or for `pallas_tpu` with too many taps or another dtype.
 
     Example:
       >>> x = jnp.ones((1, 4, 2))
@@ -70,7 +70,7 @@ def _taps(x, kernel, bias, reverse):
     length, others = x.shape[1], kernel.shape[0] - 1
     padded = jnp.pad(x, ((0, 0), (0, others) if reverse else (others, 0), (0, 0)))
     starts = range(others, -1, -1) if reverse else range(others + 1)
-    # Each tap converts its own tokens: converted once for all taps, they would be stored in memory as float32.
+    # Each tap converts its own tokens. If they were converted once for all taps, memory would hold them as float32.
     taps = zip(kernel.astype(jnp.float32), starts, strict=True)
     y = sum(tap * padded[:, start : start + length].astype(jnp.float32) for tap, start in taps)
     return jax.nn.silu(y + bias).astype(x.dtype)

@@ -1,7 +1,7 @@
-"""One direction of a Mamba mixer: convolution, SiLU, and a scan whose steps, B and C come from the tokens.
+"""One direction of a Mamba mixer: convolution, SiLU, and a scan whose step sizes, B and C depend on the tokens.
 
 Gu & Dao 2023 (arXiv:2312.00752, section 3.4). `separate` runs one operation after another. `pallas_tpu` is a pair of
-TPU kernels that read the tokens, write the result, and store nothing but states in between.
+TPU kernels, forward and backward, each of which does everything; between them, they store only the scan's states.
 """
 
 import functools
@@ -19,7 +19,8 @@ from vidjax.ops.scan.branch_tpu import BranchWeights, fits, pallas_tpu
 from vidjax.ops.scan.mesh import on_each_device
 from vidjax.ops.selective_scan import selective_scan
 
-_AXES = "b l e, k e, e, e p, r e, e, e s, e"  # of x and the weights; the projections need all channels e on each device
+# The axes of x and the weights. Channels are e, which is not divided: the projections need all of them on each device.
+_AXES = "b l e, k e, e, e p, r e, e, e s, e"
 
 
 def mamba_branch(
@@ -30,22 +31,22 @@ def mamba_branch(
     scan: str | None = None,
     implementation: str | None = None,
 ) -> Float[Array, "b l d"]:
-    """scan(u, softplus(dt dt_proj + dt_bias), A, B, C, D) with u = silu(conv(x)) and (dt, B, C) = u x_proj.
+    """Compute scan(u, softplus(dt dt_proj + dt_bias), A, B, C, D) with u = silu(conv(x)) and (dt, B, C) = u x_proj.
 
-    Projections are in x's dtype, everything else in float32. Differentiable once, in reverse mode, in every array.
+    Projections are in x's dtype, everything else in float32. Every array has first derivatives in reverse mode.
 
     Args:
       x: tokens, float32 or bfloat16.
       reverse: run from the last token to the first; nothing is flipped in memory.
       scan: an implementation of `selective_scan`, for `separate`; None chooses one.
-      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU if the arrays fit and no scan is named,
-        and `separate` otherwise.
+      implementation: one of `IMPLEMENTATIONS`. None chooses `pallas_tpu` on a TPU if the arrays fit, no scan is named,
+        and the mesh does not divide channels; otherwise it chooses `separate`.
 
     Returns:
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: for an unknown implementation, and for `pallas_tpu` with a `scan` or with arrays that do not fit.
+      ConfigError: if the implementation is unknown, or for `pallas_tpu` with a `scan` or with arrays that do not fit.
 
     Example:
       >>> ones = jnp.ones(2)
@@ -82,7 +83,7 @@ def _fused(x, *weights, reverse):
 def scan_operands(
     x: Float[Array, "b l d"], weights: BranchWeights, *, reverse: bool = False
 ) -> tuple[Float[Array, "b l d"], Float[Array, "b l d"], Float[Array, "b l s"], Float[Array, "b l s"]]:
-    """The operands of a branch's scan: inputs, step sizes before bias and softplus, B and C.
+    """Compute the operands of a branch's scan: inputs, step sizes before bias and softplus, B and C.
 
     Args:
       x, weights, reverse: as in `mamba_branch`, with the projections in x's dtype.

@@ -1,7 +1,8 @@
-"""Token masks as lists of indices whose lengths depend only on shapes.
+"""Token masks as lists of indices, whose lengths are fixed by the grid and the mask ratio.
 
-The encoder's masks are from VideoMAE, arXiv:2203.12602, section 3.2, the decoder's from VideoMAE V2, arXiv:2303.16727,
-section 3.2. Tokens are numbered time first: index = (t * h + y) * w + x on the grid (t, h, w) of tubelets.
+The encoder's masks follow VideoMAE (arXiv:2203.12602, section 3.2), and the decoder's follow VideoMAE V2
+(arXiv:2303.16727, section 3.2). On the grid (t, h, w) of tubelets, the token at time z, row y and column x has the
+index (z * h + y) * w + x.
 """
 
 import dataclasses
@@ -19,10 +20,10 @@ CELL = 2  # side of a running cell in tokens
 
 
 def num_masked(grid: Grid, ratio: float, kind: str = "tube") -> int:
-    """How many of the t * h * w tokens a mask hides.
+    """Return how many of the t * h * w tokens a mask hides.
 
-    The number of hidden units is rounded down. Units are places of a slice for `tube`, tokens for `random` and slices
-    for `frame`; on a 14x14 slice, a tube mask with a ratio of 0.9 hides 176 places.
+    A mask hides whole units: places (in every time slice) for `tube`, tokens for `random`, and time slices for `frame`.
+    Their number is rounded down: a tube mask with a ratio of 0.9 hides 176 of the 196 places of a 14x14 grid.
 
     Raises:
       ConfigError: for an unknown kind, or if nothing or everything would be hidden.
@@ -72,7 +73,7 @@ def tube_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float) -> tupl
 def random_mask(
     rng: Key[Array, ""], batch: int, grid: Grid, ratio: float
 ) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-    """Hide random tokens, independent of their place and time; arguments and result as in `tube_mask`.
+    """Hide random tokens, whatever their place and time; arguments and result are as in `tube_mask`.
 
     Example:
       >>> visible, masked = vidjax.ops.random_mask(jax.random.key(0), batch=2, grid=(2, 4, 4), ratio=0.75)
@@ -86,7 +87,7 @@ def random_mask(
 def frame_mask(
     rng: Key[Array, ""], batch: int, grid: Grid, ratio: float
 ) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-    """Hide whole random time slices; arguments and result as in `tube_mask`.
+    """Hide random time slices as a whole; arguments and result are as in `tube_mask`.
 
     Example:
       >>> visible, masked = vidjax.ops.frame_mask(jax.random.key(0), batch=1, grid=(4, 1, 2), ratio=0.5)
@@ -102,12 +103,12 @@ def frame_mask(
 def attention_mask(rng: Key[Array, ""], attention: Float[Array, "t n"], ratio: float) -> Int[Array, " v"]:
     """Keep random tokens of each frame, drawn in proportion to a teacher's attention.
 
-    Places are drawn without replacement: the largest values of log(attention) plus Gumbel noise are such a draw (Kool
-    et al. 2019, arXiv:1903.06059). The number hidden in each frame is rounded down.
+    The places with the largest log(attention) plus Gumbel noise are kept, which is a draw without replacement (Kool et
+    al. 2019, arXiv:1903.06059). The number of hidden places per frame is rounded down.
 
     Args:
       rng: a key.
-      attention: the teacher's attention to each frame's n places; at least 0, with any sum.
+      attention: the teacher's attention to each frame's n places; non-negative, with any sum.
       ratio: hidden share of each frame, in (0, 1).
 
     Returns:
@@ -126,7 +127,7 @@ def attention_mask(rng: Key[Array, ""], attention: Float[Array, "t n"], ratio: f
 
 
 def num_kept(grid: Grid, ratio: float) -> int:
-    """How many of the t * h * w tokens a running cell keeps when it drops a share `ratio`.
+    """Return how many of the t * h * w tokens a running-cell mask keeps if it drops the share `ratio`.
 
     Raises:
       ConfigError: if cells do not tile a slice, or if all or none of a cell's places would be kept.
@@ -151,9 +152,9 @@ def num_kept(grid: Grid, ratio: float) -> int:
 
 
 def running_cell_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float) -> Int[Array, "b q"]:
-    """The tokens that a decoder predicts: some places of each 2x2 cell, moving on by one place per time slice.
+    """Choose the tokens that a decoder predicts: some places of each 2x2 cell, shifted by one place per time slice.
 
-    Places of a cell are numbered row by row, and those kept follow each other in that order, cyclically. Over 4 slices
+    The places of a cell are numbered row by row, and the kept ones have consecutive numbers (modulo 4). Over 4 slices,
     every place is kept equally often. Each row of the batch starts at a random place.
 
     Args:
@@ -191,8 +192,8 @@ class Mask:
     """A way to hide tokens from the encoder.
 
     Attributes:
-      draw: returns visible and masked token indices; arguments and result as in `tube_mask`.
-      units: maps t, h and w to the number of units, a share of which is hidden, and the tokens per unit.
+      draw: returns visible and masked token indices; arguments and result are as in `tube_mask`.
+      units: maps t, h and w to the number of units that can be hidden, and the tokens per unit.
     """
 
     draw: Callable[[Key[Array, ""], int, Grid, float], tuple[Int[Array, "b k"], Int[Array, "b m"]]]
@@ -204,8 +205,8 @@ class DecoderMask:
     """A way to choose the tokens that the decoder predicts.
 
     Attributes:
-      draw: returns their indices; arguments and result as in `running_cell_mask`.
-      num_kept: maps a grid and a ratio to their number.
+      draw: returns the indices of these tokens; arguments and result are as in `running_cell_mask`.
+      num_kept: maps a grid and a ratio to the number of these tokens.
     """
 
     draw: Callable[[Key[Array, ""], int, Grid, float], Int[Array, "b q"]]

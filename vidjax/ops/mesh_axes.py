@@ -1,4 +1,4 @@
-"""The axes of a mesh: their names, what each divides, and meshes of given devices.
+"""The axes of a mesh, the array axes that each divides, and meshes of given devices.
 
 Every mesh has the axes (data, fsdp, tensor). Rows of a batch are divided over data and fsdp, channels and heads over
 tensor.
@@ -19,8 +19,8 @@ CHANNELS = (TENSOR,)
 def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
     """A mesh of `sizes` devices along `AXES`, over which the compiler may divide arrays.
 
-    TPU slices, joined only by the data-centre network, follow each other along data: only gradients go from slice to
-    slice, and each chip sends its part of them.
+    TPU slices are connected only by the data-centre network, so they are placed along the data axis. Then only
+    gradients pass between slices, and each chip sends its own part of them.
     """
     slices, kinds = count_slices(devices), (AxisType.Auto,) * len(AXES)
     if slices == 1:
@@ -30,23 +30,23 @@ def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
 
 
 def count_slices(devices: Sequence[jax.Device]) -> int:
-    """Number of TPU slices among the devices; 1 if they do not say."""
+    """Return the number of TPU slices among the devices; 1 if devices have no slice index."""
     return len({getattr(device, "slice_index", 0) for device in devices})
 
 
 def local_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of this process's devices, or of some of them, all along data."""
+    """A mesh of the given devices, or of all of this process's, along the data axis."""
     devices = jax.local_devices() if devices is None else devices
     return mesh_of((len(devices), 1, 1), devices)
 
 
 def row_blocks(mesh: Mesh) -> int:
-    """Number of parts that the rows of a batch are divided into."""
+    """Return the number of parts into which a mesh divides the rows of a batch."""
     return math.prod(mesh.shape[axis] for axis in ROWS)
 
 
 def free_axes() -> dict[str, int]:
-    """Sizes of the axes of the ambient mesh that the compiler may divide arrays over."""
+    """Return the sizes of the ambient mesh's automatic axes, over which the compiler may divide arrays."""
     mesh = jax.sharding.get_abstract_mesh()
     kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
     return {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto}

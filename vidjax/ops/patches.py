@@ -1,4 +1,4 @@
-"""Cut clips into cubes of tubelet x patch x patch pixels; VideoMAE's target of normalised pixels."""
+"""Cut clips into cubes of tubelet x patch x patch pixels, and normalise the cubes as VideoMAE's target."""
 
 import jax.numpy as jnp
 from einops import rearrange
@@ -58,15 +58,16 @@ def gather_tokens(tokens: Num[Array, "b n d"], index: Int[Array, "b k"]) -> Num[
 def patch_statistics(
     patches: Float[Array, "b n p"],
 ) -> tuple[Float[Array, "b n p"], Float[Array, "b n p"]]:
-    """For each pixel, mean and divisor (sample standard deviation + 1e-6) of its colour channel in its cube.
+    """Return, for each value, the mean and the divisor of its colour channel in its cube.
 
-    Channels are masked in place: an axis of three, or every third pixel, would need a new layout on a TPU.
+    The divisor is the sample standard deviation + 1e-6. Channels are selected by masks, because an axis of size three
+    or a stride of three would need a new layout on a TPU.
     """
     channel = jnp.arange(patches.shape[-1]) % CHANNELS
     count = patches.shape[-1] // CHANNELS
 
     def of_channels(statistic, x):
-        # `statistic` comes before the broadcast: the TPU compiler turns a bare broadcast sum into one sum per pixel.
+        # `statistic` precedes the broadcast, because the TPU compiler turns a bare broadcast sum into a sum per value.
         found = [statistic(jnp.sum(jnp.where(channel == c, x, 0.0), axis=-1, keepdims=True)) for c in range(CHANNELS)]
         return jnp.select([channel == c for c in range(CHANNELS)], found)
 

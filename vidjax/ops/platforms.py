@@ -1,4 +1,4 @@
-"""Implementations by platform, chosen when a program is lowered; and programs restricted to some platforms' kernels.
+"""Choose implementations by platform when a program is lowered, or restrict a program to some platforms' kernels.
 
 An exported program runs on machines that are not known yet. It can contain plain JAX for any of them, but a Pallas
 kernel only for the platform that the kernel is written for, and a cuDNN call only if the exporting machine has cuDNN.
@@ -15,10 +15,10 @@ _ALLOWED: contextvars.ContextVar[tuple[str, ...] | None] = contextvars.ContextVa
 
 
 def dispatch(*operands: Any, default: Callable, **own: Callable) -> Any:
-    """`jax.lax.platform_dependent`, limited to the platforms that `restricted_to` allows.
+    """Call `jax.lax.platform_dependent` with functions for the platforms that `restricted_to` allows.
 
     Args:
-      default: function for platforms without one of their own.
+      default: function for all other platforms.
       own: functions by platform.
     """
     allowed = _ALLOWED.get()
@@ -28,7 +28,7 @@ def dispatch(*operands: Any, default: Callable, **own: Callable) -> Any:
 
 
 def restricted() -> bool:
-    """Whether the program being traced is to run on other machines."""
+    """Return whether the program being traced is for other machines, that is, whether `restricted_to` is active."""
     return _ALLOWED.get() is not None
 
 
@@ -36,7 +36,7 @@ def restricted() -> bool:
 def restricted_to(*allowed: str) -> Generator[None]:
     """Trace with platform-specific functions for only these platforms, and with defaults for all others.
 
-    Use it around the tracing of a new function: what `jax.jit` has traced before does not change.
+    Use it around the first trace of a function; programs that `jax.jit` has already traced do not change.
     """
     token = _ALLOWED.set(allowed)
     try:

@@ -1,4 +1,4 @@
-"""Position tables: fixed ones, and learned ones resized."""
+"""Fixed position tables, and functions that resize learned ones."""
 
 import functools
 
@@ -10,10 +10,10 @@ _CUBIC = -0.75  # the constant of PyTorch's bicubic kernel
 
 
 def sincos_1d(n: int, d: int) -> Float[Array, "n d"]:
-    """Sine-cosine positions by flat token index (VideoMAE uses this 1-D table for space-time tokens too).
+    """Return a table of sine-cosine positions by flat token index; VideoMAE uses it for space-time tokens too.
 
     Channel j has the angle `position / 10000^(2 (j // 2) / d)`; even channels hold its sine, odd ones its cosine.
-    The table is computed in float64 on the host, because a float32 angle of 1567 radians is only good to 1e-4.
+    The table is computed in float64 on the host, because a float32 angle of 1567 radians is only accurate to 1e-4.
 
     Args:
       n: number of positions.
@@ -30,7 +30,7 @@ def sincos_1d(n: int, d: int) -> Float[Array, "n d"]:
     return jnp.asarray(_sincos_table(n, d))
 
 
-@functools.lru_cache(maxsize=8)  # a model is traced more than once, and base's table takes 0.12 s
+@functools.lru_cache(maxsize=8)  # a model is traced more than once, and the base model's table takes 0.12 s
 def _sincos_table(n: int, d: int) -> np.ndarray:
     angles = np.arange(n)[:, None] / 10000 ** (2 * (np.arange(d) // 2) / d)
     table = np.where(np.arange(d) % 2 == 0, np.sin(angles), np.cos(angles)).astype(np.float32)
@@ -41,8 +41,8 @@ def _sincos_table(n: int, d: int) -> np.ndarray:
 def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[Array, "*m d"]:
     """Resize the leading axes of a table to `size`: entry i of m is entry floor(i * (n / m)) of n.
 
-    The product is rounded to float32 as in PyTorch's `interpolate(mode="nearest")`, which at some sizes gives one entry
-    less than the exact quotient. Source: TimeSformer resizes its learned positions this way.
+    The product is rounded to float32 as in PyTorch's `interpolate(mode="nearest")`; at some sizes, this selects the
+    entry before the exact one. Source: TimeSformer resizes its learned positions this way.
 
     Example:
       >>> vidjax.ops.resize_nearest(jnp.array([[1.0], [2.0]]), (4,)).tolist()
@@ -58,10 +58,10 @@ def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[
 
 
 def cubic_weights(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """The matrix that resizes an axis as PyTorch's bicubic interpolation does with align_corners=False.
+    """Return the matrix that resizes an axis as PyTorch's bicubic interpolation does with align_corners=False.
 
-    Each new entry is a weighted sum of four old ones, with edge entries repeated. The kernel's constant is -0.75 (Keys'
-    is -0.5); there is no antialiasing.
+    Each new entry is a weighted sum of four old ones, with edge entries repeated. The kernel's constant is -0.75 (-0.5
+    in Keys' paper). There is no antialiasing.
     """
     places = (np.arange(new) + 0.5) * old / new - 0.5
     first, matrix = np.floor(places).astype(int), np.zeros((new, old))
@@ -75,7 +75,9 @@ def cubic_weights(old: int, new: int) -> Float[np.ndarray, "new old"]:
 
 
 def resize_cubic(frames: Float[Array, "*b h w c"], size: tuple[int, int]) -> Float[Array, "*b y x c"]:
-    """Resize frames as PyTorch's `interpolate(mode="bicubic", align_corners=False)`; frames of that size do not change.
+    """Resize frames like PyTorch's `interpolate(mode="bicubic", align_corners=False)`.
+
+    Frames that already have the size do not change.
 
     Example:
       >>> vidjax.ops.resize_cubic(jnp.ones((2, 8, 8, 3)), (6, 12)).shape

@@ -1,4 +1,4 @@
-"""Keep activations divided by rows of the batch: each device works on its own clips, and parameters come to it."""
+"""Keep activations divided by rows of the batch, so that each device works on its own clips and gathers parameters."""
 
 import math
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from vidjax.ops.mesh_axes import FSDP, ROWS, TENSOR, free_axes
 def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
     """Constrain an array and its gradient to have their rows divided over the ambient mesh; other axes stay free.
 
-    Where parameters are divided too (fsdp), the compiler might otherwise divide the channels of activations like those
-    of the parameters and send activations from device to device, many times the bytes of the parameters. Does nothing
-    without a mesh, or if rows cannot be divided evenly. Under `vmap`, rows are those of one example.
+    If the mesh divides parameters too (fsdp), the compiler might otherwise divide the channels of activations like
+    those of parameters. It would then send activations between devices, which are many times larger than parameters.
+    Does nothing without a mesh, or if rows cannot be divided evenly. Under `vmap`, rows are those of one example.
     Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
 
     Example:
@@ -33,7 +33,7 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
 def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
     """Constrain a parameter to be whole on each device while it is used; its gradient is divided again afterwards.
 
-    On a mesh with a tensor axis, which divides some parameters, the compiler is left to choose.
+    A mesh with a tensor axis divides some parameters over it, so the compiler decides there.
 
     Example:
       >>> jax.jit(vidjax.ops.gathered)(jnp.arange(3.0)).tolist()  # without a mesh
@@ -47,11 +47,11 @@ def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
 def product_by_rows(
     x: Float[Array, " b *dims"], kernel: Float[Array, "*d"], multiply: Callable[[Array, Array], Array], divided: int = 0
 ) -> Float[Array, " b *e"]:
-    """`multiply(x, kernel)` with rows divided: each device takes its own rows and the whole kernel.
+    """Compute `multiply(x, kernel)` with rows divided: each device multiplies its own rows by the whole kernel.
 
-    Where the mesh divides parameters (fsdp), the kernel is gathered along its axis `divided`, and its gradient is
-    reduce-scattered; the compiler by itself would sum the whole gradient on each device and drop what belongs to
-    others. Along the data axis, which holds copies of each part, only the parts are summed.
+    If the mesh divides parameters (fsdp), each device gathers the kernel along its axis `divided`, and the gradient is
+    reduce-scattered. The compiler by itself would sum the whole gradient on every device and then discard most of it.
+    Devices along the data axis hold the same part of the kernel and sum only its gradient.
     Source: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054), stage 3.
 
     Example:

@@ -1,8 +1,8 @@
 """The selective scan of Mamba (Gu & Dao 2023, arXiv:2312.00752, algorithm 2): one signature, several implementations.
 
-`associative` is `jax.lax.associative_scan` over the whole length: the oracle, with a state for every token in memory.
-`chunked`, in plain JAX, and `pallas_tpu`, a pair of TPU kernels, keep only the states between chunks; their backward
-passes recompute the others. If a mesh divides rows or channels, each device scans its own.
+`associative` runs `jax.lax.associative_scan` over the whole length and keeps a state for every token in memory; it
+serves as the reference. `chunked`, in plain JAX, and `pallas_tpu`, a pair of TPU kernels, keep only the states between
+chunks; their backward passes recompute the others. If a mesh divides rows or channels, each device scans its own.
 """
 
 import functools
@@ -31,9 +31,9 @@ def selective_scan(
     reverse: bool = False,
     implementation: str | None = None,
 ) -> Float[Array, "b l d"]:
-    """y_t = C_t h_t + D x_t with h_t = exp(dt_t A) h_(t-1) + dt_t B_t x_t, for each of d channels with s states.
+    """Compute y_t = C_t h_t + D x_t with h_t = exp(dt_t A) h_(t-1) + dt_t B_t x_t, for d channels of s states each.
 
-    States are float32 whatever the inputs are. Differentiable once, in reverse mode, in every array.
+    States are float32 for any dtype of the inputs. Every array has first derivatives in reverse mode.
 
     Args:
       x: inputs of any length, float32 or bfloat16.
@@ -41,18 +41,18 @@ def selective_scan(
       A: decay rates, negative.
       B, C: how a token is written to the states and read from them.
       D: weight of the skip connection; None for no skip connection.
-      dt_bias: if given, step sizes are softplus(dt + dt_bias), in float32. The TPU kernels compute them where they need
-        them, so that they are never stored in memory.
+      dt_bias: if given, step sizes are softplus(dt + dt_bias), in float32. The TPU kernels compute step sizes for one
+        chunk at a time and never write them to main memory.
       reverse: run from the last token to the first; nothing is flipped in memory.
-      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU whose cores have enough memory, and
+      implementation: one of `IMPLEMENTATIONS`. None chooses `pallas_tpu` on a TPU whose cores have enough memory, and
         `chunked` otherwise.
 
     Returns:
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: for an unknown implementation, and for `pallas_tpu` if states do not fit in a core's memory; a named
-        implementation never falls back to another.
+      ConfigError: if the implementation is unknown, or for `pallas_tpu` if states do not fit in a core's memory; a
+        named implementation never falls back to another.
 
     Example:
       >>> x = jnp.ones((1, 3, 2))
@@ -89,7 +89,7 @@ def _associative(x, dt, A, B, C, D, bias, softplus, reverse):
 
 
 def _compose(first, second):
-    """Compose two maps h -> decay h + written, first and then second."""
+    """Compose two maps h -> decay h + written; `first` is applied first."""
     return second[0] * first[0], second[0] * first[1] + second[1]
 
 

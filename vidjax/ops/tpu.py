@@ -12,7 +12,7 @@ SMALL_VMEM = {"TPU v2": 2**24, "TPU v3": 2**24, "TPU v4": 2**24}
 
 
 def core_memory() -> int:
-    """Bytes of VMEM in a core: of the ambient mesh's devices, which may be compile-only, or else of this machine's."""
+    """Return a core's bytes of VMEM, on the ambient mesh's devices (maybe compile-only) or else on this machine's."""
     device = jax.sharding.get_abstract_mesh().abstract_device or jax.devices()[0]
     return SMALL_VMEM.get(device.device_kind, VMEM)
 
@@ -23,7 +23,7 @@ def output(like, shape: tuple[int, ...], dtype=jnp.float32) -> jax.ShapeDtypeStr
 
 
 def as_shaped(x: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
-    """Return the array unchanged, but stored by a TPU in the order of its axes.
+    """Return the array unchanged, and make a TPU store it in the order of its axes.
 
     Otherwise the compiler may choose another innermost axis, one that fills whole tiles (8 clips instead of 197
     patches), and then transpose the array for every kernel. A loop over layers fixes the layout of its carry itself.

@@ -1,7 +1,7 @@
 """Adapt a model to another number of frames, another resolution or other classes, with a note on every change.
 
-Fixed positions are computed anew, learned positions interpolated as the family's authors do, and a head of another size
-starts fresh.
+Fixed positions are recomputed, learned positions are interpolated as by the family's authors, and a head of another
+size is initialised anew.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def adapt(
     image_size: int | tuple[int, int] | None = None,
     num_classes: int | None = None,
 ) -> tuple[nn.Module, dict, tuple[str, ...]]:
-    """Change the clip size or the classes of a model; None leaves them as they are.
+    """Change the clip size or the classes of a model; None keeps a value.
 
     Args:
       family: a name in `vidjax.models.FAMILIES`.
@@ -65,7 +65,7 @@ def adapt(
 
 
 def _complete(module: nn.Module, params: Mapping) -> tuple[dict, tuple[str, ...]]:
-    """A module's parameters, from `params` where they fit and otherwise initialised, and notes beyond the head."""
+    """Initialise the module's leaves that `params` lacks or has in another shape; the notes leave out the head."""
     inputs = example_inputs(module.spec, pretraining=False)
     found = flatten(params)
     wanted = flatten(jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"])
@@ -88,7 +88,7 @@ def fresh(module: nn.Module, inputs: tuple, paths: Collection[str]) -> dict[str,
 
 
 def groups(paths: Collection[str]) -> str:
-    """The modules that paths of leaves belong to, as words for a sentence."""
+    """List the modules to which paths of leaves belong, as text for a message."""
     return ", ".join(
         sorted({path.rsplit("/", 1)[0] if path.startswith("encoder") else path.split("/")[0] for path in paths})
     )

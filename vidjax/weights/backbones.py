@@ -20,12 +20,12 @@ def load_backbone(source: str, *, num_frames: int | None = None, image_size: int
     """Load a model that computes features of clips.
 
     Args:
-      source: what `from_pretrained` takes, or "random:" and the name of a preset: the family's classifier without a
-        head, with the same random weights every time.
-      num_frames, image_size: clip size, if not the source's or the preset's.
+      source: a source of `from_pretrained`, or "random:" and the name of a preset. The latter is the family's
+        classifier without a head, with the same random weights every time.
+      num_frames, image_size: clip size; None for that of the source or the preset.
 
     Raises:
-      WeightsError: if the source is not a model, or takes no clips.
+      WeightsError: if the source is not a model, or its model takes no clips.
       ConfigError: for an unknown preset, or clips that the model cannot take.
     """
     sizes = {"num_frames": num_frames, "image_size": image_size}

@@ -15,9 +15,9 @@ from vidjax.weights.hub import JSON_FILES
 
 
 def downloaded(source: Place) -> pathlib.Path:
-    """The local path of a checkpoint: a file with the JSON files beside it, or a folder with its files.
+    """Return the local path of a checkpoint: a file with the JSON files beside it, or a folder with its files.
 
-    Copies are cached under the store's checksums, so files that change are copied again.
+    The name of a cached copy depends on the store's checksums, so files that have changed are copied again.
 
     Raises:
       WeightsError: if the bucket cannot be read or the disk is full.
@@ -40,7 +40,7 @@ def downloaded(source: Place) -> pathlib.Path:
             list(download(folder, draft, wanted))
             draft.replace(kept)
         except Exception as error:  # each store raises its own classes
-            if not kept.is_dir():  # otherwise another process made it meanwhile
+            if not kept.is_dir():  # otherwise another process has made it in the meantime
                 raise WeightsError(f"{source} cannot be copied to {kept}: {error}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Read a checkpoint file or folder to arrays by key; the content of a file, not its name, decides how it is read.
+"""Read a checkpoint file or folder into arrays by key; the content of a file, not its name, decides how it is read.
 
 PyTorch reads a `.pth` with `weights_only=True`: no code in a file is ever executed.
 """
@@ -49,7 +49,7 @@ def read_contents(path: Path) -> Contents:
     """Read a file and the JSON files beside it, or a folder with config.json and arrays as `transformers` writes them.
 
     Raises:
-      WeightsError: if the file is not a checkpoint, is truncated, or asks for code to be executed.
+      WeightsError: if the file is not a checkpoint, is truncated, or would execute code.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -123,7 +123,7 @@ def read_json(path: Path) -> dict | None:
 
 
 def _unwrap(tree: Mapping) -> Mapping:
-    """Pick the parameters from among an optimiser's state, arguments and counters."""
+    """Pick the parameters out of a tree that may also hold an optimiser's state, arguments and counters."""
     if isinstance(tree.get("optimizer"), Mapping) and "target" in tree["optimizer"]:  # scenic, with flax.optim
         return tree["optimizer"]["target"]
     if isinstance(tree.get("params"), Mapping):  # scenic, with optax

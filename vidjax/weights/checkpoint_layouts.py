@@ -1,4 +1,4 @@
-"""The layouts of foreign checkpoints: how each is recognised and described, and the list of all of them.
+"""Recognise and describe the layouts of foreign checkpoints.
 
 Each public module of `vidjax/weights/families` exports `LAYOUTS`, a tuple of `Layout`.
 """
@@ -36,12 +36,12 @@ class Description(Generic[Spec]):
       spec: sizes and numerics of this source, from the shapes of its arrays and from its config.json.
       num_classes: number of classes; 0 without a head; None for the family's pre-training module.
       rules: map keys of the file to leaves of the tree.
-      mean, std: per channel, to normalise the module's input from pixels in [0, 1].
+      mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
       merge: how the source merges the scores of several views: mean_softmax or sum_logits.
       ignore: regular expression for keys without weights, such as buffers.
       fresh: regular expression for leaves that the file lacks and that are initialised; `notes` must mention them.
       labels: class names, when the source has them.
-      notes: sentences for the user, such as a correction to its config.json.
+      notes: sentences for the user, such as a correction of config.json.
       module: the module itself, for a model that takes no clips and is not in FAMILIES (GPT-2).
       inputs: `jax.ShapeDtypeStruct`s of the arguments of `module`'s call.
     """
@@ -61,7 +61,7 @@ class Description(Generic[Spec]):
     inputs: tuple[jax.ShapeDtypeStruct, ...] = ()
 
     def build(self) -> nn.Module:
-        """The Linen module that the parameters belong to."""
+        """Build the Linen module to which the parameters belong."""
         if self.module is not None:
             return self.module
         if isinstance(self.spec, ClipSpec):
@@ -69,7 +69,7 @@ class Description(Generic[Spec]):
         raise WeightsError(f"a {self.family} takes no clips: its description must hold the module")
 
     def shapes(self) -> dict:
-        """The module's parameters as `jax.ShapeDtypeStruct`s; nothing is computed."""
+        """Return the module's parameters as `jax.ShapeDtypeStruct`s; nothing is computed."""
         if isinstance(self.spec, ClipSpec):
             inputs = example_inputs(self.spec, pretraining=self.num_classes is None)
         else:
@@ -79,19 +79,20 @@ class Description(Generic[Spec]):
 
 @dataclasses.dataclass(frozen=True)
 class Layout(Generic[Spec]):
-    """How one source stores the models of one family.
+    """The form in which one source stores the models of one family.
 
     Attributes:
       name: shown in messages, such as "TimeSformer, official".
       recognises: tells from the keys, and config.json or None, whether a file has this layout. Wrappers (model, module,
         model_state, teacher, state_dict) and the prefixes "module." and "backbone." have been removed.
-      describe: makes a `Description` of the arrays, and config.json or None; raises WeightsError when the two
+      describe: makes a `Description` from the arrays, and config.json or None; raises WeightsError if the two
         contradict each other.
       family: for export, the family's name in `vidjax.models.FAMILIES`.
-      rules: for export, the rules of a model with a spec and number of classes (as in `Description`); None if the
-        layout cannot be written.
-      config: for export, the config.json with which `transformers` loads what `rules` write, without id2label; raises
-        WeightsError for a variant that `transformers` lacks. None if the layout is not one of `transformers`.
+      rules: for export, returns the rules of a model with a spec and number of classes (as in `Description`); None if
+        the layout cannot be written.
+      config: for export, returns the config.json, without id2label, with which `transformers` loads the exported
+        arrays; raises WeightsError for a variant that `transformers` lacks. None if `transformers` does not use this
+        layout.
     """
 
     name: str
@@ -102,7 +103,7 @@ class Layout(Generic[Spec]):
     rules: Callable[[Spec, int | None], tuple[Rule, ...]] | None = None
 
     def rules_to_write(self, described: Description[Spec]) -> tuple[Rule, ...]:
-        """The rules that write a model.
+        """Return the rules that write a model.
 
         Raises:
           WeightsError: if this layout cannot be written.
@@ -114,7 +115,7 @@ class Layout(Generic[Spec]):
 
 @functools.cache
 def all_layouts() -> tuple[Layout, ...]:
-    """Every layout of every family."""
+    """Return every layout of every family."""
     return tuple(layout for name in names_in(_FILES) for layout in importlib.import_module(f"{_FILES}.{name}").LAYOUTS)
 
 
@@ -122,7 +123,7 @@ def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout
     """Find the layout of a file.
 
     Raises:
-      WeightsError: if no layout recognises the keys, or several do; it names `source`, some keys and the known layouts.
+      WeightsError: if no layout or several layouts recognise the keys; the message names `source` and the layouts.
     """
     found = [layout for layout in all_layouts() if layout.recognises(keys, config)]
     if len(found) == 1:
@@ -137,7 +138,10 @@ def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout
 
 
 def example_inputs(spec: ClipSpec, *, pretraining: bool) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Shapes of one clip and, for pre-training, of visible and masked tokens: enough to initialise a module."""
+    """Return the shapes of inputs that initialise a module.
+
+    These are one clip and, for pre-training, the indices of visible and of masked tokens.
+    """
     clips = jax.ShapeDtypeStruct((1, *spec.clip_shape), jnp.float32)
     if not pretraining:
         return (clips,)

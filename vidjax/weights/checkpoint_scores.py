@@ -16,24 +16,26 @@ SCORES = "scores.json"
 
 
 def best_step(steps: Iterable[int], scores: Mapping[int, float | None]) -> int | None:
-    """The step with the highest finite score, the latest in a tie; None if no step has a finite score."""
+    """Return the step with the highest finite score, the latest in a tie; None if no step has a finite score."""
     finite = {step: score for step, score in scores.items() if score is not None and math.isfinite(score)}
     return max((step for step in steps if step in finite), key=lambda step: (finite[step], step), default=None)
 
 
 def choose_step(steps: Iterable[int], scores: dict[int, float], which: Which) -> int:
-    """The last step or the best one; the last if no step has a score."""
+    """Return the last step or the best one; the last if no step has a score."""
     steps = list(steps)
     best = best_step(steps, scores) if which == "best" else None
     return max(steps) if best is None else best
 
 
 def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str = "") -> str:
-    """A clause that starts with a comma, on why a run's step was chosen; empty if fewer than two steps have scores.
+    """Explain in a clause why a run's step was chosen; empty if fewer than two steps have scores.
+
+    The clause starts with a comma.
 
     Args:
-      scored: the `content_id` of the videos that the step is being scored on; empty if it is not being scored. A score
-        on the videos that the step was chosen on is optimistic, and the clause mentions it.
+      scored: the `content_id` of the videos on which the step is now scored; empty if it is not scored. If the step was
+        chosen on the same videos, its score is optimistic, and the clause says so.
     """
     scores = read_scores(located(workdir) / CHECKPOINTS)
     if which == "best" and not scores and scores_damaged(located(workdir) / CHECKPOINTS):
@@ -48,7 +50,7 @@ def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str 
 
 
 def _validated(workdir: Place, scored: str) -> str:
-    """Words for the videos that a run's steps were scored on; older runs did not record their number."""
+    """Describe the videos on which a run's steps were scored; older runs did not record their number."""
     known = (read_json(workdir / DATA) or {}).get("validation")
     if known is None:
         return "the validation videos of its run"
@@ -58,13 +60,13 @@ def _validated(workdir: Place, scored: str) -> str:
 
 
 def read_scores(directory: Place) -> dict[int, float]:
-    """The score of each step that has one; if scores.json is damaged, from metrics.jsonl."""
+    """Read the score of each step that has one, from scores.json or, if that is damaged, from metrics.jsonl."""
     scores = _whole_scores(directory)
     return _scores_of_metrics(directory.parent) if scores is None else scores
 
 
 def scores_damaged(directory: Place) -> bool:
-    """Whether scores.json exists but cannot be read."""
+    """Return whether scores.json exists but cannot be read."""
     return _whole_scores(directory) is None
 
 
@@ -80,7 +82,7 @@ def _whole_scores(directory: Place) -> dict[int, float] | None:
 
 
 def _scores_of_metrics(workdir: Place) -> dict[int, float]:
-    """The main figure of each validation, or, if there was none, of the evaluation at the end."""
+    """Return the main metric of each validation or, if there was none, of the final evaluation, by step."""
     task = (read_json(workdir / CONFIG) or {}).get("task")
     evaluator = TASKS.find(task).evaluator if task else None
     if evaluator is None:

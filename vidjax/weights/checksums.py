@@ -1,7 +1,7 @@
 """Checksums of a checkpoint's files: Orbax does not notice a flipped bit, so each step's folder holds a manifest.
 
-On disk they are the SHA-256 of each file. In a bucket they are the store's own (crc32c or md5 in its metadata), which
-needs no reading.
+On disk, checksums are the SHA-256 of each file. In a bucket, they are the store's own (crc32c or md5 in its metadata),
+so that files need not be read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REWRITTEN = ("_CHECKPOINT_METADATA", "commit_success.txt", MANIFEST)  # orbax w
 
 
 def checksums(folder: Place) -> dict[str, str]:
-    """The checksum of every file below a folder, by relative path."""
+    """Return the checksum of every file below a folder, by relative path."""
     if not isinstance(folder, pathlib.Path):
         return {path: sum for path, sum in object_checksums(os.fspath(folder)).items() if not _is_rewritten(path)}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_rewritten(path.name))
@@ -31,7 +31,7 @@ def checksums(folder: Place) -> dict[str, str]:
 
 
 def damaged_files(folder: Place) -> str:
-    """Describe how a folder differs from its manifest; empty if it does not."""
+    """Describe how a folder differs from its manifest; empty if it does not differ."""
     try:
         wanted = json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError:

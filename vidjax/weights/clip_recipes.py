@@ -23,21 +23,21 @@ def published_recipe(
     merge: str = "mean_softmax",
     source: str = "",
 ) -> ClipRecipe | None:
-    """The recipe of a model that was not trained by vidjax: sampled and resized as published, one view.
+    """Return the recipe of a model that vidjax did not train: sampling and resizing as published, with one view.
 
-    Published protocols have 3 to 30 views per video; a user asks for them, for example with `--clips` and `--crops`.
-    Channels are in another order than RGB only if the published model takes them so and has as many classes.
+    Published protocols have 3 to 30 views per video; users ask for them, for example with `--clips` and `--crops`.
+    Channels are in another order than RGB only if the published model uses that order and has as many classes.
 
     Args:
       family: a name in `vidjax.models.FAMILIES`.
       spec: the module's spec.
       num_classes: the module's number of classes; 0 or None without a head.
-      pixels: mean and deviation that inputs are normalised with, per channel.
+      pixels: per-channel mean and standard deviation that normalise inputs.
       merge: how several views are merged, a rule of `vidjax.evaluation.merge_views`.
-      source: where the weights are from, to find them in the tables; otherwise the most similar entry is used.
+      source: where the weights are from. If the tables do not list it, their most similar entry is used.
 
     Returns:
-      None for a model that takes no clips.
+      the recipe; None for a model that takes no clips.
     """
     if not isinstance(spec, ClipSpec):
         return None
@@ -57,7 +57,7 @@ def published_recipe(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecipeChanges:
-    """A user's changes to a model's recipe; None leaves a value as it is.
+    """A user's changes to a model's recipe; None keeps a value.
 
     Attributes:
       stride: frame stride of a clip, in the unit of the model's sampling; 0 spreads the frames over the whole video.
@@ -68,7 +68,7 @@ class RecipeChanges:
       every: slide windows over the video, with this many seconds from one start to the next.
       window: length of a window in seconds, over which the frames of a clip are spread. Windows do not overlap unless
         `every` is given.
-      threshold: the probability from which a time line names a class, see `Windows`.
+      threshold: the least probability with which a time line names a class, see `Windows`.
 
     Raises:
       ConfigError: for a number out of range, an unknown word, or two changes that exclude each other.
@@ -126,7 +126,7 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
     if asked.merge or asked.score:
         rule = rule_with(asked.merge or recipe.merge, asked.score or "softmax")
     if windows and MERGES[rule][1] == "sum":
-        rule = f"mean_{asked.score or 'softmax'}"  # windows are merged as probabilities, so their crops are too
+        rule = f"mean_{asked.score or 'softmax'}"  # windows are merged as probabilities, so crops of a window are too
     clips = 1 if windows else asked.clips or recipe.clips
     recipe = dataclasses.replace(recipe, clips=clips, crops=asked.crops or recipe.crops, merge=rule, windows=windows)
     stride = 0 if asked.window else asked.stride
@@ -139,7 +139,7 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
 
 
 def _lengthened(recipe: ClipRecipe, asked: RecipeChanges) -> Windows | None:
-    """The recipe's windows with the length asked for; spread clips by default reach as far as the next window."""
+    """Return the recipe's windows with the requested length; by default, a spread clip ends where the next begins."""
     windows = recipe.windows
     if windows is None:
         if asked.threshold is not None:

@@ -1,4 +1,4 @@
-"""A cheap fingerprint of the weights at a path, to notice that another host holds different ones."""
+"""A cheap fingerprint of the weights at a path, to notice that another host has different weights."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _BLOCKS, _BLOCK = 16, 2**16  # blocks read from each file, evenly spread, and th
 def content_of(source: str) -> str:
     """Describe the weights at a path in a few words, so that different weights are noticed.
 
-    The words contain a checksum. A run's covers its configuration and the manifests of its checkpoints, which hold the
-    checksums of all files. For a bucket it covers the checksums of the store; for other files, their sizes and blocks
-    spread over them.
+    The description contains a checksum. For a run, it covers the configuration and the manifests of the checkpoints,
+    which hold the checksums of all files. For a bucket, it covers the checksums of the store. For other files, it
+    covers their sizes and evenly spread blocks of their content.
 
     Args:
       source: as for `vidjax.from_pretrained`.
 
     Returns:
-      words such as "checkpoints 5, 10 (5b1d09e2)" or "3 files (77ac2f01)"; empty if nothing lies at the path, as for a
+      text such as "checkpoints 5, 10 (5b1d09e2)" or "3 files (77ac2f01)"; empty if the path does not exist, as for a
       hub id.
     """
     place = located(os.path.expanduser(source))
@@ -52,7 +52,7 @@ def _read(path: Place) -> bytes:
 
 
 def _sample(path: pathlib.Path) -> bytes:
-    """The size of a file and evenly spread blocks of it; all of a small file."""
+    """Read a file's size and evenly spread blocks of its content; a small file is read completely."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         last, found = max(size - _BLOCK, 0), [f"{size} ".encode()]

@@ -34,7 +34,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
       folder: the output folder, created if needed.
 
     Returns:
-      sentences about the layout of the files and about what `transformers` will compute differently.
+      sentences about the layout of the files, and about outputs that differ in `transformers`.
 
     Raises:
       WeightsError: if no other software has such a model, or the folder already holds a model.
@@ -63,14 +63,14 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
     if model.clip_recipe:
         write_json(folder / "preprocessor_config.json", _preprocessor(model))
         notes = (*notes, *_reorders(model), *_pads(model))
-    draft = folder / "model.safetensors.draft"  # the arrays come last, complete or not at all
+    draft = folder / "model.safetensors.draft"  # the arrays are written last, completely or not at all
     safetensors.numpy.save_file(state, draft, metadata={"format": "pt"})
     draft.replace(folder / "model.safetensors")
     return notes
 
 
 def _choose(described: Description) -> tuple[Layout, dict | None, str]:
-    """A layout of transformers with its config.json, or another writable layout and the reason for it."""
+    """Choose a layout of transformers with its config.json, or another writable layout and the reason for it."""
     writable = [layout for layout in all_layouts() if layout.family == described.family and layout.rules]
     reason = f"transformers has no {described.family}"
     for layout in writable:
@@ -96,7 +96,7 @@ def _names(described: Description) -> dict:
 
 
 def _trained_for(model: Pretrained) -> dict:
-    """Keys that only config.json can hold: whether targets are normalised pixels or videos have several labels."""
+    """Return keys of config.json about training: normalised pixels as targets, or several labels per video."""
     if isinstance(model.objective, MaskedAutoencoding):
         return {"norm_pix_loss": model.objective.normalize_target}
     several = model.answer is not None and model.answer.activation == "sigmoid"
@@ -104,7 +104,7 @@ def _trained_for(model: Pretrained) -> dict:
 
 
 def _differences(layout: Layout, state: dict, config: dict, described: Description) -> tuple[str, ...]:
-    """Notes on the spec's fields that the files cannot hold and that change the outputs."""
+    """Return notes on the spec's fields that the files cannot hold and that change the outputs."""
     again = layout.describe(state, json.loads(json.dumps(config)))
     inputs = again.inputs or example_inputs(described.spec, pretraining=described.num_classes is None)
     module, notes = described.build(), []
@@ -122,7 +122,7 @@ def _differences(layout: Layout, state: dict, config: dict, described: Descripti
 
 
 def _computation(module: nn.Module, inputs: tuple) -> str:
-    """The forward pass as the text of its jaxpr, which is equal for modules that compute the same."""
+    """Return the forward pass as the text of its jaxpr, which is equal for modules that compute the same."""
     variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     return re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(module.apply)(variables, *inputs)))
 
@@ -144,7 +144,7 @@ def _preprocessor(model: Pretrained) -> dict:
 
 
 def _reorders(model: Pretrained) -> tuple[str, ...]:
-    """A note if the model takes channels in an order that no processor of transformers can be configured for."""
+    """Return a note if the model's channels are not in RGB order, which transformers' processors cannot change."""
     if model.clips.channels == "rgb":
         return ()
     return (
@@ -154,7 +154,7 @@ def _reorders(model: Pretrained) -> tuple[str, ...]:
 
 
 def _pads(model: Pretrained) -> tuple[str, ...]:
-    """A note if a processor of transformers prepares pixels differently: it resizes the short side, then pads."""
+    """Return a note if frames are not square, because transformers' processors pad them and vidjax crops them."""
     height, width = model.spec.frame_size
     if height == width:
         return ()

@@ -27,10 +27,10 @@ EXPECTED = "expected .safetensors, a .pth written by torch.save, or a flax msgpa
 
 
 def read_arrays(path: Path) -> Mapping:
-    """Read a file to nested dicts with tensors as NumPy arrays.
+    """Read a file into nested dicts with tensors as NumPy arrays.
 
     Raises:
-      WeightsError: if the file has none of the formats, is truncated, or is a pickle that contains code.
+      WeightsError: if the file has none of these formats, is truncated, or is a pickle that contains code.
     """
     with path.open("rb") as file:
         head = file.read(64)
@@ -52,7 +52,7 @@ def read_arrays(path: Path) -> Mapping:
 
 
 def keras_refused(path: Path) -> WeightsError:
-    """The error for a Keras file or SavedModel; it names the original checkpoint as far as the file name tells it."""
+    """Make the error for a Keras file or SavedModel; it names the original checkpoint if the file name tells which."""
     sizes = {"S": "small", "B": "base", "L": "large", "H": "huge"}
     named = re.search(r"VideoMAE_([SBLH])_(\w+?)_16x224_(FT|PT)", path.name)
     which, hub = "", "MCG-NJU/videomae-base-finetuned-kinetics"
@@ -69,7 +69,7 @@ def keras_refused(path: Path) -> WeightsError:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """The arrays as views of the file on disk."""
+    """Return the arrays as views of the file on disk."""
     try:
         with safetensors.safe_open(path, "np") as file:  # it checks the header
             data = np.asarray(np.memmap(path, np.uint8, "r"))
@@ -102,7 +102,7 @@ def _read_torch(path: Path) -> Mapping:
             arrays = _as_numpy(tree, torch) if isinstance(tree, Mapping) else None
     except pickle.UnpicklingError as error:
         raise WeightsError(_refusal(path, str(error))) from error
-    except Exception as error:  # PyTorch's readers raise nearly anything on a damaged file
+    except Exception as error:  # PyTorch's readers raise many classes on a damaged file
         first = str(error).split(". ")[0].splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is truncated or not written by torch.save ({first}); {EXPECTED}") from error
     if arrays is None:

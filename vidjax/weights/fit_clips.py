@@ -1,7 +1,7 @@
 """Fit clips of any size to a model: resize them until they cover its frames, then crop the centre.
 
-On the host, `eval_crops` resizes as in evaluation. Under a JAX transformation, frames are multiplied with the same
-resize weights; the two agree up to the rounding to uint8.
+On the host, `eval_crops` resizes as in evaluation. Under a JAX transformation, frames are multiplied by the same resize
+weights; the two agree up to the rounding to uint8.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from vidjax.errors import ConfigError
 
 
 def check_clips(clips: Any, num_frames: int) -> None:
-    """Reject anything but a clip or a batch of clips of the model's length; traced arrays are checked too.
+    """Reject arrays, traced ones too, unless they are a clip or a batch of clips of the model's length.
 
     Raises:
-      ConfigError: with the shape or dtype, and what a model takes.
+      ConfigError: for another shape or dtype; the message says which arrays a model takes.
     """
     takes = "uint8 or floats in [0, 1], (t h w 3) or (b t h w 3)"
     shape = tuple(getattr(clips, "shape", ()))
@@ -45,7 +45,7 @@ def check_range(clips: np.ndarray) -> None:
     """Reject floats outside of [0, 1], such as pixels up to 255 or normalised pixels.
 
     Raises:
-      ConfigError: with the range of the clips.
+      ConfigError: for such floats; the message gives their range.
     """
     if clips.dtype != np.uint8 and not (clips.min() >= 0 and clips.max() <= 1):
         raise ConfigError(
@@ -55,15 +55,15 @@ def check_range(clips: np.ndarray) -> None:
 
 
 def fit_on_host(clips: Num[np.ndarray, "b t h w c"], recipe: ClipRecipe) -> Num[np.ndarray, "b t h2 w2 c"]:
-    """The central crops of uint8 or float32 clips, still RGB: `fit_traced` reorders the channels afterwards."""
+    """Return the central crops of uint8 or float32 clips, still in RGB; `fit_traced` reorders the channels later."""
     recipe = dataclasses.replace(recipe.one_view(), channels="rgb")
     return np.stack([eval_crops(clip, recipe)[0] for clip in clips])
 
 
 def fit_traced(clips: Num[Array, "b t h w c"], recipe: ClipRecipe) -> Num[Array, "b t h2 w2 c"]:
-    """The central crops, with channels in the order of recipe.channels; for use under `jit`, `grad` or `vmap`.
+    """Return the central crops, with channels in the order of recipe.channels; for use under `jit`, `grad` or `vmap`.
 
-    Differentiable for float clips.
+    The result is differentiable for float clips.
     """
     size, [(top, left)] = eval_places(clips.shape[2:4], recipe.one_view())
     height, width = recipe.frame_size

@@ -23,7 +23,7 @@ def fetch(source: str) -> Path:
       the local path of the model's folder or of the file.
 
     Raises:
-      WeightsError: if it does not exist, or it is not cached and the hub cannot be reached; see also `check_name`.
+      WeightsError: if the source does not exist, or is not cached and the hub cannot be reached; and as `check_name`.
     """
     check_name(source)
     import huggingface_hub
@@ -60,7 +60,7 @@ def check_name(source: str) -> None:
     `runs/finetun`, meant as `runs/finetune`, looks like a hub id. A name in the hub's local cache is accepted.
 
     Raises:
-      WeightsError: with the path most like the name, or with the content of its folder.
+      WeightsError: for such a path or id; the message names the most similar path, or the content of the folder.
     """
     file = FILE.match(source)
     near, folder = nearest_path(source), Path(source.split("/")[0])

@@ -13,7 +13,7 @@ NO_BIASES = "its attention has no biases (qkv_bias=False); here they are zeros, 
 
 
 def shape_of(state: State, key: str, ndim: int) -> tuple[int, ...]:
-    """The shape of a required array.
+    """Return the shape of a required array.
 
     Raises:
       WeightsError: if it is missing or has another number of axes.
@@ -27,14 +27,14 @@ def shape_of(state: State, key: str, ndim: int) -> tuple[int, ...]:
 
 
 def check_sizes(config: Mapping, sizes: Mapping[str, int | list[int]]) -> None:
-    """Reject a config.json whose sizes differ from those of the arrays, as when a file lost its last blocks.
+    """Reject a config.json whose sizes differ from those of the arrays, as they do if a file lost its last blocks.
 
     Args:
-      config: may omit sizes, or give a pair for a square.
+      config: content of config.json, which may omit sizes, or give a pair for a square.
       sizes: sizes of the arrays, by key of config.json.
 
     Raises:
-      WeightsError: with both sizes.
+      WeightsError: if sizes differ; the message gives both.
     """
     for key, value in sizes.items():
         if config.get(key) not in (None, value, [value, value]):
@@ -45,7 +45,7 @@ def check_sizes(config: Mapping, sizes: Mapping[str, int | list[int]]) -> None:
 
 
 def depth_note(config: Mapping, spec, presets: Mapping) -> tuple[str, ...]:
-    """A note if config.json gives no depth and no published model of this width has the depth of the arrays."""
+    """Return a note if config.json gives no depth and no published model of this width has the depth of the arrays."""
     published = sorted({of.depth for name, of in presets.items() if name != "tiny" and of.width == spec.width})
     if {"num_hidden_layers", "n_layer"} & config.keys() or not published or spec.depth in published:
         return ()
@@ -54,7 +54,7 @@ def depth_note(config: Mapping, spec, presets: Mapping) -> tuple[str, ...]:
 
 
 def frames_note(config: Mapping, num_frames: int) -> tuple[str, ...]:
-    """A note if config.json does not give the number of frames of a clip, which the arrays leave open."""
+    """Return a note if config.json lacks the number of frames of a clip, which the arrays do not determine."""
     if "num_frames" in config:
         return ()
     return (
@@ -64,13 +64,13 @@ def frames_note(config: Mapping, num_frames: int) -> tuple[str, ...]:
 
 
 def depth_of(keys: Collection[str], prefix: str) -> int:
-    """The number of blocks: one more than the highest N among the keys `<prefix>N.`; 0 if there are none."""
+    """Return the number of blocks: one more than the highest N among the keys `<prefix>N.`; 0 if there are none."""
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
     return max((int(match[1]) + 1 for key in keys if (match := pattern.match(key))), default=0)
 
 
 def square_side(tokens: int, what: str) -> int:
-    """The side of a square of `tokens` tokens.
+    """Return the side of a square of `tokens` tokens.
 
     Raises:
       WeightsError: if the number is not a square.
@@ -82,7 +82,7 @@ def square_side(tokens: int, what: str) -> int:
 
 
 def labels_of(config: Mapping | None, num_classes: int) -> tuple[str, ...] | None:
-    """The class names in `id2label` of a config.json; None unless all classes have real names."""
+    """Return the class names in `id2label` of a config.json; None unless all classes have real names."""
     names = {int(number): str(name) for number, name in ((config or {}).get("id2label") or {}).items()}
     if not num_classes or sorted(names) != list(range(num_classes)):
         return None

@@ -47,8 +47,8 @@ class Pretrained:
       clip_recipe: how clips are sampled and normalised and their scores merged; None for GPT-2.
       objective: the training objective around `module`, which scores, reconstructs or captions clips; None for a
         backbone and for GPT-2.
-      answer: what it predicts for a video: classes, numbers or a caption; None when it predicts nothing.
-      labels: class names, when the source has them.
+      answer: the form of its predictions: classes, numbers or a caption; None if it predicts nothing.
+      labels: class names, if the source has them.
       notes: sentences about what was assumed, corrected or changed during loading.
       source: where it was loaded from.
       config: the `vidjax.config.Config` of a run, the config.json of another source, or None.
@@ -107,16 +107,16 @@ class Pretrained:
     def __call__(self, clips: Num[Array, "*b t h w 3"]) -> dict[str, Array]:
         """Encode and classify clips of any height and width.
 
-        The short side is resized, the centre cropped, and the pixels normalised. Under `jit`, `grad` and `vmap` all of
-        it is traced. Otherwise it is compiled, and batches are padded to 1, 2, 4, 8, 16 or 32 clips so that few sizes
-        are compiled; larger batches are computed in parts.
+        Clips are resized until they cover the model's frames, then the centre is cropped and pixels are normalised.
+        Under `jit`, `grad` and `vmap`, all of this is traced. Otherwise, batches are padded to 1, 2, 4, 8, 16 or 32
+        clips, so that the model is compiled for few sizes only, and larger batches are computed in parts.
 
         Args:
           clips: uint8, or floats in [0, 1]; one clip (t h w 3), or a batch (b t h w 3).
 
         Returns:
-          the module's outputs for the batch or the single clip. A pre-training module gives the `tokens` (b n d) of all
-          cubes and `pooled` (b d), their mean in float32.
+          the module's outputs for the batch or the single clip. For a pre-training module, these are the `tokens`
+          (b n d) of all cubes and `pooled` (b d), their mean in float32.
 
         Raises:
           ConfigError: if the number of frames is not the model's, or the array is not such a clip or batch.
@@ -140,7 +140,7 @@ class Pretrained:
         Args:
           variables: {"params": ...}, such as {"params": model.params}.
           clips: as for `__call__`.
-          train: apply dropout and drop path, which draw from the stream "dropout" of `rngs`.
+          train: whether to apply dropout and drop path, which draw from the stream "dropout" of `rngs`.
 
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")
@@ -164,7 +164,7 @@ class Pretrained:
         return found if pixels.ndim == 5 else {name: array[0] for name, array in found.items()}
 
     def outputs(self, params: Any, clips: Num[Array, "b t h w c"]) -> dict[str, Array]:
-        """The outputs for clips that already have the model's size; for use under `jax.jit`."""
+        """Compute the outputs for clips that already have the model's size; for use under `jax.jit`."""
         return self._outputs({"params": params}, clips, None, False)
 
     def predict(self, video: str | os.PathLike, *, top: int = 5, **views: Any) -> dict[str, Any]:
@@ -173,14 +173,15 @@ class Pretrained:
         Args:
           video: a path.
           top: number of classes to return.
-          views: changes to the model's clip recipe, see `vidjax.weights.clip_recipes.RecipeChanges`: frame `stride`,
-            `clips` per video, `crops` per clip, how their scores `merge`, the `score`, the length (`window`) and
-            spacing (`every`) of sliding windows in seconds, and the `threshold` from which a time line names a class.
+          views: changes to the model's clip recipe, the fields of `vidjax.weights.clip_recipes.RecipeChanges`: the
+            frame `stride`; `clips` per video; `crops` per clip; `merge` and `score`, the rules for merging views;
+            `window` and `every`, the length and spacing of sliding windows in seconds; and `threshold`, the least
+            probability with which a time line names a class.
 
         Returns:
           `video`, the path, and `top`, the likeliest classes as {label, probability}, highest first. Sliding windows
           add `windows`, each with start and end in seconds and its own top, and `segments`, the time line: {start, end,
-          label, probability, windows, agree}. A regression has values, {name, value}, in place of top and of label.
+          label, probability, windows, agree}. A regression has `values`, {name, value}, instead of `top` and `label`.
 
         Raises:
           VideoError: if the video cannot be decoded.
@@ -213,7 +214,7 @@ class Pretrained:
           video: a path.
           features: names from `vidjax.evaluation.features.extraction.features`; if empty, everything that the model
             computes except the tokens.
-          stride: frame stride, if not the model's own; 0 spreads the frames over the whole video.
+          stride: frame stride; 0 spreads the frames over the whole video; None uses the model's own.
 
         Returns:
           float32 arrays by name: token_mean (d), token_max (d), width_mean (n), pooled (d), cls (d), tokens (n d).
@@ -249,7 +250,7 @@ class Pretrained:
         return "\n".join([*lines, f"  labels: {shown}; notes: {len(self.notes)}, in .notes>"])
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields only; a copy compiles its functions again."""
+        """Return only the fields; a copy compiles its functions again."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @property
@@ -297,7 +298,7 @@ class Pretrained:
 
 
 def _in_parts(compute: Any, clips: Num[np.ndarray, "b t h w c"]) -> dict[str, Array]:
-    """The outputs of a batch of any size, computed in batches whose sizes are powers of two."""
+    """Compute the outputs of a batch of any size in batches whose sizes are powers of two."""
     parts = []
     for start in range(0, len(clips), LARGEST_BATCH):
         part = clips[start : start + LARGEST_BATCH]

@@ -1,6 +1,6 @@
-"""What a model predicts for a video file: classes, windows or numbers from a predictor, a sentence from a generator.
+"""Predict a video file: classes, numbers or a time line with a predictor, a sentence with a caption generator.
 
-The verbs, the demo and `Pretrained.predict` all use these functions and therefore agree.
+The command line, the demo and `Pretrained.predict` all use these functions, so their results agree.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OTHERS = {
     "values": "numbers, which are averaged over views and windows",
     "actions": "verbs and nouns, whose logits are added over views and averaged over windows",
 }
-Remark = Callable[[str], None]  # receives a warning about a video that is predicted nonetheless
+Remark = Callable[[str], None]  # called with a warning about a video that is predicted all the same
 
 
 def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Predictor:
@@ -35,10 +35,10 @@ def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Pre
 
     Args:
       model: a classifier or a regression model.
-      asked: changes to its recipe; None for no changes.
+      asked: changes to the model's recipe; None for no changes.
 
     Raises:
-      ConfigError: for changes that only classes allow, if the model predicts numbers or actions.
+      ConfigError: if the model predicts numbers or actions, for changes that only apply to classes.
       WeightsError: if the model predicts neither classes nor numbers.
     """
     trained, objective, asked = model.answer, model.objective, asked or RecipeChanges()
@@ -66,7 +66,7 @@ def make_caption_generator(
 
     Args:
       model: loaded from a captioning run, whose folder holds the vocabulary.
-      stride, beams, max_tokens: values in place of the run's.
+      stride, beams, max_tokens: values that replace the run's; None keeps them.
 
     Raises:
       WeightsError: if the model generates no captions.
@@ -93,11 +93,11 @@ def answer(
       name: path of the video.
       k: number of classes or actions to return.
       remark: called with a warning if the video is too short for the recipe.
-      advance: called with the share of the work done since its last call.
+      advance: called with the share of the work that was done since the last call.
 
     Returns:
-      the `k` best classes or actions as `top`, or the `values` of a regression. Sliding windows add `windows`, each
-      with the same in order of time, and `segments`, the time line made from them.
+      the `k` best classes or actions as `top`, or the `values` of a regression. Sliding windows add `windows`, in the
+      order of time and each with its own `top` or `values`, and `segments`, the time line made from them.
 
     Raises:
       VideoError: if the video cannot be decoded.
@@ -109,7 +109,7 @@ def answer(
 def answer_opened(
     predictor: Predictor, video: OpenVideo, name: str, k: int, remark: Remark, advance: Advance = lambda share: None
 ) -> dict[str, Any]:
-    """Like `answer`, for a video that is already open; remarks call it `name`."""
+    """Predict a video that is already open, as `answer` does; remarks call it `name`."""
     if sentence := too_short(name, video, predictor.recipe):
         remark(sentence)
     if predictor.recipe.windows:
@@ -119,7 +119,7 @@ def answer_opened(
 
 
 def caption(generator: CaptionGenerator, name: str, remark: Remark) -> dict[str, Any]:
-    """Caption a video file: its `caption` and the `log_probability`.
+    """Return the `caption` of a video file and the `log_probability` of the caption.
 
     Raises:
       VideoError: if the video cannot be decoded.

@@ -1,6 +1,7 @@
-"""preprocessing.json: how to take clips from videos for an exported model, and what its outputs mean.
+"""preprocessing.json: how to take clips from videos for an exported model, and what the model's outputs mean.
 
-`vidjax export` writes it beside a program, and into a folder for the hub, whose other files cannot hold it.
+`vidjax export` writes the file beside a program, and into a folder for the hub, whose other files cannot hold all of
+this.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Preprocessing:
     Attributes:
       recipe: how clips are taken. Its channel order is the module's; an exported program takes RGB.
       kind: `classes`, `actions` or `values`, as in `vidjax.tasks.Answer`; empty for a model that predicts nothing.
-      activation: applied to the logits.
+      activation: the activation that turns logits into probabilities.
       nouns: for actions, how many of the first outputs are nouns.
       labels: names of the outputs, if they have any.
     """
@@ -52,7 +53,7 @@ class Preprocessing:
 
 
 def describe(model: Pretrained) -> dict[str, Any]:
-    """The content of preprocessing.json."""
+    """Return the content of preprocessing.json for a model."""
     recipe, answer, objective = model.clips, model.answer, model.objective
     names = OUTPUTS[answer.kind] if answer else ()
     return {
@@ -108,10 +109,10 @@ def parse(said: Any, where: str) -> Preprocessing:
 
     Args:
       said: the parsed JSON.
-      where: its file, for the message.
+      where: the name of the file, for the message.
 
     Raises:
-      WeightsError: for anything else.
+      WeightsError: if it is not an output of `describe`.
     """
     try:
         return _parse(said)

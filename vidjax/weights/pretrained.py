@@ -47,17 +47,17 @@ def from_pretrained(
     No code in a file is ever executed, and a file that can only be read in part is rejected.
 
     Args:
-      source: a vidjax run (its best or last checkpoint, according to its eval.checkpoint; the moving average if it
-        keeps one); a hub id, or a file on the hub as owner/name/file.pth; a local folder with config.json and
-        safetensors; a .safetensors, .pth, .pyth, .pt or .bin file in a layout of `weights.checkpoint_layouts`; or a
-        scenic msgpack checkpoint.
-      num_frames, image_size: clip size, if not the source's. Fixed positions are computed anew and learned positions
-        interpolated; `notes` records it.
-      num_classes: number of classes for a fresh head, if not the source's; 0 for no head. It turns a model that was
-        only pre-trained into a classifier.
+      source: one of the following. A vidjax run; its eval.checkpoint selects the best or last checkpoint, and the
+        moving average is read if the run keeps one. A hub id, or a file on the hub as owner/name/file.pth. A local
+        folder with config.json and safetensors. A .safetensors, .pth, .pyth, .pt or .bin file in a layout of
+        `weights.checkpoint_layouts`. A scenic msgpack checkpoint.
+      num_frames, image_size: clip size; None keeps the source's. For another size, fixed positions are recomputed and
+        learned positions interpolated; `notes` says so.
+      num_classes: number of classes of a new head; 0 for no head; None keeps the source's head. It also turns a
+        pre-training model into a classifier.
 
     Raises:
-      WeightsError: if the source cannot be read; one sentence names the file and what was expected.
+      WeightsError: if the source cannot be read; the message names the file and the expected content.
       ConfigError: if the model cannot take such clips.
 
     Example:
@@ -88,7 +88,7 @@ def from_pretrained(
 
 
 def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
-    """Load a model unchanged, its parameters as NumPy arrays on the host; see `from_pretrained`.
+    """Load a model unchanged, with parameters as NumPy arrays on the host; see `from_pretrained`.
 
     Args:
       begin: the spec of a model to initialise from the source. If it is a ViViT's and the source is an image model, the
@@ -146,7 +146,7 @@ def _describe(contents: Contents, begin: Any) -> Description:
 def _params(contents: Contents, description: Description) -> dict:
     @functools.cache
     def leaves() -> tuple[dict, set[str]]:
-        """The leaves that the file holds, and the paths of the leaves that it does not."""
+        """Return the leaves that the file must hold, and the paths of the other leaves."""
         wanted = flatten(description.shapes())
         new = {path for path in wanted if description.fresh and re.search(description.fresh, path)}
         return nest({path: leaf for path, leaf in wanted.items() if path not in new}), new
@@ -162,7 +162,7 @@ def _params(contents: Contents, description: Description) -> dict:
 def _pixels(
     description: Description, preprocessor: Mapping | None
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
-    """Mean and deviation of pixels in [0, 1], from preprocessor_config.json if there is one, and notes."""
+    """Return the mean and deviation of pixels in [0, 1], from preprocessor_config.json if there is one, and notes."""
     mean, std, said = description.mean, description.std, dict(preprocessor or {})
     if not mean or "image_mean" not in said or "image_std" not in said:
         return mean, std, ()
@@ -181,7 +181,7 @@ def _pixels(
 
 
 def _order(recipe: ClipRecipe | None) -> tuple[str, ...]:
-    """A note for the user if the model's channels are not in RGB order."""
+    """Return a note for the user if the model's channels are not in RGB order."""
     if recipe is None or recipe.channels == "rgb":
         return ()
     return (
@@ -216,7 +216,7 @@ def _from_run(path: Place) -> Pretrained:
 def _other_clips(
     model: Pretrained, module: nn.Module, num_frames: int | None, image_size: int | tuple[int, int] | None
 ) -> ClipRecipe | None:
-    """The recipe for other clips: a run keeps its stride, public weights take that of the published model."""
+    """Return the recipe for another clip size: a run keeps its stride, public weights take the most similar model's."""
     recipe = model.clips
     if not isinstance(model.config, Config):
         usual = published_recipe(
@@ -228,13 +228,13 @@ def _other_clips(
 
 
 def _with_classes(model: Pretrained) -> Pretrained:
-    """The model with the objective and answer of a classifier, or of a backbone if it has no head."""
+    """Give a model the objective and answer of a classifier, or of a backbone if it has no head."""
     answer = TASKS["classification"].answer if model.num_classes else None
     return dataclasses.replace(model, objective=_objective(model.module, model.clip_recipe), answer=answer)
 
 
 def _objective(module: nn.Module, recipe: ClipRecipe | None, *, normalize_target: bool = True) -> Objective | None:
-    """The objective of public weights, as far as it is needed to use them; the published one by default."""
+    """Return the objective with which public weights classify or reconstruct; None for a backbone and for GPT-2."""
     if recipe is None:
         return None
     if isinstance(module, VideoMAEPretraining):

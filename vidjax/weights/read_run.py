@@ -30,25 +30,25 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
 
     Args:
       workdir: the run's folder.
-      which: last | best (by the evaluation metric; the last if there was no evaluation).
-      ema: read the moving average, or the teacher of self-distillation, if the run keeps one; otherwise, and without
-        `ema`, the raw parameters.
+      which: last, or best by the evaluation metric (the last if there was no evaluation).
+      ema: whether to read the moving average, or the teacher of self-distillation, if the run keeps one; otherwise the
+        raw parameters are read.
 
     Returns:
-      (step, tree of NumPy arrays).
+      the checkpoint's step, and the parameters as a tree of NumPy arrays.
 
     Raises:
       ResumeError: if the folder holds no checkpoint, or the chosen one is damaged.
     """
     root = absolute(workdir) / CHECKPOINTS
     check_saved(workdir)
-    import orbax.checkpoint as ocp  # public weights are read without it
+    import orbax.checkpoint as ocp  # imported here, because public weights do not need it
     from etils import epath
 
     from vidjax.weights.step_folders import StepFolders
 
     steps = StepFolders().steps(root)
-    if not steps:  # the first one is being written to a bucket
+    if not steps:  # the first checkpoint is still being written to a bucket
         raise no_checkpoint(workdir)
     step = choose_step(steps, read_scores(root), which)
     folder = root / str(step)
@@ -64,7 +64,7 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
 
 
 def _tree(item: Place) -> dict:
-    """What an item of a checkpoint holds, without its values."""
+    """Return the tree of a checkpoint's item without its values."""
     import orbax.checkpoint as ocp
     from etils import epath
 
@@ -72,7 +72,7 @@ def _tree(item: Place) -> dict:
 
 
 def _restore(item: Place, tree: dict | None = None) -> dict:
-    """An item of a checkpoint, or the part of it that `tree` names, as NumPy arrays."""
+    """Read an item of a checkpoint, or the part of it that `tree` names, as NumPy arrays."""
     import orbax.checkpoint as ocp
     from etils import epath
 
@@ -83,10 +83,10 @@ def _restore(item: Place, tree: dict | None = None) -> dict:
 
 
 class RunModel(NamedTuple):
-    """The model of a run, computed in float32 whatever the run's dtype.
+    """The model of a run, which computes in float32 for any dtype of the run.
 
     Attributes:
-      objective: the objective around `module`; None if the trained module is another, as in self-distillation.
+      objective: the objective around `module`; None if the run trained another module, as in self-distillation.
       step: the checkpoint's step.
       chosen: a clause that starts with a comma, on why this step was chosen; may be empty.
     """
@@ -100,9 +100,10 @@ class RunModel(NamedTuple):
 
 
 def read_model(workdir: str | os.PathLike) -> RunModel:
-    """Read the checkpoint that a run's eval.checkpoint selects, with its module; its moving average if there is one.
+    """Read the model in the checkpoint that a run's eval.checkpoint selects.
 
-    For self-distillation this is the teacher's encoder, as a classifier without a head.
+    The parameters are the moving average if there is one. For self-distillation, the model is the teacher's encoder, as
+    a classifier without a head.
 
     Raises:
       WeightsError: if the folder has no usable config.json or checkpoint.

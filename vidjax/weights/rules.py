@@ -57,7 +57,7 @@ def read(rules: Sequence[Rule], state: State, shapes: Callable[[], Mapping], *, 
       ignore: regular expression for keys without weights, such as masks that PyTorch keeps as buffers.
 
     Raises:
-      WeightsError: listing all keys that are missing, unused, misshapen or not floating point.
+      WeightsError: if keys are missing, unused, misshapen or not floating point; the message lists them.
     """
     needed = {key.format(block) for rule in rules for key in rule.sources for block in range(max(rule.depth, 1))}
     unused = [key for key in state if key not in needed and not (ignore and re.search(ignore, key))]
@@ -85,7 +85,7 @@ def read(rules: Sequence[Rule], state: State, shapes: Callable[[], Mapping], *, 
 
 
 def write(rules: Sequence[Rule], params) -> dict[str, np.ndarray]:
-    """Convert a tree to a file's arrays: the inverse of `read`."""
+    """Convert a tree to a file's arrays; the inverse of `read`."""
     leaves, state = {path: np.asarray(leaf) for path, leaf in flatten(params).items()}, {}
     for rule in rules:
         targets = [leaves[path] for path in rule.targets]
@@ -97,7 +97,7 @@ def write(rules: Sequence[Rule], params) -> dict[str, np.ndarray]:
 
 
 def _apply(rule: Rule, state: State, misshaped: list[str]) -> dict[str, np.ndarray]:
-    """The leaves that a rule makes; none, and a line in `misshaped`, if its arrays have the wrong shapes."""
+    """Return the leaves that a rule makes; if its arrays have wrong shapes, return none and add to `misshaped`."""
     blocks = []
     for block in range(max(rule.depth, 1)):
         sources = [np.asarray(state[key.format(block)]) for key in rule.sources]
@@ -115,7 +115,7 @@ def _apply(rule: Rule, state: State, misshaped: list[str]) -> dict[str, np.ndarr
 
 
 def _copied(arrays: Sequence[np.ndarray], *, stack: bool) -> np.ndarray:
-    """Copy arrays of one shape to float32, stacked on axis 0, or a single array as it is.
+    """Copy arrays of one shape to float32: stacked on axis 0, or, without `stack`, a single array.
 
     The copy is aligned to 64 bytes, so that JAX uses it on a CPU without copying again.
     """
@@ -138,7 +138,7 @@ def _listing(words: str, keys: list[str]) -> str:
 
 
 def flatten(tree: Mapping, prefix: str = "") -> dict:
-    """The leaves of nested dicts by path, such as "encoder/norm/scale"."""
+    """Return the leaves of nested dicts by path, such as "encoder/norm/scale"."""
     flat = {}
     for name, value in tree.items():
         flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
@@ -146,7 +146,7 @@ def flatten(tree: Mapping, prefix: str = "") -> dict:
 
 
 def nest(flat: Mapping[str, object]) -> dict:
-    """The inverse of `flatten`."""
+    """Undo `flatten`."""
     tree: dict = {}
     for path, leaf in flat.items():
         *parents, name = path.split("/")

@@ -1,4 +1,4 @@
-"""The names of the small files in a run's folder, and the reading, writing and checking of its class names."""
+"""The names of the small files in a run's folder, and functions that read, write and check its class names."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from vidjax.files import located, read_json, write_json
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
-DATA = "data.json"  # what the run was trained and validated on
+DATA = "data.json"  # describes the videos that the run was trained and validated on
 LABELS = "labels.json"
 METRICS = "metrics.jsonl"
 RESULTS = "results.json"
 
 
 def is_run(folder: str | os.PathLike) -> bool:
-    """Whether a folder is a run's, which has a folder of checkpoints."""
+    """Return whether a folder is that of a run, which has a folder of checkpoints."""
     return (located(folder) / CHECKPOINTS).is_dir()
 
 
@@ -31,7 +31,7 @@ def check_saved(folder: str | os.PathLike) -> None:
 
 
 def no_checkpoint(folder: str | os.PathLike) -> ResumeError:
-    """The error about a run that has saved no checkpoint, with what helps."""
+    """Make the error for a run that has saved no checkpoint."""
     return ResumeError(
         f"{folder} holds no checkpoint; wait until its run has saved one, or give the workdir of a run that has"
     )
@@ -44,7 +44,7 @@ def write_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> 
 
 
 def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
-    """The class names of a run; None if its data had no names.
+    """Read the class names of a run; None if its data had no names.
 
     Raises:
       DataError: if labels.json is damaged.
@@ -59,7 +59,7 @@ def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
 
 
 def check_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
-    """Reject data whose class numbers mean something else than the run's.
+    """Reject data in which a class number has another name than in the run.
 
     Raises:
       DataError: if both the run and the data name their classes, and the names differ.

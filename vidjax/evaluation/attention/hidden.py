@@ -4,8 +4,8 @@ Given its steps dt, B and C, a scan is linear in its inputs: for each channel y 
 
   alpha_ij = C_i  exp(A (dt_(j+1) + ... + dt_i))  dt_j B_j    for j <= i, and 0 elsewhere
 
-which is read as the attention of token i to token j. It may be negative. A scan from the last token to the first has
-j >= i. As in the authors' `vim/xai_utils.py`, the mean over channels leaves out D and the gate.
+Here alpha_ij is read as the attention of token i to token j; it may be negative. In a scan from the last token to the
+first, j >= i. As in the authors' `vim/xai_utils.py`, alpha is averaged over channels, without D and the gate.
 """
 
 from __future__ import annotations
@@ -45,33 +45,33 @@ class Scan(NamedTuple):
         return cls(dt[0], weights.dt_bias, weights.A, B[0], C[0], reverse)
 
     def __call__(self, u: Float[Array, "l d"]) -> Float[Array, "l d"]:
-        """alpha u."""
+        """Compute alpha u."""
         dt, B, C = (x[None].astype(jnp.float32) for x in (self.dt, self.B, self.C))
         return ops.selective_scan(u[None], dt, self.A, B, C, dt_bias=self.dt_bias, reverse=self.reverse)[0]
 
     def rows(self, weights: Float[Array, " l"]) -> Float[Array, " l"]:
-        """sum_i weights_i alpha_ij, the mean over channels: computed by the transposed scan."""
+        """Compute sum_i weights_i alpha_ij by the transposed scan; the result is the mean over channels."""
         of_channels = jnp.broadcast_to(weights[:, None], self.dt.shape)
         _, transpose = jax.vjp(self, jnp.zeros(self.dt.shape, jnp.float32))
         return transpose(of_channels)[0].mean(axis=1)
 
     def sums(self) -> Float[Array, " l"]:
-        """sum_j alpha_ij, the mean over channels."""
+        """Compute sum_j alpha_ij; the result is the mean over channels."""
         return self(jnp.ones(self.dt.shape, jnp.float32)).mean(axis=1)
 
 
 def both(x: Float[Array, "l d"], params: Any) -> dict[str, Scan]:
-    """The scans of a mixer by the names in `DIRECTIONS`; `params` are the mixer's."""
+    """Return the scans of a mixer by the names in `DIRECTIONS`; `params` are the mixer's."""
     return {name: Scan.of(x, params[name], reverse) for name, reverse in DIRECTIONS.items()}
 
 
 def merged_rows(scans: dict[str, Scan], weights: Float[Array, " l"], merge: str) -> Float[Array, " l"]:
-    """`Scan.rows` of both directions, merged as in the model."""
+    """Merge the `Scan.rows` of both directions as in the model."""
     return MERGES[merge] * (scans["forward"].rows(weights) + scans["backward"].rows(weights))
 
 
 def rolled_rows(scans: dict[str, Scan], weights: Float[Array, " l"], merge: str) -> Float[Array, " l"]:
-    """weights (alpha + I), each row of alpha + I divided by its sum, as in the authors' `vim/xai_utils.py:5`."""
+    """Compute weights (alpha + I) with each row of alpha + I divided by its sum, as in `vim/xai_utils.py:5`."""
     sums = 1 + MERGES[merge] * (scans["forward"].sums() + scans["backward"].sums())
     weights = weights / sums
     return weights + merged_rows(scans, weights, merge)

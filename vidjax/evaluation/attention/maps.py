@@ -1,9 +1,9 @@
 """Attention maps over the cubes of a clip, for every layer and head, and their roll-out through the model.
 
-Roll-out follows Abnar & Zuidema 2020 (arXiv:2005.00928, section 3): because of its residual branch, a layer counts as
-half attention, averaged over heads, and half identity, and layers are multiplied. In a layer that attends over time and
-over space, each has its own residual branch and therefore its own factor. For a VideoMamba, the hidden attention of its
-scans is rolled out, see `hidden.py`.
+Roll-out follows Abnar & Zuidema 2020 (arXiv:2005.00928, section 3). Because of its residual branch, a layer counts as
+the mean of its attention matrix, averaged over heads, and the identity; the matrices of all layers are multiplied. In a
+layer that attends over time and over space, each attention has its own residual branch, and so its own factor. For a
+VideoMamba, the hidden attention of its scans is rolled out (see `hidden.py`).
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ class AttentionMaps:
         time: over the frames of each place, the mean over the queries of all cubes. Models 3 and 4 of ViViT have no
           class token; the temporal encoder of its model 2 gives every place of a frame the same number; TimeSformer's
           class token takes no part in attention over time.
-        class, forward, backward: for a VideoMamba, with one head, the mean over channels: what the class token, which
-          comes first, reads through both scans, and what all tokens on average read through each. May be negative.
+        class, forward, backward: for a VideoMamba, with one head, averaged over channels and possibly negative. `class`
+          is the attention of the class token, which comes first, through both scans; `forward` and `backward` are the
+          average attention of all tokens through one scan.
       rollout: (t h w); negative values for a VideoMamba are set to 0.
     """
 
@@ -102,7 +103,7 @@ def attention_maps(model: Model, clip: UInt8[np.ndarray, "t h w 3"]) -> Attentio
 
 
 def map_sizes(model: Model) -> dict[str, tuple[int, int]]:
-    """The number of layers and heads of each kind of map; nothing is computed.
+    """Return the number of layers and heads of each kind of map; nothing is computed.
 
     Raises:
       ConfigError: if the model is not of a supported family.
@@ -114,12 +115,12 @@ def map_sizes(model: Model) -> dict[str, tuple[int, int]]:
 
 
 def _in_order(layers: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The layers in the order of `KINDS`; compiled functions return them in alphabetical order."""
+    """Return the layers in the order of `KINDS`; compiled functions return them in alphabetical order."""
     return [(kind, layers[kind]) for kind in KINDS if kind in layers]
 
 
 def _parts(model: Model) -> tuple[Any, tuple, Any]:
-    """The module that encodes clips, the mean and deviation of its input, and its parameters."""
+    """Return the module that encodes clips, the mean and deviation of its input, and its parameters."""
     module, params = model.module, model.params
     if isinstance(module, Captioner):
         module, params = module.backbone, params["backbone"]
@@ -238,13 +239,13 @@ def _joint(spec: ClipSpec, qkv: tuple[Array, ...], start: Array) -> Found:
 
 
 def _space(layers: Layers, start: Array) -> tuple[Array, Array]:
-    """Maps (l h t s) and roll-out (t s); s may begin with a class token of each frame."""
+    """Return maps (l h t s) and roll-out (t s); the axis s may begin with the class token of a frame."""
     maps = jax.lax.map(lambda layer: over_space(*layer, start), layers)
     return maps, _back(_half(over_space), layers, start)
 
 
 def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -> Found:
-    """Maps of layers that attend over time, then within frames; a class token is copied to the start of each frame."""
+    """Return the maps of layers that attend over time, then within frames, which may begin with a class token."""
     is_class = jnp.arange(start.shape[1]) < start.shape[1] - _shape(spec)[1]
     patches = jnp.where(is_class, 0, 1 / spec.num_tokens)  # equal weights for all queries over time
     maps = {
@@ -255,7 +256,7 @@ def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -
     def through(layer, weights):
         time, space = layer
         weights = _half(over_space)(space, weights)
-        of_class = weights.mean(axis=0)  # the copies stand for one token
+        of_class = weights.mean(axis=0)  # the copies are one token
         return jnp.where(is_class, of_class, _half(over_time)(time, weights))
 
     rollout = _back(through, (time, space), start)
@@ -263,7 +264,7 @@ def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -
 
 
 def _back(step: Callable[[Any, Array], Array], layers: Any, start: Array) -> Array:
-    """Turn weights of the output's tokens into weights of the input's, from the last layer to the first."""
+    """Turn weights of output tokens into weights of input tokens, from the last layer to the first."""
     return jax.lax.scan(lambda weights, layer: (step(layer, weights), None), start, layers, reverse=True)[0]
 
 
@@ -273,7 +274,7 @@ def _half(rows: Callable[..., Array]) -> Callable[[Any, Array], Array]:
 
 
 def _layers(qkv: tuple[Array, ...], batch: bool = False) -> Layers:
-    """The queries and keys of the single clip; `batch` if they have a batch axis, the second."""
+    """Return the queries and keys of the single clip; `batch` tells whether their second axis is a batch."""
     q, k, _ = qkv
     return (q[:, 0], k[:, 0]) if batch else (q, k)
 
@@ -287,13 +288,13 @@ def _mean(tokens: int) -> Float[Array, " n"]:
 
 
 def _of_frames(spec: ClipSpec, weights: Float[Array, " t"] | None = None) -> Float[Array, "t n"]:
-    """Weights for the class tokens of the frames; equal by default."""
+    """Return weights (t n) that are 0 except for the frames' class tokens; by default, these have equal weights."""
     t, s = _shape(spec)
     return jnp.zeros((t, 1 + s)).at[:, 0].set(1 / t if weights is None else weights)
 
 
 def _shape(spec: ClipSpec) -> tuple[int, int]:
-    """The number of cubes along time, and within a frame."""
+    """Return the number of cubes along time, and within a frame."""
     t, h, w = spec.grid
     return t, h * w
 

@@ -1,8 +1,8 @@
 """Weighted sums of the rows of attention matrices, computed without storing the matrices.
 
-Maps and roll-out only need r P of an attention matrix P, where r weights its queries: all weight on the class token, or
-equal weights. r P has one number per key, so the matrices, 1.4 GB for the 12 layers of a base model, are never held in
-memory. Arrays belong to one clip.
+Maps and roll-out only need the product r P of an attention matrix P and weights r of its queries, such as all weight on
+the class token, or equal weights. The product has one number per key, and the matrices, 1.4 GB for the 12 layers of a
+base model, are never held in memory. All arrays belong to one clip.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOGITS = 2**23  # most logits in a block of queries: 32 MB
 def over_groups(
     q: Float[Array, "g n h e"], k: Float[Array, "g m h e"], weights: Float[Array, "g n"]
 ) -> Float[Array, "g h m"]:
-    """sum_n weights_n softmax(q_n k^T e^-1/2)_m of each head, separately for each of g groups, in float32."""
+    """Compute sum_n weights_n softmax(q_n k^T e^-1/2)_m of each head in float32, separately for each of g groups."""
     g, n, h, e = q.shape
     blocks = min(n, math.ceil(g * n * h * k.shape[1] / _LOGITS))
     size = math.ceil(n / blocks)
@@ -39,20 +39,20 @@ def over_groups(
 
 
 def over_all(q: Float[Array, "n h e"], k: Float[Array, "n h e"], weights: Float[Array, " n"]) -> Float[Array, "h n"]:
-    """Weighted rows of attention over all tokens."""
+    """Sum the weighted rows of attention over all tokens."""
     return over_groups(q[None], k[None], weights[None])[0]
 
 
 def over_space(
     q: Float[Array, "t s h e"], k: Float[Array, "t s h e"], weights: Float[Array, "t s"]
 ) -> Float[Array, "h t s"]:
-    """Weighted rows of attention within frames."""
+    """Sum the weighted rows of attention within frames."""
     return over_groups(q, k, weights).swapaxes(0, 1)
 
 
 def over_time(
     q: Float[Array, "t s h e"], k: Float[Array, "t s h e"], weights: Float[Array, "t s"]
 ) -> Float[Array, "h t s"]:
-    """Weighted rows of attention over the frames of each place."""
+    """Sum the weighted rows of attention over the frames of each place."""
     q, k, weights = (x.swapaxes(0, 1) for x in (q, k, weights))
     return rearrange(over_groups(q, k, weights), "s h t -> h t s")

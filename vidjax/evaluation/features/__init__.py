@@ -1,1 +1,1 @@
-"""Features of a frozen backbone: computing them, and storing them in a folder."""
+"""Compute the features of a frozen backbone, and store them in a folder."""

@@ -1,4 +1,4 @@
-"""Write a feature store on the machines of a cluster through Apache Beam, each machine a part at a time."""
+"""Write a feature store on a cluster through Apache Beam; each machine writes one part at a time."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def write_on_cluster(
 
 @dataclasses.dataclass(frozen=True)
 class _WritePart:
-    """Writes one part on any machine, unless the machine's weights or videos differ from the store's.
+    """Write one part on any machine; rejects a machine whose weights or videos differ from the store's.
 
     Attributes:
-      facts: the store's facts, as text. A long-lived process opens weights and videos anew when they change.
+      facts: the store's facts, as text. If they change, a long-lived process opens weights and videos again.
     """
 
     opener: Opener
@@ -70,5 +70,5 @@ class _WritePart:
 
 @functools.lru_cache(maxsize=1)
 def _writer(work: _WritePart) -> StoreWriter:
-    """The writer of all parts of a process."""
+    """Return the writer that a process uses for all its parts."""
     return StoreWriter(*work.opener(), work.storage, work.batch)

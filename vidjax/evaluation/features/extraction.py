@@ -1,7 +1,7 @@
 """Compute the features of videos with a frozen backbone: arrays of each video's central view, by blocks of rows.
 
-The batches of a block contain only its own rows, padded with the last one, so its bytes depend neither on the other
-blocks of a call nor on the process that computes it.
+The batches of a block contain only the block's own rows, padded with the last one. The bytes of a block therefore
+depend neither on other blocks of the call nor on the process that computes it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Backbone(Protocol):
         ...
 
     def outputs(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
-        """The `tokens` of clips, and `cls` and `pooled` if the model has them."""
+        """Compute the `tokens` of clips, and `cls` and `pooled` if the model has them."""
         ...
 
 
@@ -91,12 +91,12 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
 
 
 def clip_features(backbone: Backbone, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
-    """The `features` of clips of the backbone's size; for use under `jax.jit`."""
+    """Compute the `features` of clips of the backbone's size; for use under `jax.jit`."""
     return features(backbone.outputs(params, fit_frames(clips, backbone.spec)))
 
 
 def feature_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
-    """The shape of one row of each array, by name; nothing is computed.
+    """Return the shape of one row of each array, by name; nothing is computed.
 
     Raises:
       ConfigError: if the clips do not fit the model.
@@ -108,7 +108,7 @@ def feature_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
 
 
 def clip_recipe_of(backbone: Backbone) -> ClipRecipe:
-    """The recipe for the single clip of each video.
+    """Return the recipe for the single clip of each video.
 
     Raises:
       ConfigError: for a model that takes no clips.
@@ -120,7 +120,7 @@ def clip_recipe_of(backbone: Backbone) -> ClipRecipe:
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """Which features are computed, and how.
+    """The features to compute, and how to compute them.
 
     Attributes:
       names: names from `features`.
@@ -136,7 +136,7 @@ class Extraction:
 
 
 class Extractor:
-    """Computes blocks of rows; the model is compiled and put on the devices once for all calls.
+    """Compute blocks of rows; the model is compiled and put on the devices once for all calls.
 
     Args:
       data: sets the speed of loading: workers, threads and prefetch.
@@ -162,7 +162,7 @@ class Extractor:
 
         Raises:
           ConfigError: if the batch is not a multiple of the devices.
-          DataError: if a value is too large for float16; it names the row.
+          DataError: if a value is too large for float16; the message names the row.
         """
         if not blocks:
             return
@@ -203,7 +203,7 @@ class _Chosen:
 
 
 def _make_step(backbone: Backbone, names: tuple[str, ...], dtype: str) -> Callable[[Any, Array], dict]:
-    """Make the step that computes arrays of clips, and the greatest absolute value of each row to check for float16."""
+    """Make the step that computes arrays of clips, and each row's greatest absolute value, which float16 must hold."""
 
     @jax.jit
     def step(params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, dict[str, Array]]:

@@ -1,6 +1,6 @@
-"""The header of a feature store: its backbone, data and clips, and how two headers are compared.
+"""The header of a feature store, which describes its backbone, data and clips.
 
-It lies in the store's folder as `features.json`, beside the parts (`vidjax.evaluation.features.parts`).
+It is the file `features.json` in the store's folder, beside the parts (`vidjax.evaluation.features.parts`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Header:
     """The description of a store's features.
 
     Attributes:
-      backbone: source and family, for people, and the digest of the weights and spec.
-      data: name, root (or the words that name the videos), labels (of classes or targets, or None) and num_classes;
-        split, annotation, content_id, num_rows.
+      backbone: source and family, for readers, and the digest of the weights and spec.
+      data: name, root (or the words that name the videos), labels (names of classes or targets, or None), num_classes,
+        split, annotation, content_id and num_rows.
       clip: how the single clip of each video is taken and normalised.
       arrays: shape of one row of each array, by name.
       rows_per_part: rows in each part; the last part may have fewer.
@@ -61,7 +61,7 @@ class Header:
         return -(-self.num_rows // self.rows_per_part)
 
     def facts(self) -> dict[str, Any]:
-        """The flat facts that must be equal for two headers to describe the same features."""
+        """Return the flat facts that must be equal for two headers to describe the same features."""
         return {
             "backbone": self.backbone["digest"],
             **{name: self.data[key] for name, key in _DATA.items()},
@@ -72,12 +72,12 @@ class Header:
         }
 
     def rows_of(self, part: int) -> range:
-        """The rows of a part."""
+        """Return the rows of a part."""
         first = part * self.rows_per_part
         return range(first, min(first + self.rows_per_part, self.num_rows))
 
     def command(self, folder: str | os.PathLike) -> str:
-        """The command that resumes a store of these features."""
+        """Return the command that resumes a store of these features."""
         data, clip = self.data, self.clip
         stride = 0 if SAMPLINGS[clip["sampling"]].whole else clip["stride"]
         options = {"model": self.backbone["source"], "data": data["name"] or data["root"], "root": data["root"]}
@@ -98,7 +98,7 @@ class Header:
 
 
 def _quoted(value: Any) -> str:
-    """A value, or each of several, quoted for a shell."""
+    """Quote a value, or each of several values, for a shell."""
     return shlex.join(value) if isinstance(value, list) else shlex.quote(str(value))
 
 
@@ -106,7 +106,7 @@ def check_same(folder: str | os.PathLike, found: Header, wanted: Header) -> None
     """Reject a folder with other features.
 
     Raises:
-      ResumeError: naming the differences in backbone, data, clips, arrays, parts or dtype.
+      ResumeError: if backbone, data, clips, arrays, parts or dtype differ; the message names the differences.
     """
     changed = [f"{name} was {before}, is now {now}" for name, before, now in differences(found, wanted)]
     if changed:
@@ -146,7 +146,7 @@ def _hash(tree: dict[str, Any]) -> str:
 
 
 def differences(one: Header, other: Header, keys: Sequence[str] = ()) -> list[tuple[str, Any, Any]]:
-    """The differing facts as (name, value in `one`, value in `other`); only those named by `keys`, if given."""
+    """Return differing facts as (name, value in `one`, value in `other`); if `keys` are given, only these facts."""
     ours, theirs = one.facts(), other.facts()
     unlike = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
     for header, facts in ((one, ours), (other, theirs)):

@@ -47,7 +47,7 @@ class Part:
         """Read an array of all rows of the part.
 
         Raises:
-          ValueError: if it is not what was written.
+          ValueError: if its content is not what was written.
         """
         found = self.file.get_tensor(name)
         if _hash(found) != self.hashes[name]:
@@ -86,8 +86,8 @@ def open_part(folder: Place, header: Header, part: int) -> Generator[Part]:
     """Open a part for reading.
 
     Raises:
-      DataError: if the part is damaged, even if that is noticed within the `with` block; it names the command that
-        writes the part again.
+      DataError: if the part is damaged, even if this is noticed only within the `with` block; the message gives the
+        command that writes the part again.
     """
     path = part_path(folder, part)
     try:
@@ -103,13 +103,13 @@ def open_part(folder: Place, header: Header, part: int) -> Generator[Part]:
 
 
 def missing_parts(folder: Place, header: Header) -> list[int]:
-    """The numbers of the parts that are not written yet."""
+    """Return the numbers of the parts that are not written yet."""
     there = {path.name for path in folder.glob("part-*.safetensors")}
     return [part for part in range(header.num_parts) if part_path(folder, part).name not in there]
 
 
 def failures(folder: Place, header: Header, parts: Sequence[int]) -> list[tuple[str, str]]:
-    """The id and reason of each row without features in some parts."""
+    """Return the id and reason of each row without features in some parts."""
     found = []
     for part in parts:
         with open_part(folder, header, part) as content:
@@ -119,7 +119,7 @@ def failures(folder: Place, header: Header, parts: Sequence[int]) -> list[tuple[
 
 
 def part_path(folder: Place, part: int) -> Place:
-    """The path of a part."""
+    """Return the path of a part."""
     return folder / f"part-{part:05d}.safetensors"
 
 
@@ -131,7 +131,7 @@ def remove_leftovers(folder: Place) -> None:
 
 @contextlib.contextmanager
 def _on_disk(path: Place) -> Generator[str]:
-    """A local path with the content of a part; a part in a bucket is copied to a temporary file."""
+    """Yield a local path with the content of a part; a part in a bucket is copied to a temporary file."""
     if not in_bucket(path):
         yield str(path)
         return
@@ -142,7 +142,7 @@ def _on_disk(path: Place) -> Generator[str]:
 
 
 def _hash(array: np.ndarray) -> str:
-    """A hash of an array's dtype, shape and values."""
+    """Return a hash of an array's dtype, shape and values."""
     found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()

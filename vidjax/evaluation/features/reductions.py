@@ -1,7 +1,7 @@
 """Reduce stored features for a probe: a stored array, all tokens for a learned weighting, or principal components.
 
-Components are fitted to the training rows: by scikit-learn's PCA if these fit into a GiB, otherwise block by block by
-its incremental PCA (Ross et al. 2008), since all tokens of all rows may not fit into memory.
+Components are fitted to the training rows. If these fit into a GiB, scikit-learn's PCA fits them at once. Otherwise its
+incremental PCA (Ross et al. 2008) fits them block by block, because all tokens of all rows may not fit into memory.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _BLOCK_BYTES = 2**30
 
 
 def arrays_of(config: ProbeConfig, there: Sequence[str]) -> tuple[str, ...]:
-    """The arrays that the configured reductions need, as far as the backbone has them."""
+    """Return the arrays in `there` that the configured reductions need."""
     wanted = [array_of(reduction, config) for reduction in config.reductions]
     return tuple(name for name in dict.fromkeys(wanted) if name in there)
 
 
 def array_of(reduction: str, config: ProbeConfig) -> str:
-    """The array that a reduction is computed from."""
+    """Return the name of the array from which a reduction is computed."""
     return {WEIGHTED: "tokens", COMPONENTS: config.pca_of}.get(reduction, reduction)
 
 
@@ -38,7 +38,7 @@ def reduce(
     test: FeatureStore,
     seed: int,
 ) -> tuple[Float[np.ndarray, "n *t d"], Float[np.ndarray, "m *t d"]]:
-    """The reduced features of the decoded rows of both stores.
+    """Return the reduced features of the decoded rows of both stores.
 
     Returns:
       (n t d) and (m t d) for weighted_tokens; else (n d) and (m d).
@@ -82,7 +82,7 @@ def principal_components(
 
 
 def _blocks(store: FeatureStore, array: str, size: int, least: int) -> Iterator[Float[np.ndarray, "rows values"]]:
-    """Yield the decoded rows in blocks; a last block smaller than `least` is joined to the one before it."""
+    """Yield the decoded rows in blocks; a last block of fewer than `least` rows is joined to the one before it."""
     rows = np.flatnonzero(store.decoded)
     starts = [start for start in range(0, len(rows), size) if start == 0 or len(rows) - start >= least]
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):

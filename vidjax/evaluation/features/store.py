@@ -1,4 +1,4 @@
-"""Read the features of a frozen backbone from a folder or bucket, which holds a header and parts of rows."""
+"""Read the features of a frozen backbone from a folder or bucket with a header and parts of rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FeatureStore:
         """Open a store for reading.
 
         Raises:
-          DataError: if there is no store, parts are missing (with the command that writes them), or a part is damaged.
+          DataError: if there is no store, or parts are missing or damaged; the message gives the remedy.
         """
         folder = located(folder)
         header = read_header(folder)
@@ -92,8 +92,8 @@ def check_pair(train: FeatureStore, test: FeatureStore) -> None:
     """Reject two stores whose features are not comparable.
 
     Raises:
-      ConfigError: naming differences in backbone, clips, arrays or annotation, or a class or target that has another
-        name.
+      ConfigError: if backbones, clips, arrays or annotations differ, or a class or target has another name; the message
+        names the differences.
     """
     unlike = differences(train.header, test.header, ("backbone", "annotation", "clip", "arrays"))
     if unlike:

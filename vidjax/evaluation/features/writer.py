@@ -1,4 +1,4 @@
-"""Compute the features of a frozen backbone into a store, which an interrupted call can resume, or in memory."""
+"""Compute the features of a frozen backbone, in memory or into a store; the same call resumes an interrupted one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Written(NamedTuple):
       header: the store's header.
       computed: number of rows computed now.
       missing: parts that the store still lacks; they belong to other processes.
-      failed: id and reason of each row without features, in this process's parts; in all parts if none is missing.
+      failed: id and reason of each row without features, in all parts, or in this process's if others are missing.
     """
 
     header: Header
@@ -59,7 +59,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """Where and how features are stored, and which.
+    """The features to store, and where and how to store them.
 
     Attributes:
       folder: folder of the store.
@@ -90,13 +90,13 @@ def write_features(
       split: the videos.
       storage: where and how features are stored.
       batch: videos per step over the devices of this process, 0 for 8 per device. It may change features' last bits.
-      process: this process's number and the number of processes, by default JAX's; process k % count writes part k.
+      process: this process's number and the number of processes, by default JAX's. Process k % count writes part k.
       on_row: called for each row that is done, and at once for rows that exist or belong to other processes.
 
     Raises:
       ResumeError: if the folder has features of another backbone, other data or clips, or other arrays.
       ConfigError: for features that the model does not have, or clips that do not fit it.
-      DataError: if a value is too large for float16 (naming the row), or a file cannot be written.
+      DataError: if a value is too large for float16, or a file cannot be written.
     """
     place, count = process or (jax.process_index(), jax.process_count())
     writer = StoreWriter(backbone, split, storage, batch)
@@ -108,9 +108,9 @@ def write_features(
 
 
 class StoreWriter:
-    """Creates or resumes a store, and writes it part by part.
+    """Create or resume a store, and write it part by part.
 
-    Args, and the errors raised, are those of `write_features`.
+    Arguments and errors are those of `write_features`.
 
     Attributes:
       storage, batch: the arguments.
@@ -126,15 +126,15 @@ class StoreWriter:
         self._source, self._extractor = split.source, Extractor(backbone, split.source, split.data, extraction)
 
     def missing(self) -> list[int]:
-        """The parts that are not written yet."""
+        """Return the parts that are not written yet."""
         return missing_parts(self.folder, self.header)
 
     def count(self, parts: Sequence[int]) -> int:
-        """The number of rows in some parts."""
+        """Return the number of rows in some parts."""
         return sum(len(self.header.rows_of(part)) for part in parts)
 
     def write(self, parts: Sequence[int], on_row: Callable[[], None] = lambda: None) -> None:
-        """Write parts, each of which appears when it is complete; `on_row` is called for each row that is done."""
+        """Write parts, each of which appears only when it is complete; `on_row` is called for each row that is done."""
         rows_of = [self.header.rows_of(part) for part in parts]
         with contextlib.closing(self._extractor.blocks(rows_of, on_row)) as blocks:
             for part, numbers, block in zip(parts, rows_of, blocks, strict=True):
@@ -168,7 +168,7 @@ def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, b
 
 
 def digest(backbone: Backbone) -> str:
-    """A hash of the exact weights and of the spec."""
+    """Return a hash of the exact weights and of the spec."""
     found = hashlib.sha256(repr(backbone.spec).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(backbone.params):
         array = np.ascontiguousarray(leaf)
@@ -228,7 +228,7 @@ def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
 
 
 def _rows_per_part(arrays: dict[str, tuple[int, ...]], dtype: str) -> int:
-    """The default number of rows per part, a power of two."""
+    """Return the default number of rows per part, a power of two."""
     row_bytes = sum(int(np.prod(shape)) for shape in arrays.values()) * np.dtype(dtype).itemsize
     fewest, most = PART_ROWS
     return min(1 << (max(_PART_BYTES // row_bytes, fewest).bit_length() - 1), most)

@@ -18,7 +18,7 @@ MOMENTS = 25  # equally spaced, the first at 0 and the last a 25th before the en
 
 
 def average_precision(scores: Float[np.ndarray, " n"], positives: Bool[np.ndarray, " n"]) -> float:
-    """The mean of the precision at the rank of each positive; NaN without positives.
+    """Return the mean of the precision at the rank of each positive; NaN without positives.
 
     Equal scores share their last rank, so that a constant predictor scores the share of positives.
     """
@@ -35,7 +35,7 @@ def average_precision(scores: Float[np.ndarray, " n"], positives: Bool[np.ndarra
 def mean_average_precision(
     scores: Float[np.ndarray, "n classes"], positives: Bool[np.ndarray, "n classes"]
 ) -> tuple[float, Float[np.ndarray, " classes"]]:
-    """The mean over the classes that have positives, and the average precision of each class.
+    """Return the mean over the classes that have positives, and the average precision of each class.
 
     A class without positives has NaN; the mean is NaN if no class has positives.
     """
@@ -45,14 +45,14 @@ def mean_average_precision(
 
 
 def moments_of(duration: float) -> Float[np.ndarray, " moments"]:
-    """The times in seconds at which a video's labels are localised: i / 25 of its length."""
+    """Return the times in seconds at which a video's labels are localised: i / 25 of its length for i from 0 to 24."""
     return np.arange(MOMENTS) / MOMENTS * duration
 
 
 def labels_at(
     intervals: Sequence[Interval], times: Float[np.ndarray, " m"], num_classes: int
 ) -> Bool[np.ndarray, "m classes"]:
-    """Which classes occur at each time; an interval includes its start and end, even past the end of the video."""
+    """Return which classes occur at each time; an interval includes its start and end."""
     labels = np.zeros((len(times), num_classes), bool)
     for start, end, number in intervals:
         labels[:, number] |= (start <= times) & (times <= end)
@@ -65,7 +65,7 @@ def scores_at(
     scores: Float[np.ndarray, "w classes"],
     merge: str,
 ) -> Float[np.ndarray, "m classes"]:
-    """The scores at each time: those of the windows over it, merged by `mean` or `max`, or of the nearest window."""
+    """Return the scores at each time: the `mean` or `max` of the windows that cover it, or those of the nearest."""
     outside = np.maximum(windows[:, 0] - times[:, None], times[:, None] - windows[:, 1])  # negative inside
     found = []
     for distances in outside:

@@ -1,4 +1,4 @@
-"""How well captions match their references: BLEU-1..4, ROUGE-1/2/L and CIDEr-D over a whole data set.
+"""Compare captions with their references: BLEU-1..4, ROUGE-1/2/L and CIDEr-D over a whole data set.
 
 BLEU is computed by sacrebleu (13a tokens, lower case, no smoothing), ROUGE by rouge-score (F, best reference).
 """
@@ -18,7 +18,7 @@ _CANDIDATES = 32  # number of most frequent references to choose the constant ca
 
 
 def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """All `FIGURES`; BLEU and ROUGE are fractions in [0, 1], CIDEr-D is in [0, 10].
+    """Compute all `FIGURES`; BLEU and ROUGE are fractions in [0, 1], CIDEr-D is in [0, 10].
 
     Args:
       captions: one per video; an empty caption scores 0.
@@ -32,18 +32,18 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
 
 
 def bleu(captions: Sequence[str], references: Sequence[Sequence[str]], order: int) -> float:
-    """Corpus BLEU with n-grams of up to `order` words (Papineni et al. 2002), in [0, 1]."""
+    """Return corpus BLEU with n-grams of up to `order` words (Papineni et al. 2002), in [0, 1]."""
     from sacrebleu.metrics import BLEU
 
     most = max(map(len, references))
     streams = [[own[place] if place < len(own) else None for own in references] for place in range(most)]
     metric = BLEU(max_ngram_order=order, lowercase=True, smooth_method="none")
-    # A video with fewer references than another has None in their place, as sacrebleu documents.
+    # A video with fewer references than others has None in place of the missing ones, as sacrebleu documents.
     return metric.corpus_score(list(captions), cast("list[Sequence[str]]", streams)).score / 100
 
 
 def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """The mean over videos of the F-measure of ROUGE-1, -2 and -L (Lin 2004) with the best reference."""
+    """Return the mean over videos of the F-measure of ROUGE-1, -2 and -L (Lin 2004) with the best reference."""
     from rouge_score.rouge_scorer import RougeScorer
 
     names = ("rouge1", "rouge2", "rougeL")
@@ -53,9 +53,9 @@ def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
 
 
 def best_constant(references: Sequence[Sequence[str]]) -> str:
-    """Choose, among the most frequent references, the one with the best BLEU-4 as the caption of every video.
+    """Choose the most frequent reference that has the best BLEU-4 as the caption of every video.
 
-    BLEU-2 decides ties, such as when no reference shares four words with another.
+    BLEU-2 decides ties, for example if no reference shares four words with another.
     """
     counts = collections.Counter(text for own in references for text in own)
     likely = [text for text, _ in counts.most_common(_CANDIDATES)]

@@ -20,7 +20,7 @@ Grams = collections.Counter  # of tuples of words
 
 
 def cider_d(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Float[np.ndarray, " n"]:
-    """The score of each caption, in [0, 10]; a data set's score is their mean.
+    """Return the score of each caption, in [0, 10]; the score of a data set is the mean.
 
     Args:
       captions: one per video.
@@ -31,7 +31,7 @@ def cider_d(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Flo
     log_n = math.log(len(references))
 
     def vectors(text: list[str]) -> list[dict[tuple[str, ...], float]]:
-        """g^n of each order n: count times inverse document frequency."""
+        """Return g^n of each order n: count times inverse document frequency."""
         found: list[dict] = [{} for _ in range(_ORDERS)]
         for gram, count in _grams(text).items():
             found[len(gram) - 1][gram] = count * (log_n - math.log(max(frequency[gram], 1)))
@@ -51,7 +51,7 @@ def cider_d(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Flo
 
 
 def _similarity(ours: dict, theirs: dict) -> float:
-    """The cosine similarity with our weights clipped to the reference's; 0 if either has no weight."""
+    """Return the cosine similarity, with our weights clipped to the reference's; 0 if either has no weight."""
     norms = math.sqrt(sum(w * w for w in ours.values()) * sum(w * w for w in theirs.values()))
     return (
         sum(min(w, theirs[gram]) * theirs[gram] for gram, w in ours.items() if gram in theirs) / norms if norms else 0.0

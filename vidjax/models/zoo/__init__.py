@@ -1,6 +1,6 @@
 """Published results of each preset and its computed costs: the facts behind `vidjax models`.
 
-Costs are computed from the modules and specs; only figures that others have printed are typed in, with their source.
+Costs are computed from the modules and specs. Only figures that others have published are typed in, with their source.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ _CLASSES = 400  # for a preset without published results
 
 
 def published(name: str) -> Published:
-    """The published facts of a preset; empty for the tiny ones, which are ours."""
+    """Return the published facts of a preset; empty for tiny presets, which are ours."""
     family, size = family_of(name)
     return ZOO.get(family, {}).get(size, Published())
 
@@ -46,7 +46,7 @@ def count_params(name: str, num_classes: int | None, **overrides: Any) -> int:
     """Count the parameters of a model without allocating them.
 
     Args:
-      num_classes: as in `build_model`: for the classifier, or None for the pre-training module.
+      num_classes: as in `build_model`; None counts the pre-training module.
       overrides: fields of the spec.
     """
     module = build_model(name, num_classes=num_classes, **overrides)
@@ -61,8 +61,9 @@ def count_params(name: str, num_classes: int | None, **overrides: Any) -> int:
 def describe(name: str) -> dict[str, Any]:
     """Describe a preset in plain values, for a table or JSON: its computed costs and published facts.
 
-    Costs are of the classifier for the data set of the main result. `results` has the published results, the main one
-    first, each with the cost of one view at its frames and pixels; None if no source gives a value.
+    Costs are those of the classifier for the data set of the main result. `results` has the published results, the main
+    one first, each with the cost of one view of its number of frames and frame size. A value is None if no source gives
+    it.
     """
     facts = published(name)
     main = facts.results[0] if facts.results else None
@@ -87,10 +88,11 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") -> Result | None:
-    """The published result closest to a classifier, for sampling videos as in its training.
+    """Return the published result closest to a classifier, whose sampling of videos then also suits the classifier.
 
-    Candidates are ranked by whether `source` names their weights, then by the same number of classes, the same number
-    of frames, the fewest differing spec fields, and the order of the tables. None if nothing is published.
+    Candidates are results with a known stride. They are ranked by whether `source` names their weights, then by the
+    same number of classes, the same number of frames, the fewest differing spec fields, and the order of the tables.
+    None if there are no candidates.
     """
     results = [(size, result) for size, facts in ZOO.get(family, {}).items() for result in facts.results]
 
@@ -110,7 +112,7 @@ def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") 
 
 
 def names_weights(source: str, weights: str) -> bool:
-    """Whether a source means the weights of a `Result`: the same name, or a path to a file with that file name."""
+    """Return whether `source` is the weights of a `Result`: the same name, or a path to the authors' file by name."""
     ours, theirs = pathlib.PurePath(source), pathlib.PurePath(weights)
     return bool(weights) and (source == weights or (theirs.suffix in _FILES and ours.name == theirs.name))
 
@@ -125,5 +127,5 @@ def _result(name: str, result: Result) -> dict[str, Any]:
 
 
 def _gmacs(spec: ClipSpec, num_classes: int) -> float:
-    """Billions of multiply-accumulates per view, which papers call GFLOPs."""
+    """Return billions of multiply-accumulates per view, which papers call GFLOPs."""
     return round(spec.classifier_macs(num_classes) / 1e9, 3)

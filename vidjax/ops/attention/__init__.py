@@ -1,8 +1,10 @@
 """Scaled dot-product attention: one signature, several named implementations.
 
-`xla` is plain einsums. `blocked` holds the logits of one row of the batch at a time, `tiled` those of some queries of
-one head. `pallas_tpu`, `splash` and `cudnn` are kernels. These three and `tiled` can be differentiated once, in reverse
-mode, and so can the default on any platform, unless there is a mask. For higher derivatives, name `xla` or `blocked`.
+`xla` uses plain einsums. `blocked` holds the logits of one batch row at a time, and `tiled` those of some queries of
+one head. `pallas_tpu`, `splash` and `cudnn` are kernels.
+
+`tiled` and the kernels support only first derivatives in reverse mode. The default may choose one of them, so name
+`xla` or `blocked` for other derivatives.
 """
 
 import functools
@@ -17,7 +19,7 @@ from vidjax.ops.attention.cudnn import obstacle as cudnn_obstacle
 from vidjax.ops.attention.fused import by_platform, over_time, pallas_tpu, places_at_once, splash, tiled
 from vidjax.ops.attention.portable import blocked, xla
 
-SHORT = 128  # queries or keys; fewer do not fill a register of a TPU
+SHORT = 128  # queries or keys; fewer do not fill a TPU register
 
 
 def attention(
@@ -30,23 +32,24 @@ def attention(
     scale: float | None = None,
     implementation: str | None = None,
 ) -> Float[Array, "b n h d"]:
-    """Softmax(q k^T scale) v, with the softmax in float32.
+    """Compute softmax(scale q k^T) v, with the softmax in float32.
 
     Args:
       q: n queries; k, v: m keys and values; h heads of d channels.
       mask: True where a query may see a key; any axis may have size 1. Every query must see at least one key.
       is_causal: query i sees only keys 0..i.
       scale: factor on the logits; d^-1/2 if None.
-      implementation: one of `IMPLEMENTATIONS`. None takes cuDNN where it runs. Otherwise it takes `xla` for masks and
-        for fewer than 128 queries or keys. For the rest it takes `pallas_tpu` on a TPU, or `splash` if a core cannot
-        hold the keys, and `tiled` on a CPU if there are many logits.
+      implementation: one of `IMPLEMENTATIONS`. None chooses `cudnn` where it runs. Elsewhere, None chooses `xla` if
+        there is a mask or fewer than 128 queries or keys. Without a mask and with more tokens, None chooses
+        `pallas_tpu` on a TPU (`splash` if the keys do not fit in a core), `tiled` on a CPU with many logits, and
+        otherwise plain JAX that recomputes the logits in the backward pass.
 
     Returns:
       an array like q, in q's dtype.
 
     Raises:
-      ConfigError: for an unknown implementation, or a named one that cannot run these inputs here; a named one never
-        falls back to another.
+      ConfigError: if the implementation is unknown or cannot run these inputs here; a named implementation never falls
+        back to another.
 
     Example:
       >>> q = jax.random.normal(jax.random.key(0), (2, 5, 3, 4))
@@ -73,13 +76,13 @@ def attention_over_time(
     scale: float | None = None,
     implementation: str | None = None,
 ) -> Float[Array, "b t s h d"]:
-    """`attention` along the axis t, separately for each of s places.
+    """Apply `attention` along the axis t, separately at each of s places.
 
     Args:
       q, k, v: t queries, and u keys and values, of h heads of d channels at each place.
       scale: factor on the logits; d^-1/2 if None.
-      implementation: as in `attention`. On a TPU, None and `pallas_tpu` process many places at once if each has at most
-        16 tokens, without first moving a place's tokens together. Non-finite tokens then make nearby places NaN.
+      implementation: as in `attention`. If a place has at most 16 tokens, None and `pallas_tpu` process many places at
+        once on a TPU, without transposing the arrays. A non-finite token then makes nearby places NaN too.
 
     Returns:
       an array like q, in q's dtype.

@@ -8,7 +8,7 @@ from vidjax.ops import platforms
 
 
 def cudnn(q, k, v, mask, is_causal, scale):
-    """See `vidjax.ops.attention`; bfloat16 or float16 only."""
+    """Compute attention with cuDNN for bfloat16 or float16 inputs; see `vidjax.ops.attention`."""
     if reason := obstacle(q, k):
         raise ConfigError(f"attention='cudnn' cannot run here: {reason}; use attention='xla' or leave it empty")
     if mask is not None:  # cuDNN does not broadcast the query and key axes
@@ -17,7 +17,7 @@ def cudnn(q, k, v, mask, is_causal, scale):
 
 
 def obstacle(q, k) -> str | None:
-    """Why cuDNN cannot take these inputs, or None if it can."""
+    """Return the reason why cuDNN cannot take these inputs, or None if it can."""
     if platforms.restricted():
         return "the program is exported for other machines"
     if jax.default_backend() != "gpu":

@@ -1,6 +1,7 @@
-"""Attention without a mask that keeps its output and one number per query for the backward pass, but no logits.
+"""Unmasked attention that saves its output and one number per query for the backward pass, but no logits.
 
-The platform's form is chosen when the program is lowered, so that compile-only lowering for a TPU gets the TPU's form.
+The platform is known only when the program is lowered, so the code is chosen then. A program that is compiled for a TPU
+on another machine gets the TPU kernel.
 """
 
 import functools
@@ -18,17 +19,17 @@ from vidjax.ops.attention import splash_tpu, tiles
 from vidjax.ops.attention.mesh import on_each_device, shares
 from vidjax.ops.tpu import core_memory
 
-KEPT = "attention"  # name of what the forward pass saves, for rematerialisation policies
+KEPT = "attention"  # rematerialisation policies select the arrays that the forward pass saves by this name
 
 
 def tiled(q, k, v, mask, is_causal, scale):
-    """Portable code that takes one tile of one head's queries at a time."""
+    """Compute attention in portable JAX, one tile of one head's queries at a time."""
     _refuse_masks("tiled", mask, is_causal)
     return _with_heads(q, k, v, scale, "tiled")
 
 
 def pallas_tpu(q, k, v, mask, is_causal, scale):
-    """A TPU kernel that keeps keys, values and logits in a core's memory."""
+    """Compute attention with a TPU kernel that keeps keys, values and logits in a core's memory."""
     _refuse_masks("pallas_tpu", mask, is_causal)
     _refuse_types("pallas_tpu", q, k)
     if reason := _obstacle(*map(_side_by_side, (q, k)), q.shape[2]):
@@ -37,14 +38,17 @@ def pallas_tpu(q, k, v, mask, is_causal, scale):
 
 
 def splash(q, k, v, mask, is_causal, scale):
-    """JAX's own TPU kernels, which stream any number of keys and values block by block."""
+    """Compute attention with JAX's own TPU kernels, which stream any number of keys and values block by block."""
     _refuse_masks("splash", mask, is_causal)
     _refuse_types("splash", q, k)
     return splash_tpu.attend(q, k, v, scale, KEPT)
 
 
 def by_platform(q, k, v, scale):
-    """vidjax's kernel on a TPU, or JAX's if a core cannot hold the keys; elsewhere, and for other dtypes, plain JAX."""
+    """Use a TPU kernel on a TPU, and plain JAX elsewhere or for other dtypes than float32 and bfloat16.
+
+    The TPU kernel is vidjax's own, or JAX's if the keys do not fit in a core.
+    """
     portable = functools.partial(_with_heads, scale=scale, form=None)
     if _wrong_types(q, k) or not _obstacle(*_of_a_device(q, k)):
         return portable(q, k, v)
@@ -53,16 +57,16 @@ def by_platform(q, k, v, scale):
 
 
 def over_time(q, k, v, scale, places):
-    """Run the kernel on tokens (b t s h d) without moving them, `places` of the s places at once."""
+    """Run the kernel on tokens (b t s h d) without transposing them, for `places` of the s places at once."""
     joined = (rearrange(x, "b t s h d -> b t s (h d)") for x in (q, k, v))
     return _attention(*joined, q.shape[3], scale, "pallas_tpu", places).reshape(q.shape)
 
 
 def places_at_once(q, k) -> int:
-    """How many places of q and k (b t s h d) the kernel takes at once: as many as fill a turn, or 0 if it cannot run.
+    """Return how many places of q and k (b t s h d) the kernel takes at once, or 0 if it should not or cannot run.
 
-    The kernel treats the tokens of that many places as one sequence and masks most of its logits. With more tokens per
-    place, it is cheaper to move each place's tokens together.
+    The kernel treats the tokens of several places as one sequence, and masks the logits between different places. With
+    more than 16 tokens per place, it is cheaper to transpose the arrays and attend within each place.
     """
     tokens = max(q.shape[1], k.shape[1])
     places = 2 ** int(math.log2(min(kernels.PAIR / tokens, kernels.LANES)))
@@ -75,7 +79,7 @@ def _with_heads(q, k, v, scale, form):
 
 
 def _side_by_side(x):
-    """Put heads side by side, as projections make them: a separate axis for heads costs a TPU copies."""
+    """Merge heads and their channels into one axis, as projections return them: a TPU copies arrays to split it."""
     return rearrange(x, "b n h d -> b n (h d)")
 
 
@@ -106,9 +110,10 @@ FORMS = {
 
 
 def _local(direction: int, q, heads: int, scale: float, form: str | None, places: int):
-    """The function that a device runs, forward (0) or backward (1), and the specs of arrays (b *n h*d) and (b h n).
+    """Return the function that a device runs, and the partition specs of arrays (b *n h*d) and of (b h n).
 
-    Rows and heads are divided over the mesh as far as they can be.
+    The function is the forward pass if `direction` is 0, and the backward pass if it is 1. The specs divide rows and
+    heads over the mesh if they divide evenly.
     """
     rows, tensor, heads = shares(q.shape[0], heads)
 
@@ -124,13 +129,13 @@ def _local(direction: int, q, heads: int, scale: float, form: str | None, places
 
 
 def _forms(q, k, heads: int) -> dict[str, str]:
-    """The form for each platform."""
+    """Return the key of `FORMS` for each platform."""
     portable = "tiled" if q.shape[1] * k.shape[1] > tiles.CACHED else "whole"
     return {"tpu": portable if _obstacle(q, k, heads) else "pallas_tpu", "cpu": portable, "default": "whole"}
 
 
 def _of_a_device(q, k):
-    """Queries and keys (b n h*d) with one device's heads, and their number of heads."""
+    """Return the types of queries and keys (b n h*d) with only one device's heads, and the number of these heads."""
     heads = shares(q.shape[0], q.shape[2]).heads
     return *(jax.ShapeDtypeStruct((*x.shape[:2], heads * x.shape[3]), x.dtype) for x in (q, k)), heads
 
@@ -146,7 +151,7 @@ def _refuse_types(name: str, q, k) -> None:
 
 
 def _obstacle(q, k, heads: int, places: int = 0) -> str | None:
-    """Why the kernel cannot take these inputs, or None if it can."""
+    """Return the reason why the kernel cannot take these inputs, or None if it can."""
     if reason := _wrong_types(q, k):
         return reason
     vmem = core_memory()
@@ -157,7 +162,7 @@ def _obstacle(q, k, heads: int, places: int = 0) -> str | None:
 
 
 def _wrong_types(q, k) -> str | None:
-    """Why no kernel for TPUs can take these inputs, or None."""
+    """Return the reason why TPU kernels cannot take inputs of these dtypes, or None if they can."""
     if q.dtype in ("float32", "bfloat16") and k.dtype == q.dtype:
         return None
     return f"inputs are {q.dtype} and {k.dtype}, but it takes float32 or bfloat16"

@@ -1,4 +1,4 @@
-"""Divide attention over a mesh by rows and heads: by itself, XLA would partition neither a kernel nor a loop."""
+"""Divide attention over a mesh by rows and heads, because XLA by itself partitions neither kernels nor loops."""
 
 import math
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from vidjax.ops.mesh_axes import ROWS, TENSOR, free_axes
 
 
 class Shares(NamedTuple):
-    """The mesh axes that divide rows and heads, None if none do, and the number of heads per device."""
+    """The mesh axes that divide rows and those that divide heads (None if undivided), and the heads per device."""
 
     rows: tuple[str, ...] | None
     tensor: str | None
@@ -17,7 +17,7 @@ class Shares(NamedTuple):
 
 
 def shares(rows: int, heads: int) -> Shares:
-    """Divide this many rows and heads over the mesh as far as possible; without a mesh, not at all."""
+    """Return how the ambient mesh divides `rows` and `heads`; each is divided only if it divides evenly."""
     free = free_axes()
     axes = tuple(axis for axis in ROWS if free.get(axis, 1) > 1)
     if rows % math.prod(free[axis] for axis in axes):
@@ -29,9 +29,9 @@ def shares(rows: int, heads: int) -> Shares:
 
 
 def on_each_device(function, in_specs, out_specs):
-    """Run `function` on each device's share, under `shard_map` if the mesh has several devices.
+    """Wrap `function` in `shard_map` if the ambient mesh has several devices, so that each computes its own share.
 
-    All axes are mapped, even those that divide neither rows nor heads, because a kernel is never partitioned.
+    All mesh axes are mapped, even those that divide neither rows nor heads, because XLA cannot partition a kernel.
     """
     free = free_axes()
     if math.prod(free.values()) == 1:

@@ -1,10 +1,11 @@
-"""Attention on a TPU core as two Pallas kernels: keys and values of a few heads stay in VMEM, logits never leave it.
+"""Attention on a TPU core as two Pallas kernels that keep the keys, values and logits of a few heads in VMEM.
 
-Logits are transposed, (keys, queries). The softmax then reduces over sublanes and its statistics are rows. The weights
-are the stationary operand of every product whose other side is only as wide as a head, so that half of the matrix unit
-idles only in the products that compute logits. A grid step takes a few rows of the batch and as many heads as fill
-whole lanes. It walks over pairs of (tile of queries, head) and computes the next pair's logits while it uses this
-pair's.
+Logits are stored transposed, as (keys, queries). The softmax then reduces over sublanes, and its statistics are rows.
+The attention weights are the stationary operand of their products, because a head is narrower than the matrix unit.
+Half of the unit idles only in the products that compute logits.
+
+A grid step takes a few batch rows and the fewest heads whose channels fill whole lanes. It works in turns. A turn takes
+two tiles of 128 queries, of two heads or of one, and computes the next turn's logits while it uses its own.
 """
 
 import functools
@@ -20,7 +21,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 LANES, SUBLANES = 128, 16  # of a bfloat16 register
 PAIR = 2 * LANES  # queries per turn: two tiles keep the four matrix units busy
-SHORT = 4096  # most turns times keys to unroll, so that the work of one turn fills the waits of another
+SHORT = 4096  # turns are unrolled if turns * keys is at most this, so that one turn's work hides another's latency
 PARTS = 16  # most groups of places in a grid step
 CHUNK = 512  # most keys whose logits are used at a time
 LOG2_E = 1.4426950408889634
@@ -28,17 +29,17 @@ _NT = (((1,), (1,)), ((), ()))  # a b^T
 
 
 def heads_at_once(heads: int, d: int) -> int:
-    """The fewest heads whose channels fill whole lanes, or all heads."""
+    """Return the fewest heads that divide all heads evenly and whose channels fill whole lanes, or else all heads."""
     return next((k for k in range(1, heads) if heads % k == 0 and k * d % LANES == 0), heads)
 
 
 def padded(n: int, multiple: int) -> int:
-    """Round n up to a multiple."""
+    """Round n up to a multiple of `multiple`."""
     return -(-n // multiple) * multiple
 
 
 def vmem_bytes(q, k, heads: int, places: int = 0) -> int:
-    """Bytes that the backward kernel keeps in VMEM: two blocks for each operand and result, and its scratch."""
+    """Return the bytes that the backward kernel keeps in VMEM: scratch, and two blocks for each operand and result."""
     sizes, (n, m), width = _sizes(q, k, heads, places), (_tokens(x, places) for x in (q, k)), q.dtype.itemsize
     d, at_once, keys = sizes.d, sizes.heads, padded(m, LANES)
     blocks = 2 * width * padded(at_once * d, LANES) * 4 * (n + m)
@@ -48,14 +49,14 @@ def vmem_bytes(q, k, heads: int, places: int = 0) -> int:
 
 
 def forward(q, k, v, heads: int, scale: float, places: int = 0):
-    """Attention of q (b n h*d) to k, v (b m h*d), with heads side by side.
+    """Compute the attention of q (b n h*d) to k and v (b m h*d), with heads side by side.
 
-    With `places`, a power of two, operands are (b t s h*d), and each of the s places attends only over its own t
-    tokens: the kernel treats the tokens of `places` places, which do not see each other, as one sequence.
+    If `places` is not 0, it is a power of two, operands are (b t s h*d), and a token attends only to the t tokens of
+    its own place. The kernel treats the tokens of `places` places as one sequence and masks the other logits.
 
     Returns:
-      out, like q; and (b h n) float32, the base-2 logarithm of each query's sum of exponentials. With `places`, these
-      are in the kernel's order of queries, as `backward` expects.
+      out, like q; and, as float32 (b h n), the base-2 logarithm of each query's sum of exponentials. With `places`, the
+      logarithms are in the kernel's order of queries, as `backward` expects.
     """
     sizes = _sizes(q, k, heads, places)
     at_once, d, queries, keys = sizes.rows * sizes.parts * sizes.heads, sizes.d, sizes.queries, sizes.keys
@@ -82,7 +83,7 @@ def forward(q, k, v, heads: int, scale: float, places: int = 0):
 
 
 def backward(q, k, v, out, lse, dout, heads: int, scale: float, places: int = 0):
-    """The gradients of q, k and v, from the operands and results of `forward` and the gradient of its first result."""
+    """Compute the gradients of q, k and v, given the operands and results of `forward` and the gradient of `out`."""
     sizes = _sizes(q, k, heads, places)
     at_once, d, queries, keys = sizes.rows * sizes.parts * sizes.heads, sizes.d, sizes.queries, sizes.keys
     statistics = _statistics(q, sizes).shape
@@ -179,7 +180,7 @@ def _backward_kernel(
     _transpose_heads(k, k_t)
     _split_heads(k, k_heads)
     _split_heads(v, v_heads)
-    _transpose_heads([x.astype(jnp.float32) for x in out], dq_t)  # dq_t is still free
+    _transpose_heads([x.astype(jnp.float32) for x in out], dq_t)  # dq_t holds `out` until it is needed for dq
     for h in range(heads):
         lse[h] = lse_ref[*_statistics_of(h, lse_ref)]
     inner[...] = jnp.sum(dq_t[...] * dout_t[...].astype(jnp.float32), axis=1, keepdims=True)
@@ -217,7 +218,7 @@ def _backward_kernel(
     if turns * keys <= SHORT:
         for turn in range(turns):
             use(turn, turn + 1 if turn + 1 < turns else None)
-    else:  # the last turn computes a chunk's logits for nothing, which costs less than a copy of the code
+    else:  # the last turn computes a chunk's logits that nobody uses: cheaper than a second copy of the code
 
         def body(turn, _):
             use(turn, jnp.minimum(turn + 1, turns - 1))
@@ -230,7 +231,10 @@ def _backward_kernel(
 
 
 def _tiles(turn, heads: int):
-    """Head and queries of both halves of a turn: one tile of two heads or, if heads are odd, two tiles of one."""
+    """Return the head and the tile of queries of each half of a turn.
+
+    The halves have the same tile of two heads or, if the number of heads is odd, two tiles of one head.
+    """
     if heads % 2:
         return [(turn % heads, _tile(2 * (turn // heads) + half)) for half in range(2)]
     pairs = heads // 2
@@ -244,13 +248,13 @@ def _tile(number):
 
 
 def _statistics_of(h: int, lse_ref) -> tuple:
-    """Index of the statistics of a step's h-th head: a row of a register, so h must be static."""
+    """Return the index of the h-th head's statistics; they are a row of a register, so h must be static."""
     heads = lse_ref.shape[2]
     return h // heads, 0, slice(h % heads, h % heads + 1)
 
 
 def _chunks(keys: int) -> list[slice]:
-    """Cut keys into chunks: an even number, unless all fit one tile, so that each turn starts with the same buffer."""
+    """Cut keys into chunks: one if they fit one tile, else an even number, so that turns start with the same buffer."""
     tiles = -(-keys // LANES)
     count = min(tiles, 2 * -(-tiles * LANES // (2 * CHUNK)))
     edges = [min(keys, round(tiles * i / count) * LANES) for i in range(count + 1)]
@@ -258,18 +262,18 @@ def _chunks(keys: int) -> list[slice]:
 
 
 def _hide(logits, chunk: slice, m: int, places: int):
-    """Hide keys from the m-th on, which do not exist, and keys in another place than the query."""
+    """Mask the logits of padding keys, those after the first m, and of keys at another place than the query."""
     key, query = (lax.broadcasted_iota(jnp.int32, logits.shape, axis) for axis in range(2))
     if chunk.stop > m:
         logits = jnp.where(key < m - chunk.start, logits, -jnp.inf)
     if places:
-        # The last bits are the place, because chunks and tiles begin at multiples of LANES, and so of `places`.
+        # The last bits of an index are the place: chunks and tiles begin at multiples of LANES, and so of `places`.
         logits = jnp.where((key ^ query) & (places - 1) == 0, logits, -jnp.inf)
     return logits
 
 
 def _read(ref, places: int, size: int):
-    """The sequences (n, h d) of a block, of some places each; zeros for places beyond the array's `size`."""
+    """Read the sequences (n, h d) of a block; places beyond the array's `size` places are zeros."""
     if not places:
         return [ref[row] for row in range(ref.shape[0])]
     sequences = []
@@ -293,13 +297,13 @@ def _write(ref, sequences, places: int) -> None:
 
 
 def _parts(ref, places: int) -> list[tuple[int, slice]]:
-    """The rows of a block, each with up to `places` of its places at a time."""
+    """List the (row, slice of at most `places` places) of each sequence in a block."""
     rows, _, size, _ = ref.shape
     return [(row, slice(i, min(i + places, size))) for row in range(rows) for i in range(0, size, places)]
 
 
 def _transpose_heads(rows, ref):
-    """Write rows of (n, h d) to (rows h, d, n'), with zeros beyond n."""
+    """Write rows of (n, h d) to `ref` (rows h, d, n'), with zeros beyond n."""
     n, (count, d, queries) = rows[0].shape[0], ref.shape
     each = count // len(rows)
     for row, x in enumerate(rows):
@@ -311,7 +315,7 @@ def _transpose_heads(rows, ref):
 
 
 def _split_heads(rows, ref):
-    """Write rows of (m, h d) to (rows h, m', d), with zeros beyond m."""
+    """Write rows of (m, h d) to `ref` (rows h, m', d), with zeros beyond m."""
     m, (count, keys, d) = rows[0].shape[0], ref.shape
     each = count // len(rows)
     for row, x in enumerate(rows):
@@ -331,9 +335,10 @@ def _dot_nt(a, b):
 
 
 class _Sizes(NamedTuple):
-    """Sizes of a grid step, whose sequences are `rows` of the batch times `parts`, groups of places.
+    """Sizes of a grid step.
 
-    Each sequence has `heads` heads of `d` channels; `queries` and `keys` include padding.
+    A step has `rows` batch rows with `parts` groups of places each (one without places). Each group is a sequence with
+    `heads` heads of `d` channels, and with `queries` and `keys` including padding.
     """
 
     rows: int

@@ -1,7 +1,7 @@
 """Attention to more keys than a TPU core can hold, with the splash-attention kernels that JAX ships.
 
-Blocks of keys pass through a core one after another. This is slower than vidjax's own kernels, which keep all keys of a
-head and are preferred where those fit.
+Blocks of keys pass through a core one after another. This is slower than vidjax's own kernels, which hold all keys of a
+head and are preferred if those fit in a core.
 """
 
 import functools
@@ -13,15 +13,18 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.ops.attention.mesh import on_each_device, shares
 
-QUERIES, KEYS = 1024, 2048  # at most, per block
+QUERIES, KEYS = 1024, 2048  # most per block
 STEP = 256  # blocks are multiples of this many tokens, so that their halves fill whole registers
 
 
 def attend(q, k, v, scale: float, name: str):
-    """Attention of q (b n h d) to k, v (b m h d), with rows and heads divided over the mesh; the result is like q.
+    """Compute the attention of q (b n h d) to k and v (b m h d), with rows and heads divided over the mesh.
 
     Args:
-      name: the name of what the forward pass saves, for rematerialisation policies.
+      name: the name by which rematerialisation policies select the arrays that the forward pass saves.
+
+    Returns:
+      an array like q.
     """
     rows, tensor, _ = shares(q.shape[0], q.shape[2])
     spec = P(rows, None, tensor, None)
@@ -51,18 +54,18 @@ def _attend(q, k, v, scale, name):
 
 
 def block_of(length: int, most: int) -> int:
-    """Tokens per block: the least multiple of `STEP` with which the fewest blocks hold `length` tokens."""
+    """Return the tokens per block: the least multiple of `STEP` that needs no more blocks than `most` would."""
     count = -(-length // most)
     return -(-length // (count * STEP)) * STEP
 
 
 def _heads_first(x, block: int):
-    """(b n h d) to (b*h n' d), with rows as further heads and tokens padded with zeros to whole blocks."""
+    """Turn (b n h d) into (b*h n' d): rows count as heads, and zeros fill the last block of tokens."""
     return jnp.pad(rearrange(x, "b n h d -> (b h) n d"), ((0, 0), (0, -x.shape[1] % block), (0, 0)))
 
 
 def _segments(q, k, m: int):
-    """Segments that hide padding: queries share one with the first m keys. None if there is no padding."""
+    """Put queries and the first m keys into one segment, and padding keys into another; None if there is no padding."""
     if k.shape[1] == m:
         return None
     return splash_attention_kernel.SegmentIds(

@@ -1,4 +1,4 @@
-"""Attention without a mask in portable JAX, with hand-written gradients that recompute logits instead of keeping them.
+"""Unmasked attention in portable JAX, with hand-written gradients that recompute logits instead of saving them.
 
 Logits are computed all at once or, on a CPU, one tile of one head's queries at a time, so that they stay in cache.
 """
@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
-QUERIES = 256  # at most, per tile; 200 to 400 take about the same time
+QUERIES = 256  # most per tile; 200 to 400 take about the same time
 CACHED = 512 * 512  # most logits of a head that stay in cache without tiles
 
 
 def forward(q, k, v, heads, scale):
-    """Attention of q (b n h*d) to k, v (b m h*d), with heads side by side.
+    """Compute the attention of q (b n h*d) to k and v (b m h*d), with heads side by side.
 
     Returns:
-      out, like q; and (b h n) float32, the logarithm of each query's sum of exponentials.
+      out, like q; and, as float32 (b h n), the logarithm of each query's sum of exponentials.
     """
     q, k, v = (_split(x, heads) for x in (q, k, v))
     weights, lse = _softmax(_logits("bnhd,bmhd->bhnm", q, k, scale))
@@ -23,7 +23,7 @@ def forward(q, k, v, heads, scale):
 
 
 def backward(q, k, v, out, lse, dout, heads, scale):
-    """The gradients of q, k and v, from the operands and results of `forward` and the gradient of its first result."""
+    """Compute the gradients of q, k and v, given the operands and results of `forward` and the gradient of `out`."""
     q, k, v, out, dout = (_split(x, heads) for x in (q, k, v, out, dout))
     inner = jnp.einsum("bnhd,bnhd->bhn", out, dout, preferred_element_type=jnp.float32)
     weights = jnp.exp(_logits("bnhd,bmhd->bhnm", q, k, scale) - lse[..., None])
@@ -35,7 +35,7 @@ def backward(q, k, v, out, lse, dout, heads, scale):
 
 
 def tiled_forward(q, k, v, heads, scale):
-    """As `forward`, one tile of one head at a time."""
+    """Compute the same as `forward`, one tile of one head at a time."""
 
     def head(operands):
         tiles, k, v = operands
@@ -51,7 +51,7 @@ def tiled_forward(q, k, v, heads, scale):
 
 
 def tiled_backward(q, k, v, out, lse, dout, heads, scale):
-    """As `backward`, one tile of one head at a time."""
+    """Compute the same as `backward`, one tile of one head at a time."""
     inner = jnp.einsum("bnhd,bnhd->bnh", _split(out, heads), _split(dout, heads), preferred_element_type=jnp.float32)
 
     def head(operands):
@@ -80,7 +80,7 @@ def _logits(equation, q, k, scale):
 
 
 def _softmax(logits):
-    """The weights, and the logarithm of each row's sum of exponentials."""
+    """Return the weights, and the logarithm of each row's sum of exponentials."""
     top = logits.max(axis=-1, keepdims=True)
     weights = jnp.exp(logits - top)
     total = weights.sum(axis=-1, keepdims=True)
@@ -104,7 +104,7 @@ def _to_heads(x, heads: int):
 
 
 def _to_tiles(x, heads: int):
-    """(b n h*d) to (b*h, tiles, queries, d), with zeros after the last query."""
+    """Turn (b n h*d) into (b*h, tiles, queries, d), with zeros after the last query."""
     n = x.shape[1]
     count = -(-n // QUERIES)
     x = jnp.pad(x, ((0, 0), (0, -n % count), (0, 0)))

@@ -1,9 +1,11 @@
 """Bodies of the TPU kernels of a Mamba branch, for a chunk of tokens (t 8 d) with all its channels.
 
-Convolution, SiLU, both projections, softplus and scan write only the output and the states between chunks to main
-memory. Unlike in the kernels of the scan alone, tokens are the outer loop and channels the inner one: B and C of a
-token are spread over lanes where they are used, their gradients are summed over channels in registers, and states lie
-in VMEM, where the backward kernel needs those of every token anyway.
+The forward kernel runs the convolution, SiLU, both projections, softplus and the scan. It writes only the output and
+the states between chunks to main memory.
+
+In the kernels of the scan alone, the outer loop runs over channels and the inner one over tokens. Here, the outer loop
+runs over tokens. B and C of a token are broadcast to all lanes where they are used, and their gradients are summed over
+channels in registers. States are kept in VMEM, where the backward kernel needs those of every token anyway.
 """
 
 import jax
@@ -65,10 +67,10 @@ def backward(
 ):  # fmt: skip
     """Write dx (t b d), and add to the gradients of x_proj and dt_proj (1 lane d) and of the other weights (... b d).
 
-    Chunks come in the opposite order. Further scratch: `after`, for `conv_tpu.backward`; the gradient g (s b d) of the
-    running state; slopes (t b d), the derivatives of the softplus that gives the steps; the gradient of proj
-    (t b lane); the states (t + 1, s b d) before each token, in the order of the scan. On the way back, the gradients of
-    u overwrite steps, and those of the softplus's input overwrite slopes.
+    The grid visits the chunks in the opposite order of the scan. Further scratch: `after`, for `conv_tpu.backward`; the
+    gradient g (s b d) of the running state; slopes (t b d), the derivatives of the softplus that gives the steps; the
+    gradient of proj (t b lane); the states (t + 1, s b d) before each token, in the order of the scan. The last loop
+    overwrites steps with the gradients of u, and slopes with the gradients of the softplus's input.
     """
     tokens, size = x.shape[0], A.shape[0]
     length, rank = sizes
@@ -134,12 +136,12 @@ def backward(
 
 
 def _registers(channels):
-    """Adjacent slices of lanes; static, so that the compiler can tell that their loads and stores do not overlap."""
+    """List adjacent slices of lanes; static ones show the compiler that loads and stores do not overlap."""
     return [pl.ds(lane, LANES) for lane in range(0, channels, LANES)]
 
 
 def _of_token(ref, t, lanes, valid=None):
-    """A token's channels in float32, by groups of lanes; zeros from the token `valid` on."""
+    """Load a token's channels, one array for each slice of lanes; with `valid`, in float32 and zeros if t >= valid."""
     if valid is None:
         return [ref[t, :, at] for at in lanes]
     return [load(ref, t, [(at, valid)]) for at in lanes]
@@ -150,7 +152,7 @@ def _on_all_lanes(token, lane):
 
 
 def _convolve(x, beside, taps, bias, u, length, reverse, flipped):
-    """Write u (t b d), the SiLU of the convolution of x; tokens that do not exist get some finite value."""
+    """Write u (t b d), the SiLU of the convolution of x; tokens beyond the sequence get finite values."""
     tokens, others = x.shape[0], taps.shape[0] - 1
     valid = valid_tokens(tokens, length, flipped)
 
@@ -179,7 +181,7 @@ def _project(u, x_proj, dt_proj, proj, before):
 
 
 def _project_back(u, ddt, x_proj, dt_proj, proj, dproj, du, dx_proj, ddt_proj):
-    """Add to the gradients of u and of both projections, given `ddt` (t b d) and those of B and C (t b lane)."""
+    """Add to the gradients of u and of both projections, given the gradients `ddt` (t b d) and `dproj` (t b lane)."""
     ddt = _matrix(ddt).astype(dt_proj.dtype)
     ddt_proj[0] += _product(_matrix(proj).T.astype(ddt.dtype), ddt)
     total = _matrix(dproj) + _product(ddt, dt_proj[...], of_last=True)
@@ -188,20 +190,20 @@ def _project_back(u, ddt, x_proj, dt_proj, proj, dproj, du, dx_proj, ddt_proj):
 
 
 def _matrix(ref):
-    """(t b d) to (t*b d)."""
+    """Reshape (t b d) to (t*b d)."""
     tokens, rows, channels = ref.shape
     return ref[...].reshape(tokens * rows, channels)
 
 
 def _product(left, right, of_last=False):
-    """A matrix product summed in float32; `of_last` contracts the last axes of both."""
+    """Multiply two matrices and sum in float32; `of_last` contracts the last axis of both."""
     axes = ((1,), (1 if of_last else 0,))
     precision = jax.lax.Precision.HIGHEST if left.dtype == jnp.float32 else None
     return jax.lax.dot_general(left, right, (axes, ((), ())), precision=precision, preferred_element_type=jnp.float32)
 
 
 def _make_steps(steps, bias, slopes=None):
-    """Replace the softplus's inputs without bias (t b d) by the steps, and write its derivatives to `slopes`."""
+    """Replace `steps` (t b d) by softplus(steps + bias), and write the softplus's derivatives to `slopes`."""
 
     def channels(lanes):
         (at,) = lanes

@@ -1,7 +1,7 @@
-"""A whole Mamba branch as two TPU kernels: forward, and a backward that recomputes everything from the kept states.
+"""A whole Mamba branch as two TPU kernels, forward and backward.
 
-Only the input and the states between chunks are kept for the backward pass. Time is the last axis of the grid, in
-either direction; nothing is flipped in memory.
+The forward kernel saves only the scan's states between chunks. The backward kernel recomputes everything else from
+these and from the input. Time is the last axis of the grid, in either direction; nothing is flipped in memory.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from vidjax.ops.scan.tpu_kernels import LN2
 from vidjax.ops.scan.tpu_tokens import LANES
 from vidjax.ops.tpu import core_memory, output
 
-KEPT = "scan"  # name of what the forward pass saves, for rematerialisation policies
+KEPT = "scan"  # rematerialisation policies select the states that the forward pass saves by this name
 
 
 class BranchWeights(NamedTuple):
@@ -50,7 +50,7 @@ class BranchWeights(NamedTuple):
 
 
 def fits(x, weights: BranchWeights) -> bool:
-    """Whether rows and channels fill registers, dt, B and C fit in one, and a chunk fits in a core's memory."""
+    """Return whether the kernels support these arrays; the error message of `_cut` states the limits."""
     return _longest(x, weights) is not None
 
 
@@ -113,10 +113,11 @@ pallas_tpu.defvjp(_forward, _backward)
 
 @dataclasses.dataclass(frozen=True)
 class _Cut:
-    """How a branch is cut: into blocks as for a scan, but with all channels in each block.
+    """A branch cut into blocks as for a scan, but with all channels in each block.
 
     Attributes:
-      taps: number of taps of the convolution; rank: rank of dt.
+      taps: number of taps of the convolution.
+      rank: rank of dt.
     """
 
     blocks: Blocks
@@ -130,7 +131,7 @@ class _Cut:
 
     @property
     def vmem_bytes(self) -> int:
-        """Bytes that the backward kernel needs: scratch, two of each window, and room for matrix products."""
+        """Bytes that the backward kernel needs: scratch, two buffers per block, and room for matrix products."""
         blocks = self.blocks
         scratch = sum(4 * math.prod(ref.shape) for ref in self.backward_scratch())
         token = 4 * blocks.chunk * ROWS * blocks.channels  # float32
@@ -138,14 +139,14 @@ class _Cut:
         return scratch + 2 * (3 * token + weights) + 2 * token
 
     def weight_specs(self) -> list[pl.BlockSpec]:
-        """The blocks of what `to_kernel` returns: each is the whole array."""
+        """Specs of the arrays that `to_kernel` returns; each block is the whole array."""
         channels, states = self.blocks.channels, self.blocks.states
         vector, lanes = (ROWS, channels), (LANES, channels)
         shapes = (self.taps, *vector), vector, lanes[::-1], lanes, vector, (states, *vector), vector
         return [pl.BlockSpec(shape, functools.partial(_first_block, len(shape))) for shape in shapes]
 
     def gradient_specs(self) -> list[pl.BlockSpec]:
-        """The blocks of the gradients of weights, separate for each block of rows."""
+        """Specs of the gradients of the weights, which are separate for each block of rows."""
         channels, states = self.blocks.channels, self.blocks.states
         vector = pl.BlockSpec((ROWS, channels), lambda r, d, n: (r, 0))
         taps, rates = (
@@ -163,7 +164,7 @@ class _Cut:
         return [after, per_state, *[per_token] * 3, by_lane, by_lane, kept]
 
     def to_kernel(self, weights: BranchWeights, dtype) -> BranchWeights:
-        """Weights per channel in float32, repeated for the rows of a register; projections in `dtype`, zero-padded."""
+        """Repeat weights per channel in float32 for the rows of a register; pad projections in `dtype` with zeros."""
         rows, p = self.blocks.to_rows, weights.x_proj.shape[1]
         return BranchWeights(
             taps=rows(weights.taps),
@@ -176,7 +177,7 @@ class _Cut:
         )
 
     def from_kernel(self, gradients, weights: BranchWeights) -> BranchWeights:
-        """Sum the gradients of all blocks of rows to the gradients of `weights`."""
+        """Sum the gradients over blocks of rows, and give them the shapes and dtypes of `weights`."""
         found = BranchWeights(*gradients)
         rows, p = self.blocks.from_rows, weights.x_proj.shape[1]
         summed = BranchWeights(
@@ -208,7 +209,7 @@ def _cut(x, weights: BranchWeights) -> _Cut:
 
 
 def _longest(x, weights: BranchWeights) -> _Cut | None:
-    """The cut with the longest chunks that leave some of a core's memory to the compiler; None if nothing fits."""
+    """Return the cut with the longest chunks that need at most 90% of a core's memory, or None if nothing fits."""
     (taps, d), rank, states = weights.taps.shape, weights.dt_proj.shape[0], weights.A.shape[1]
     whole = x.size and x.shape[0] % ROWS == 0 and d % LANES == 0 and weights.x_proj.shape[1] <= LANES
     if not whole or taps > MOST_TAPS or x.dtype not in (jnp.float32, jnp.bfloat16):

@@ -1,8 +1,8 @@
 """The selective scan in portable JAX: states are kept only between chunks of tokens, and gradients are hand-written.
 
-On a CPU, it takes a few rows at a time, so that the states of a chunk stay in cache. Elsewhere it takes all stretches
-of the sequence at once, in few long steps: first each from an empty state, then again from the state that the stretches
-before it leave.
+On a CPU, the code scans a few rows at a time, so that the states of a chunk stay in cache. Elsewhere it cuts the
+sequence into stretches of a few chunks and scans all stretches at once, each as if it were a row: first from an empty
+state, then again from the state that the stretches before it leave.
 """
 
 import functools
@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 from vidjax.ops import platforms
 from vidjax.ops.scan import recurrence
 
-CHUNK = 16  # tokens, at most; 8 to 32 take about the same time on a CPU
-CACHED = 96 * 1024  # bytes of states that a CPU takes at a time; with this, the states of a chunk fit in its L2 cache
-STRETCH = 4  # chunks; a backward pass holds the states of the whole sequence, divided by this
+CHUNK = 16  # tokens; 8 to 32 take about the same time on a CPU
+CACHED = 96 * 1024  # bytes of states per token that a CPU scans at a time; a chunk's states then fit in its L2 cache
+STRETCH = 4  # chunks; a backward pass holds the states of one chunk per stretch, so a quarter of all states
 
 
 def chunked(x, dt, A, B, C, D, bias, softplus, reverse):
@@ -28,7 +28,7 @@ def chunked(x, dt, A, B, C, D, bias, softplus, reverse):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
 def _scan(x, dt, A, B, C, reverse):
-    """C_t h_t in float32, for A (s d)."""
+    """Return C_t h_t for all t in float32; A is (s d)."""
     return _scan_forward(x, dt, A, B, C, reverse)[0]
 
 
@@ -46,7 +46,7 @@ def _scan_backward(reverse, residuals, dy):
         _from_chunks(gradient, x.shape[1]).astype(operand.dtype)
         for gradient, operand in zip(gradients, (x, dt, B, C), strict=True)
     )
-    # dA is kept per row until here, so that devices with different rows need not communicate for every token.
+    # dA is summed over rows only here, so that devices with different rows need not communicate for every token.
     return dx, ddt, dA.sum(axis=0), dB, dC
 
 
@@ -59,7 +59,7 @@ def by_platform(rows, stretches, reverse):
 
 
 def rows_forward(A, chunks, reverse):
-    """y (n t b d) and the states (n b s d) before each chunk, computed a few rows at a time."""
+    """Return y (n t b d) and the states (n b s d) before each chunk, computed a few rows at a time."""
 
     def walk(chunks):
         return recurrence.forward(recurrence.empty(A, chunks[0]), A, chunks, reverse)[1:]
@@ -69,7 +69,7 @@ def rows_forward(A, chunks, reverse):
 
 
 def rows_backward(A, states, chunks, reverse):
-    """dA (b s d) of each row and the gradients (n t b ...) of x, dt, B and C, computed a few rows at a time."""
+    """Return each row's dA (b s d) and the gradients (n t b ...) of x, dt, B and C, computed a few rows at a time."""
 
     def walk(operands):
         states, chunks = operands
@@ -82,14 +82,14 @@ def rows_backward(A, states, chunks, reverse):
 
 
 def _to_turns(A, chunks):
-    """Split rows into turns; those of a turn are spread over the batch, so that each of several devices has some."""
+    """Split rows into turns; the rows of a turn are spread over the batch, so that every device has some of them."""
     rows, most = chunks[0].shape[2], max(1, CACHED // A.nbytes)
     together = max(r for r in range(1, most + 1) if rows % r == 0)
     return tuple(rearrange(chunk, "n t (r k) d -> k n t r d", r=together) for chunk in chunks)
 
 
 def stretches_forward(A, chunks, reverse):
-    """As `rows_forward`, all stretches at once."""
+    """Return the same as `rows_forward`, computed for all stretches at once."""
     n, _, b, _ = chunks[0].shape
     chunks = _to_stretches(chunks)
     last, _, _ = recurrence.forward(recurrence.empty(A, chunks[0]), A, chunks, reverse)
@@ -100,7 +100,7 @@ def stretches_forward(A, chunks, reverse):
 
 
 def stretches_backward(A, states, chunks, reverse):
-    """As `rows_backward`, all stretches at once."""
+    """Return the same as `rows_backward`, computed for all stretches at once."""
     n, _, b, _ = chunks[0].shape
     _, dt, _, C, dy = chunks = _to_stretches(chunks)
     states = rearrange(_fill(states, STRETCH), "(k m) b s d -> m (k b) s d", m=STRETCH)
@@ -116,7 +116,7 @@ def _to_stretches(chunks):
 
 
 def _hand_over(left: Float[Array, "r s d"], A, dt, b: int, reverse: bool) -> Float[Array, "r s d"]:
-    """The state with which each stretch begins, from the states that stretches leave when they begin empty."""
+    """Return the state with which each stretch begins, given the states that stretches leave if they begin empty."""
     kept = jnp.exp(dt.astype(jnp.float32).sum(axis=(0, 1))[:, None] * A)
     left, kept = (rearrange(array, "(k b) s d -> k b s d", b=b) for array in (left, kept))
 
@@ -129,7 +129,7 @@ def _hand_over(left: Float[Array, "r s d"], A, dt, b: int, reverse: bool) -> Flo
 
 
 def _to_chunks(*operands: Float[Array, "b l d"]) -> tuple[Float[Array, "n t b d"], ...]:
-    """Cut into equal chunks; the last is padded with dt = 0, which changes no state in either direction."""
+    """Cut tokens into equal chunks and pad the last with zeros; a step size of 0 does not change the states."""
     chunks = -(-operands[0].shape[1] // CHUNK)
     by_token = (_fill(rearrange(operand, "b l d -> l b d"), chunks) for operand in operands)
     return tuple(rearrange(tokens, "(n t) b d -> n t b d", n=chunks) for tokens in by_token)

@@ -1,7 +1,7 @@
 """The causal convolution and its SiLU as two TPU kernels that walk the tokens once, with the last few in registers.
 
-Arrays are cut as for the selective scan, with taps in place of states. The backward kernel walks the other way and
-recomputes the SiLU's input, for which it needs a few tokens of the next chunk on its way.
+Arrays are cut into blocks as for the selective scan, with taps in place of states. The backward kernel walks the other
+way and recomputes the SiLU's input. At the end of a chunk, it needs a few tokens of the chunk that it visits next.
 """
 
 import functools
@@ -15,12 +15,12 @@ from vidjax.ops.scan.tpu_blocks import compiler_params, largest
 from vidjax.ops.scan.tpu_tokens import UNROLL, for_all_channels, load, locate, loop, store, valid_tokens
 from vidjax.ops.tpu import output
 
-HALO = 8  # tokens beside a chunk; chunks are multiples of this
+HALO = 8  # tokens in the block beside a chunk; chunks are multiples of this
 MOST_TAPS = HALO + 1
 
 
 def fits(x, kernel) -> bool:
-    """Whether the taps reach no further than the tokens beside a chunk, and blocks fit in a core's memory."""
+    """Return whether the taps reach no further than the block beside a chunk, and `tpu_blocks.fits` holds."""
     return kernel.shape[0] <= MOST_TAPS and tpu_blocks.fits(x, x, kernel.shape[0])
 
 
@@ -77,7 +77,7 @@ pallas_tpu.defvjp(_conv_forward, _conv_backward)
 
 
 def beside_chunk(blocks, reverse, flipped):
-    """The block of tokens next to a chunk, on the side that the taps reach; some other block if there are none."""
+    """Spec of the block of tokens next to a chunk, on the side that the taps reach; any block if there are none."""
     per_chunk, last = blocks.chunk // HALO, pl.cdiv(blocks.length, HALO) - 1
 
     def at(r, d, n):
@@ -88,9 +88,10 @@ def beside_chunk(blocks, reverse, flipped):
 
 
 def forward(x, kernel, bias, y, before, *, sizes, reverse):
-    """Write y (t b d) from x (t b d), kernel (k r d) and bias (r d); blocks may reach beyond the `sizes` (l, d).
+    """Write y (t b d) from x (t b d), kernel (k r d) and bias (r d).
 
-    Scratch: the tokens before the chunk (k r d), furthest first; the last entry is unused.
+    Blocks may reach beyond the `sizes` (l, d) of the arrays. Scratch: the tokens before the chunk (k r d), furthest
+    first; the last entry is unused.
     """
     tokens, others = x.shape[0], kernel.shape[0] - 1
     valid = valid_tokens(tokens, sizes[0], reverse)
@@ -114,8 +115,8 @@ def forward(x, kernel, bias, y, before, *, sizes, reverse):
 def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, reverse):
     """Write dx (t b d), and add to the gradients of kernel (k r d) and bias (r d).
 
-    Chunks come in the opposite order. Scratch: the gradients (k r d) of u, the SiLU's input, at the tokens after the
-    chunk; the last entry is unused.
+    The grid visits the chunks in the opposite order. Scratch: the gradients (k r d) of u, the SiLU's input, at the
+    tokens after the chunk; the last entry is unused.
     """
     tokens, others = x.shape[0], kernel.shape[0] - 1
     valid = valid_tokens(tokens, sizes[0], not reverse)
@@ -126,7 +127,7 @@ def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, r
         outside = list(load_beside(beside, parts, others, tokens, reverse, flipped=not reverse))
 
         def token_at(i):
-            """The i-th token of the walk; past its end, the tokens beside the chunk, nearest first."""
+            """Return the i-th token of the walk; past the chunk's end, one of those beside it, nearest first."""
             if isinstance(i, int) and i >= tokens:
                 return outside[i - tokens]
             return load(x, i if reverse else tokens - 1 - i, parts)
@@ -156,7 +157,7 @@ def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, r
 
 
 def load_beside(beside, parts, count, tokens, reverse, flipped):
-    """The `count` tokens nearest to a chunk in the block of `beside_chunk`, nearest first; zeros where none exist."""
+    """Load the `count` tokens of `beside_chunk` nearest to the chunk, nearest first; zeros where none exist."""
     if reverse:
         parts = [(at, exist - tokens) for at, exist in parts]
     else:
@@ -173,12 +174,12 @@ def clear_at_first(*refs):
 
 
 def weigh(kernel, lanes, seen):
-    """The sum of the tokens, weighted by the taps in the same order."""
+    """Sum the tokens, each weighted by its tap; both are in the same order."""
     return sum(kernel[i, :, lanes] * token for i, token in enumerate(seen))
 
 
 def sigmoid(u):
-    """Computed from the TPU's own tanh, which saves a division."""
+    """Compute the sigmoid from the TPU's native tanh, which saves a division."""
     return 0.5 + 0.5 * jnp.tanh(0.5 * u)
 
 

@@ -15,10 +15,10 @@ SHARED = {"b": ROWS, "d": CHANNELS}
 def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
     """Run `function`, whose result is like its first array, under `shard_map` if the ambient mesh has several devices.
 
-    All axes are mapped, even those that cannot divide rows or channels evenly, because a kernel is never partitioned.
+    All mesh axes are mapped, even those that divide neither rows nor channels, because XLA cannot partition a kernel.
 
     Args:
-      axes: the axes of each operand, as in "b l d, d s". Rows b and channels d are divided, other letters are not.
+      axes: the axes of each operand, as in "b l d, d s". Only rows b and channels d are divided.
     """
     free = free_axes()
 
@@ -35,7 +35,7 @@ def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
 
 
 def vary_alike(*arrays):
-    """Make all arrays vary over every mesh axis that one of them varies over; the others' gradients are then summed."""
+    """Make all arrays vary over every mesh axis that one of them varies over, so that all gradients are summed."""
     axes = frozenset().union(*(jax.typeof(array).manual_axis_type.varying for array in arrays))
     return tuple(_vary(array, axes) for array in arrays)
 
@@ -46,6 +46,6 @@ def _vary(array, axes):
 
 
 def _sharing(names, free, size) -> tuple[str, ...]:
-    """The free axes among `names` if they divide `size` evenly, else none."""
+    """Return the free axes among `names` if together they divide `size` evenly, else none."""
     names = tuple(name for name in names if name in free)
     return names if size % math.prod(free[name] for name in names) == 0 else ()

@@ -1,7 +1,7 @@
 """The recurrence of the selective scan and its gradient in plain JAX, over chunks (n t b ...) with states (b s d).
 
-Sums over states are written out and sums over channels are matrix products, so that XLA makes few arrays as large as
-the states. A is (s d), so that channels are the fastest axis.
+Sums over states are unrolled and sums over channels are matrix products, so that XLA creates few arrays as large as the
+states. A is (s d), so that channels are the fastest axis.
 """
 
 import jax
@@ -33,7 +33,7 @@ def backward(g: State, A, states, chunks, reverse: bool):
     """Scan the chunks of x, dt, B, C, dy in the opposite direction, beginning with g, the gradient of the last state.
 
     Returns:
-      the gradient (b s d) of A for each row; the gradients (n t b ...) of x, dt, B and C.
+      the gradient (b s d) of A, separate for each row; and the gradients (n t b ...) of x, dt, B and C.
     """
 
     def remember(state, token):
@@ -62,7 +62,7 @@ def backward(g: State, A, states, chunks, reverse: bool):
 
 
 def gradient_of_first(g: State, A, dt, C, dy, reverse: bool) -> State:
-    """The gradient of the state before the chunks, from g, the gradient of the state after them."""
+    """Return the gradient of the state before the chunks, given g, the gradient of the state after them."""
 
     def step(g, token):
         dt, C, dy = _float32(token)
@@ -75,12 +75,12 @@ def gradient_of_first(g: State, A, dt, C, dy, reverse: bool) -> State:
 
 
 def step_sizes(dt, bias: Float[Array, " d"], softplus: bool):
-    """Add the bias and apply the softplus, in float32, if `softplus`; otherwise return dt unchanged."""
+    """Return softplus(dt + bias) in float32 if `softplus`, otherwise dt unchanged."""
     return jax.nn.softplus(dt.astype(jnp.float32) + bias.astype(jnp.float32)) if softplus else dt
 
 
 def empty(A, chunk: Float[Array, "n t b d"]) -> State:
-    """Zero states for the rows of a chunk."""
+    """Return zero states for the rows of a chunk."""
     return vary_alike(jnp.zeros((chunk.shape[2], *A.shape), jnp.float32), chunk)[0]
 
 

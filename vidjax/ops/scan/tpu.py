@@ -1,7 +1,8 @@
-"""The selective scan as two TPU kernels: forward, and a backward that rebuilds a chunk's states from the one before it.
+"""The selective scan as two TPU kernels, forward and backward.
 
-Inputs and outputs have their own dtypes; everything in between is float32. Time is the last axis of the grid, in either
-direction; nothing is flipped in memory.
+The forward kernel saves the state before each chunk, from which the backward kernel recomputes the chunk's states.
+Inputs may be bfloat16; the arithmetic is float32. Time is the last axis of the grid, in either direction; nothing is
+flipped in memory.
 """
 
 import functools
@@ -18,7 +19,7 @@ from vidjax.ops.tpu import output
 
 
 def fits(x, dt, A) -> bool:
-    """Whether the inputs are float32 or bfloat16, and the states of a few tokens fit in a core's memory."""
+    """Return whether the inputs are float32 or bfloat16, and the states of a few tokens fit in a core's memory."""
     return tpu_blocks.fits(x, dt, A.shape[1])
 
 
@@ -54,7 +55,7 @@ def _scan_backward(softplus, reverse, residuals, dy):
     blocks, flipped = largest(x, dt, A.shape[1]), not reverse
     tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
     of_A, of_D = blocks.of_channels(of_rows=True)
-    # Whole registers: copying less would take loops whose length the compiler's schedule does not show.
+    # dB and dC fill whole registers: smaller copies would be loops, whose length the compiler's schedule does not show.
     per_state = output(x, (blocks.count, blocks.length, blocks.rows, LANES))
     per_channel = output(x, (blocks.rows, blocks.count * blocks.width))
     spread, by_token = blocks.scratch("t", "s", "r", "lane"), blocks.scratch("t", "r", "lane")
@@ -93,7 +94,7 @@ def _body(kernel, blocks, softplus, reverse):
 
 
 def _in_specs(blocks, flipped):
-    """The blocks of what `_to_kernel` returns."""
+    """Specs of the arrays that `_to_kernel` returns."""
     A, D = blocks.of_channels(of_rows=False)
     tokens, per_state = blocks.tokens(flipped), blocks.per_state(flipped)
     return [tokens, tokens, A, per_state, per_state, D, D]

@@ -1,7 +1,7 @@
-"""How the arrays of a selective scan are cut into blocks for its TPU kernels.
+"""Cut the arrays of a selective scan into blocks for its TPU kernels.
 
-Arrays are time-major (l b d). Channels are cut into blocks; if the batch has fewer rows than a register, the channels
-of a block are cut into parts that count as rows. Time is cut into chunks, which come last to first if `flipped`.
+Arrays are time-major (l b d). Channels are cut into blocks. If the batch has fewer rows than a register, the channels
+of a block are cut into parts that count as rows. Time is cut into chunks; if `flipped`, the last chunk comes first.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from vidjax.ops.scan.tpu_tokens import LANES, UNROLL
 from vidjax.ops.tpu import core_memory
 
 ROWS = 8  # of a register
-CHUNKS = (64, 48, 32, 16, 8)  # tokens, at most
+CHUNKS = (64, 48, 32, 16, 8)  # most tokens per chunk; the first that fits is used
 TILES = 9  # most registers side by side in a block: 1152 channels
 
 
 def largest(x, dt, states: int) -> "Blocks":
-    """The blocks with the longest chunks that leave some of a core's memory to the compiler.
+    """Return the blocks with the longest chunks that need at most 90% of a core's memory.
 
     Raises:
       ConfigError: if there are none; see `fits`.
@@ -38,7 +38,7 @@ def largest(x, dt, states: int) -> "Blocks":
 
 
 def fits(x, dt, states: int) -> bool:
-    """Whether there are tokens, in float32 or bfloat16, and the states of a few of them fit in a core's memory."""
+    """Return whether x is not empty, dtypes are float32 or bfloat16, and a short chunk fits in a core's memory."""
     return _largest(x, dt, states) is not None
 
 
@@ -50,7 +50,7 @@ def _largest(x, dt, states: int) -> "Blocks | None":
 
 
 def compiler_params() -> pltpu.CompilerParams:
-    """Blocks of rows and of channels run in any order, chunks one after another."""
+    """Return parameters by which blocks of rows and of channels run in any order, and chunks one after another."""
     return pltpu.CompilerParams(
         dimension_semantics=("parallel", "parallel", "arbitrary"), vmem_limit_bytes=core_memory()
     )
@@ -61,7 +61,8 @@ class Blocks:
     """Sizes and block specifications for arrays (b l d) with s states per channel.
 
     Attributes:
-      most: most tokens per chunk; tiles: most registers side by side in a block of channels.
+      most: most tokens per chunk.
+      tiles: most registers side by side in a block of channels.
     """
 
     batch: int
@@ -73,11 +74,11 @@ class Blocks:
 
     @property
     def parts(self) -> int:
-        """Number of parts: the smallest that needs the fewest registers."""
+        """Parts per block of channels: the smallest number that needs the fewest registers."""
         return min(range(1, max(1, ROWS // self.batch) + 1), key=self._tiles)
 
     def _tiles(self, parts: int) -> int:
-        """Registers side by side for one state of a row's channels, if these are cut into `parts`."""
+        """Return the registers side by side in one part, if a row's channels are cut into `parts`."""
         return math.ceil(math.ceil(self.channels / LANES) / parts)
 
     @property
@@ -92,7 +93,7 @@ class Blocks:
 
     @property
     def filled(self) -> int:
-        """Channels of the kernels' arrays: whole registers."""
+        """Channels of the kernels' arrays, padded to whole registers."""
         return math.ceil(self.channels / LANES) * LANES
 
     @property
@@ -113,9 +114,9 @@ class Blocks:
         return math.ceil(self.rows / ROWS), self.count, self.chunks
 
     def vmem_bytes(self, x, dt) -> int:
-        """Bytes that the backward kernel needs, which needs more than the forward: scratch, and two of each window."""
+        """Return the bytes of scratch and of two buffers per block in the backward kernel, the larger of the two."""
         filled = (2 ** math.ceil(math.log2(n)) for n in (self.block_rows, self.block_rows // self.parts))
-        rows, rows_of_tokens = filled  # as stored in memory
+        rows, rows_of_tokens = filled  # memory holds a power of two
         lanes = math.ceil(self.states / LANES) * LANES
         scratch = rows * (self.chunk * (4 * self.states + 3) * LANES + self.states * self.width)
         token = rows_of_tokens * self.parts * self.width * (3 * x.dtype.itemsize + 2 * dt.dtype.itemsize)
@@ -128,22 +129,22 @@ class Blocks:
         return min(ROWS, self.rows)
 
     def tokens(self, flipped: bool) -> pl.BlockSpec:
-        """The block of x, dt, y (l b filled)."""
+        """Spec of x, dt and y (l b filled)."""
         shape = (self.chunk, self.block_rows // self.parts, self.parts * self.width)
         return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), r, d))
 
     def per_state(self, flipped: bool) -> pl.BlockSpec:
-        """The block of B and C (l b s)."""
+        """Spec of B and C (l b s)."""
         shape = (self.chunk, self.block_rows // self.parts, self.states)
         return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), r, 0))
 
     def per_state_of_blocks(self, flipped: bool) -> pl.BlockSpec:
-        """The block of the gradients (count l rows lane) of B and C, one per block of channels and part."""
+        """Spec of the gradients (count l rows lane) of B and C, separate for each block of channels and each part."""
         shape = (1, self.chunk, self.block_rows, LANES)
         return pl.BlockSpec(shape, lambda r, d, n: (d, self.at(n, flipped), r, 0))
 
     def boundaries(self, flipped: bool) -> pl.BlockSpec:
-        """The block of the states (chunks s rows count*width) before each chunk."""
+        """Spec of the states (chunks s rows count*width) before each chunk."""
         shape = (1, self.states, self.block_rows, self.width)
         return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), 0, r, d))
 
@@ -151,7 +152,7 @@ class Blocks:
         return self.chunks - 1 - chunk if flipped else chunk
 
     def of_channels(self, of_rows: bool) -> list[pl.BlockSpec]:
-        """The blocks of A (s rows count*width), D and the bias, the same for all rows; or of their gradients by row."""
+        """Specs of A (s r count*width) and of D and the bias; with `of_rows`, specs of their gradients, by row."""
         row = int(of_rows)
         return [
             pl.BlockSpec((self.states, self.block_rows, self.width), lambda r, d, n: (0, row * r, d)),
@@ -180,7 +181,7 @@ class Blocks:
         return rearrange(x[..., : self.channels], "l b d -> b l d")
 
     def scratch(self, *shape: str) -> pl.MemoryRef:
-        """Float32 scratch; axes are s, r, d (of a part), t, and "lane"."""
+        """Float32 scratch with the named axes: "s", "r", "d" (channels of a part), "t" and "lane"."""
         sizes = {"s": self.states, "r": self.block_rows, "d": self.width, "t": self.chunk}
         return pltpu.VMEM(tuple(sizes.get(axis, LANES) for axis in shape), jnp.float32)
 

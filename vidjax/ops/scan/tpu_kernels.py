@@ -1,9 +1,9 @@
 """Bodies of the TPU kernels of the selective scan, for a chunk of tokens (t b d) of up to 8 rows, s states per channel.
 
 A register holds one state of 8 rows (on sublanes) and 128 channels (on lanes). If the batch has fewer rows, parts of
-the channels are stacked to make r rows. A chunk is walked once for every 128 channels of a part, so that their states
-stay in registers. B and C are needed with a row's value on every lane: the first walk spreads them, the others find
-them in scratch.
+the channels are stacked to make r rows. A kernel walks over the chunk once for every 128 channels of a part, so that
+their states stay in registers. Every walk needs B and C with a row's value on all lanes: the first walk broadcasts them
+into scratch, and the others read them there.
 """
 
 import jax
@@ -20,7 +20,7 @@ def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, so
 
     Reads x, dt (t b d), B, C (t b s), D, the bias of dt (r d), and A (s r d) divided by ln 2, because the hardware only
     computes powers of two. Blocks may reach beyond the `sizes` (l, d) of the arrays.
-    Scratch: the running state (s r d); B and C on all lanes (t s r lane).
+    Scratch: the running state (s r d); B and C on all lanes (t s r lane); the step sizes (t r lane).
     """
     tokens, size = x.shape[0], A.shape[0]
     valid = valid_tokens(tokens, sizes[0], reverse)
@@ -56,9 +56,9 @@ def backward(
 ):  # fmt: skip
     """Write the gradients of x, dt (t b d), B, C (1 t r lane), and add to those of A (s r d), D and the bias (r d).
 
-    Chunks come in the opposite order. Further scratch: the gradient g (s r d) of the running state; the decayed state
-    that each token adds to (t s r lane); the parts of dB, summed over lanes (t r lane), and of dC, not yet summed over
-    lanes (t s r lane).
+    The grid visits the chunks in the opposite order. Further scratch: the gradient g (s r d) of the running state; the
+    softplus's derivatives (t r lane); the decayed state that each token adds to (t s r lane); dB, summed over lanes
+    (t r lane), and dC, not yet summed over lanes (t s r lane).
     """
     tokens, size = x.shape[0], A.shape[0]
     valid = valid_tokens(tokens, sizes[0], not reverse)
@@ -117,18 +117,18 @@ def backward(
 
 
 def softplus_of(before):
-    """The softplus, without overflow."""
+    """Compute the softplus without overflow."""
     return jnp.maximum(before, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(before)))
 
 
 def spread(token, size, first=0):
-    """(r lane) to (s r lane): each of `size` lanes from `first` on becomes a register with its value on every lane."""
+    """Turn (r lane) into (s r lane): broadcast each of `size` lanes, from `first` on, to all lanes of a register."""
     lanes = range(first, first + size)
     return jnp.stack([jnp.broadcast_to(token[:, s : s + 1], (token.shape[0], LANES)) for s in lanes])
 
 
 def gather(states, first=0):
-    """Sum over lanes, (s r lane) to (r lane), with the s sums on the lanes from `first` on and zeros elsewhere."""
+    """Turn (s r lane) into (r lane): sum over lanes, and put the s sums on the lanes from `first` on, among zeros."""
     lane = jax.lax.broadcasted_iota(jnp.int32, states.shape[1:], 1)
     gathered = jnp.zeros(states.shape[1:], jnp.float32)
     for s in range(states.shape[0]):
@@ -139,8 +139,8 @@ def gather(states, first=0):
 def _step_sizes(dt, bias, parts, steps, slopes=None):
     """Return a function that maps a token's number to its step sizes.
 
-    Without a `bias`, dt is the step. With one, a separate loop first writes all steps to scratch and, if given, their
-    derivatives to `slopes`: next to the states, no registers are left for a softplus.
+    Without a `bias`, dt is the step size. With one, a separate loop first writes all step sizes to scratch and, if
+    given, the softplus's derivatives to `slopes`: the states leave no registers for a softplus in the main loop.
     """
     if bias is None:
         return lambda t: load(dt, t, parts)

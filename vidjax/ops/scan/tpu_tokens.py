@@ -1,4 +1,4 @@
-"""Tokens of a chunk (t b d) in the bodies of TPU kernels: which exist, and how they are read, written and walked.
+"""Read, write and loop over the tokens of a chunk (t b d) in the bodies of TPU kernels.
 
 A register holds 8 rows, on sublanes, and 128 channels, on lanes. If the batch has fewer rows, parts of the channels are
 stacked to make more.
@@ -13,13 +13,13 @@ UNROLL = 8  # tokens; chunks are multiples of this
 
 
 def valid_tokens(tokens, length, flipped):
-    """How many tokens of this chunk exist."""
+    """Return the number of tokens from the start of this chunk to the end of the sequence."""
     chunk = pl.program_id(2)
     return length - tokens * (pl.num_programs(2) - 1 - chunk if flipped else chunk)
 
 
 def locate(lanes, x, A, valid, channels):
-    """Where the same lanes of each part lie among the channels of a token, and how many tokens exist there."""
+    """For each part, return the slice of a token's channels that holds these lanes, and how many tokens exist there."""
     width = A.shape[2]
     starts = [lanes.start + width * part for part in range(x.shape[2] // width)]
     before = x.shape[2] * pl.program_id(1)
@@ -27,7 +27,7 @@ def locate(lanes, x, A, valid, channels):
 
 
 def load(ref, t, parts, nothing=0.0):
-    """A token in float32, its parts stacked; `nothing` where none exists, because memory may hold anything there."""
+    """Load a token in float32 with its parts stacked; parts that do not exist in the array become `nothing`."""
     return jnp.concatenate([jnp.where(t < valid, ref[t, :, at].astype(jnp.float32), nothing) for at, valid in parts])
 
 

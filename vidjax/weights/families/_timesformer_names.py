@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """A source's names for its modules; names within a block follow `blocks` and the block's number."""
+    """A source's names for its modules; in keys, names within a block come after `blocks` and the block's number."""
 
     patch_embed: str
     cls_token: str

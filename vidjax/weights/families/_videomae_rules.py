@@ -11,7 +11,7 @@ from vidjax.weights.rules import Rule
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """A source's names for its modules; names within a block follow the block's number."""
+    """A source's names for its modules; in keys, names within a block come after the block's number."""
 
     patch_embed: str
     blocks: str
@@ -43,7 +43,7 @@ TRANSFORMERS_5 = dataclasses.replace(
 
 
 def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str) -> tuple[Rule, ...]:
-    """The rules for a model whose encoder's keys begin with `prefix`; num_classes=None is the pre-training module."""
+    """Return the rules for a model whose encoder has keys with `prefix`; None classes mean the pre-training module."""
     projection = prefix + names.patch_embed
     patches = array_layouts.patch_conv3d(spec.tubelet_size, spec.patch_size)
     found = [
@@ -77,7 +77,7 @@ def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str
 
 
 def _blocks(names: Names, source: str, target: str, size: tuple[int, int], depth: int) -> list[Rule]:
-    """The rules for `depth` blocks; `size` is (heads, width)."""
+    """Return the rules for `depth` blocks; `size` is (heads, width)."""
     block, (heads, width) = source + "{}.", size
     kernel = array_layouts.qkv_fused(heads) if len(names.weights) == 1 else array_layouts.qkv_split(heads)
     q_and_v = tuple(f"{target}/attn/qkv/{part}_bias" for part in "qv")

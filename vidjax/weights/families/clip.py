@@ -16,13 +16,13 @@ from vidjax.weights.inspection import check_sizes, depth_of, shape_of, square_si
 from vidjax.weights.rules import Rule, State
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-HEAD_WIDTH = 64  # of all published models; gives the number of heads without a config.json
+HEAD_WIDTH = 64  # of all published models; without a config.json, it determines the number of heads
 OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # the text tower, and a buffer
 
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """A source's names for its modules; names within a block follow the block's number."""
+    """A source's names for its modules; in keys, names within a block come after the block's number."""
 
     patch_embed: str
     cls_token: str
@@ -53,7 +53,7 @@ OPENAI = Names(
 
 
 def rules(spec: CLIPVisionSpec, names: Names, prefix: str) -> tuple[Rule, ...]:
-    """The rules for a tower whose keys begin with `prefix`; `transformers` keeps the projection outside of it."""
+    """Return the rules for a tower whose keys begin with `prefix`; that of `transformers` excludes the projection."""
     found = [
         Rule(
             (prefix + names.patch_embed,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv2d(spec.patch_size)
@@ -103,7 +103,7 @@ def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Descr
 
 
 def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisionSpec:
-    """Read sizes from the arrays, and heads and activation from config.json or else as in OpenAI's models."""
+    """Read sizes from the arrays, and heads and activation from config.json; by default, these are OpenAI's."""
     kernel = prefix + names.patch_embed
     width, channels, patch, _ = shape_of(state, kernel, 4)
     if channels != 3:
@@ -146,9 +146,10 @@ def _usual_heads(width: int) -> int:
 
 
 def _vision_config(config: Mapping | None) -> Mapping:
-    """The vision tower's part of a whole CLIP's config.json.
+    """Return the vision tower's part of a whole CLIP's config.json.
 
-    Older files omit values that equal the defaults, the base model's sizes; the arrays give the sizes.
+    Older files omit values that equal the defaults, the base model's sizes. Sizes are read from the arrays, so these
+    values are not needed.
     """
     config = config or {}
     return config.get("vision_config") or config

@@ -24,7 +24,7 @@ CAPTIONER = "decoder.transformer."  # prefix of the language model in an encoder
 CAPTIONER_ONLY = r"^(encoder|enc_to_dec_proj)\."
 PREFIXES = ("", "transformer.", CAPTIONER)
 PUBLISHED = GPT2_SPECS | {"distilled": dataclasses.replace(GPT2_SPECS["small"], depth=6)}
-HEAD_WIDTH = 64  # of all published models; gives the number of heads without a config.json
+HEAD_WIDTH = 64  # of all published models; without a config.json, it determines the number of heads
 BUFFERS = r"\.(attn|crossattention)\.(masked_)?bias$"  # causal masks that older files carry
 HEAD = "lm_head.weight"
 END_OF_TEXT = 50256  # first and last token of a text in the published vocabulary
@@ -37,7 +37,7 @@ NUMERICS = {  # options of config.json, and the only values supported: those of 
 
 
 def rules(spec: GPT2Spec, prefix: str = "transformer.") -> tuple[Rule, ...]:
-    """The rules for a GPT-2's keys, which begin with `prefix`."""
+    """Return the rules for a GPT-2's keys, which begin with `prefix`."""
     depth, heads, block = spec.depth, spec.num_heads, f"{prefix}h.{{}}."
     found = [
         Rule((f"{prefix}wte.weight",), ("wte",), array_layouts.SAME),
@@ -112,7 +112,7 @@ def _conv1d(source: str, target: str, depth: int) -> tuple[Rule, Rule]:
 
 
 def _prefixes(keys: Collection[str]) -> list[str]:
-    """A list with the prefix of a GPT-2's keys; empty if there is no GPT-2."""
+    """List the prefix of a GPT-2's keys; empty if there is no GPT-2."""
     stem = ("wte.weight", "wpe.weight", "h.0.attn.c_attn.weight")
     return [prefix for prefix in PREFIXES if all(prefix + key in keys for key in stem)]
 
@@ -164,7 +164,7 @@ def _describe(state: State, config: Mapping | None) -> Description[GPT2Spec]:
 
 
 def _left_over(keys: Collection[str]) -> tuple[str, ...]:
-    """A note on the parts of an encoder-decoder model that are not read."""
+    """Return a note on the parts of an encoder-decoder model that are not read."""
     left = sorted(key for key in keys if re.match(CAPTIONER_ONLY, key))
     some = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
     return (f"only the language model of this encoder-decoder model is read; not used: {some}",) if left else ()
@@ -182,7 +182,7 @@ def _num_heads(config: Mapping, width: int) -> int:
 
 
 def example_inputs(spec: GPT2Spec) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Shapes of one token and, with cross-attention, of one encoder state: enough to initialise the module."""
+    """Return the shapes of inputs that initialise the module: a token and, with cross-attention, an encoder's state."""
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     return (tokens, jax.ShapeDtypeStruct((1, 1, spec.width), jnp.float32)) if spec.cross_attention else (tokens,)
 

@@ -1,4 +1,4 @@
-"""TimeSformer checkpoints: the authors' `.pyth`, and those of `transformers`, the same modules under other names."""
+"""TimeSformer checkpoints: the authors' `.pyth` files, and those of `transformers`, which rename the modules."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from vidjax.weights.inspection import (
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
-HEAD_WIDTH = 64  # of all published models; gives the number of heads without a config.json
-NUM_FRAMES = 8  # the default if the arrays leave it open, as for space-only attention and image models
+HEAD_WIDTH = 64  # of all published models; without a config.json, it determines the number of heads
+NUM_FRAMES = 8  # assumed if the arrays do not determine it, as for space-only attention and image models
 PER_FRAME = (
     "with attention_type=space_only, transformers scores each frame; the original, like vidjax, averages frames first"
 )
@@ -33,7 +33,7 @@ TRANSFORMERS_TYPES = {"divided": "divided_space_time", "joint": "joint_space_tim
 def rules(
     spec: TimeSformerSpec, num_classes: int, names: Names, prefix: str = "", *, biases: bool = True
 ) -> tuple[Rule, ...]:
-    """The rules for a TimeSformer's keys, which begin with `prefix` except for the head of transformers.
+    """Return the rules for a TimeSformer's keys, which begin with `prefix` except for the head of transformers.
 
     Args:
       biases: whether the file has biases of queries, keys and values.
@@ -54,7 +54,7 @@ def rules(
 
 
 def stem_rules(spec: TimeSformerSpec, names: Names, prefix: str) -> list[Rule]:
-    """The rules for everything outside of the blocks, except the time embedding and the head."""
+    """Return the rules for everything outside of the blocks, except the time embedding and the head."""
     return [
         Rule((f"{prefix}{names.patch_embed}.weight",), ("encoder/patch_embed/kernel",), _patches(spec)),
         Rule((f"{prefix}{names.patch_embed}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
@@ -65,7 +65,7 @@ def stem_rules(spec: TimeSformerSpec, names: Names, prefix: str) -> list[Rule]:
 
 
 def block_rules(spec: TimeSformerSpec, names: Names, block: str, *, biases: bool = True) -> list[Rule]:
-    """The rules for spatial attention and the MLP in the blocks whose keys begin with `block`."""
+    """Return the rules for spatial attention and the MLP in the blocks whose keys begin with `block`."""
     return [
         *array_layouts.norm(block + names.norm1, "encoder/blocks/norm1", spec.depth),
         *attention_rules(spec, block, names.attn, names.proj, "attn", biases=biases),
@@ -78,7 +78,7 @@ def block_rules(spec: TimeSformerSpec, names: Names, block: str, *, biases: bool
 def attention_rules(
     spec: TimeSformerSpec, block: str, parts: tuple[str, ...], proj: str, target: str, *, biases: bool = True
 ) -> list[Rule]:
-    """The rules for one attention, from its projections `parts` and `proj` to the module `target`."""
+    """Return the rules for one attention, from its projections `parts` and `proj` to the module `target`."""
     heads, depth, at = spec.num_heads, spec.depth, f"encoder/blocks/{target}"
     fused = len(parts) == 1
     weights, theirs = (tuple(f"{block}{part}.{kind}" for part in parts) for kind in ("weight", "bias"))
@@ -141,7 +141,7 @@ def read_spec(state: State, config: Mapping, names: Names, prefix: str, attentio
 
 
 def assumed(config: Mapping, spec: TimeSformerSpec, *, time: bool) -> tuple[str, ...]:
-    """Notes on what the file leaves open.
+    """Return notes on values that the file does not determine.
 
     Args:
       time: whether the file has positions in time, which give the number of frames.
@@ -161,7 +161,7 @@ def _model_prefix(keys: Collection[str]) -> str:
 
 
 def _is_official(keys: Collection[str], config: Mapping | None) -> bool:
-    """Space-only attention has the keys of an image model, so only the prefix tells them apart."""
+    """Recognise the authors' files; only a prefix tells space-only attention from an image model with the same keys."""
     del config
     prefix = _model_prefix(keys)
     if any(key.startswith((f"{prefix}head.mlp", f"{prefix}head.last_layer")) for key in keys):
@@ -182,7 +182,7 @@ def _describe_official(state: State, config: Mapping | None) -> Description[Time
 
 
 def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
-    """Without a head there is no prefix, and the keys are unique only if attention is divided or joint."""
+    """Recognise files of transformers; without a head, their keys are unique only for divided or joint attention."""
     if config and "model_type" in config:
         return config["model_type"] == "timesformer"
     return "timesformer.embeddings.cls_token" in keys or TRANSFORMERS.time_embed in keys

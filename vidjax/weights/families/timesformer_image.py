@@ -1,6 +1,6 @@
 """Initialise a TimeSformer from an image ViT of timm or `transformers` (arXiv:2102.05095, section 4).
 
-Attention over time starts as a copy of that over space and has no effect at first; the class head is dropped.
+Attention over time starts as a copy of attention over space, and has no effect at first. The class head is dropped.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ HEADS = r"^(head|pre_logits|classifier|(vit\.)?pooler)\."
 
 
 def image_rules(spec: TimeSformerSpec, names: Names, prefix: str = "") -> tuple[Rule, ...]:
-    """The rules from an image ViT's keys, which begin with `prefix`, to a headless TimeSformer with divided attention.
+    """Return the rules from an image ViT's keys, which begin with `prefix`, to a TimeSformer with divided attention.
 
-    Source: `load_pretrained` in the authors' code, where `temporal_fc` and the time embedding also start at zero.
+    The head is left out. Source: `load_pretrained` in the authors' code, where `temporal_fc` and the time embedding
+    also start at zero.
     """
     depth, d, block = spec.depth, spec.width, f"{prefix}{names.blocks}{{}}."
     return (

@@ -1,4 +1,4 @@
-"""VideoMAE checkpoints: the authors' (VideoMAE V2 too), and those of `transformers` under old and new names."""
+"""VideoMAE checkpoints: the authors' files (also of VideoMAE V2), and those of `transformers` with old or new keys."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _mended(config: Mapping) -> tuple[dict, list[str]]:
 
 
 def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> VideoMAESpec:
-    """Read sizes from the arrays, and heads from config.json or else from the published model of that width."""
+    """Read sizes from the arrays, and heads from config.json or else from the published model of the same width."""
     kernel, mlp = f"{prefix}{names.patch_embed}.weight", f"{prefix}{names.blocks}0.{names.fc1}.weight"
     width, channels, tubelet, patch, patch_width = shape_of(state, kernel, 5)
     if channels != 3 or patch != patch_width:
@@ -102,7 +102,7 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> Vide
 
 
 def _decoder_sizes(state: State, config: Mapping, names: Names, usual: VideoMAESpec) -> VideoMAESpec:
-    """A spec with the decoder's sizes from the arrays; without a decoder, from config.json or else the usual sizes."""
+    """Return `usual` with the decoder's sizes from the arrays or, if there is no decoder, from config.json."""
     sizes = {
         "decoder_width": config.get("decoder_hidden_size", usual.decoder_width),
         "decoder_depth": config.get("decoder_num_hidden_layers", usual.decoder_depth),
@@ -121,7 +121,7 @@ def _decoder_sizes(state: State, config: Mapping, names: Names, usual: VideoMAES
 def _description(
     state: State, config: Mapping | None, names: Names, prefix: str, spec: VideoMAESpec, notes: list[str]
 ) -> Description[VideoMAESpec]:
-    """Find which module the file holds: the pre-training module, a classifier, or an encoder alone."""
+    """Describe the file as the module that it holds: the pre-training module, a classifier, or an encoder alone."""
     outer = prefix if names is OFFICIAL else ""
     pooled, normed = f"{outer}fc_norm.weight" in state, f"{prefix}{names.norm}.weight" in state
     num_classes: int | None = 0
@@ -151,7 +151,7 @@ def _description(
 
 
 def _official_prefix(keys: Collection[str]) -> str:
-    """The prefix of the encoder's keys: "encoder." in pre-training files, "model." in V2's files on the hub."""
+    """Return the prefix of the encoder's keys: "encoder." in pre-training files, "model." in V2's files on the hub."""
     return next((p for p in ("encoder.", "model.", "") if f"{p}{OFFICIAL.patch_embed}.weight" in keys), "")
 
 
@@ -167,7 +167,7 @@ def _transformers_prefix(keys: Collection[str]) -> str:
 
 
 def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
-    """A bare encoder shares its keys with other models; they have a class token, or config.json tells them apart."""
+    """Recognise files of transformers; other models with these keys have a class token or another model_type."""
     if config and "model_type" in config and config["model_type"] != "videomae":
         return False
     prefix = _transformers_prefix(keys)

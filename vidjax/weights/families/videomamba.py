@@ -28,7 +28,7 @@ TWICE = Form(lambda weight: (2 * weight.T,), lambda kernel: (kernel.T / 2,))
 
 
 def rules(spec: VideoMambaSpec, num_classes: int | None, norm: str = NORM) -> tuple[Rule, ...]:
-    """The rules for a video model, whose last norm is called `norm`."""
+    """Return the rules for a video model whose last norm is called `norm`."""
     return (
         Rule(
             (PATCHES,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv3d(spec.tubelet_size, spec.patch_size)
@@ -39,7 +39,7 @@ def rules(spec: VideoMambaSpec, num_classes: int | None, norm: str = NORM) -> tu
 
 
 def image_rules(spec: VideoMambaSpec, num_classes: int) -> tuple[Rule, ...]:
-    """The rules for an image model, read as a model of single-frame clips whose position in time is zero."""
+    """Return the rules for an image model, read as a model of single-frame clips whose position in time is zero."""
     zeros = np.zeros((1, spec.width), np.float32)
     return (
         Rule((PATCHES,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv2d(spec.patch_size)),

@@ -1,4 +1,4 @@
-"""ViViT's model 1 as `transformers` stores it, and what all sources of ViViT share."""
+"""ViViT's model 1 as `transformers` stores it, and functions that all sources of ViViT share."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vidjax.weights.rules import Rule, State
 
 MEAN = STD = (0.5,) * 3
 MERGE = "sum_logits"
-NUM_FRAMES = 32  # of all published models; a joint table of positions does not determine it
+NUM_FRAMES = 32  # of all published models; a table of positions in space and time does not determine it
 TANH_GELU = ("gelu_fast", "gelu_new", "gelu_pytorch_tanh")
 PREFIX = "vivit."
 
 
 def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX, *, biases: bool = True) -> tuple[Rule, ...]:
-    """The rules for the keys of `transformers`, which begin with `prefix` except for the head.
+    """Return the rules for the keys of `transformers`, which begin with `prefix` except for the head.
 
     Args:
       biases: whether the file has biases of queries, keys and values.
@@ -42,7 +42,7 @@ def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX, *, bia
 
 
 def block_rules(spec: ViViTSpec, block: str, *, biases: bool = True) -> list[Rule]:
-    """The rules for the blocks whose keys begin with `block`, named as in the image ViT of `transformers`."""
+    """Return the rules for the blocks whose keys begin with `block`, named as in the image ViT of `transformers`."""
     depth, blocks = spec.depth, "encoder/blocks"
     return [
         *array_layouts.norm(f"{block}layernorm_before", f"{blocks}/norm1", depth),
@@ -54,7 +54,7 @@ def block_rules(spec: ViViTSpec, block: str, *, biases: bool = True) -> list[Rul
 
 
 def attention_rules(spec: ViViTSpec, block: str, target: str, *, biases: bool = True) -> list[Rule]:
-    """The rules for the attention of each block, to the module `target`."""
+    """Return the rules for the attention of each block, to the module `target`."""
     heads, depth, out = spec.num_heads, spec.depth, f"{block}attention.output.dense"
     weights, theirs = (
         tuple(f"{block}attention.attention.{part}.{kind}" for part in ("query", "key", "value"))
@@ -73,10 +73,10 @@ def attention_rules(spec: ViViTSpec, block: str, target: str, *, biases: bool = 
 
 
 def frames_and_side(tokens: int, tubelet: int, config: Mapping) -> tuple[int, int]:
-    """The number of cubes along time and along a side of square frames, from the length of their joint table.
+    """Return the number of cubes along time and along a side of square frames, for a table of `tokens` positions.
 
     Raises:
-      WeightsError: if that number of frames leaves no square.
+      WeightsError: if the positions per frame are not a square.
     """
     num_frames = config.get("num_frames", NUM_FRAMES)
     frames = num_frames // tubelet
@@ -90,13 +90,13 @@ def frames_and_side(tokens: int, tubelet: int, config: Mapping) -> tuple[int, in
 
 
 def assumed(config: Mapping, spec: ViViTSpec) -> tuple[str, ...]:
-    """Notes on what the file leaves open; a joint table of positions does not determine the number of frames."""
+    """Return notes on values that the file does not determine, such as the number of frames if there is one encoder."""
     frames = () if spec.factorization == "encoder" else frames_note(config, spec.num_frames)
     return (*depth_note(config, spec, VIVIT_SPECS), *frames)
 
 
 def square_patch(height: int, width: int) -> int:
-    """The side of the cubes' square patches.
+    """Return the side of the cubes' square patches.
 
     Raises:
       WeightsError: if the patches are not square.
@@ -107,7 +107,7 @@ def square_patch(height: int, width: int) -> int:
 
 
 def _recognises(keys: Collection[str], config: Mapping | None) -> bool:
-    """Without a head there is no prefix, and the keys are those of an image ViT: only config.json tells them apart."""
+    """Recognise a ViViT; without a head, only config.json tells it from an image ViT with the same keys."""
     if config and "model_type" in config:
         return config["model_type"] == "vivit"
     return f"{PREFIX}embeddings.cls_token" in keys
@@ -151,7 +151,7 @@ def _describe(state: State, config: Mapping | None) -> Description[ViViTSpec]:
 
 
 def _clip(state: State, prefix: str, tubelet: int, patch: int, config: Mapping) -> tuple[int, int | tuple[int, int]]:
-    """The number and size of frames from config.json, checked against the positions."""
+    """Return the number and size of frames from config.json, checked against the positions."""
     key = f"{prefix}embeddings.position_embeddings"
     tokens = shape_of(state, key, 3)[1] - 1
     if "image_size" not in config:

@@ -22,14 +22,14 @@ HEADS = r"^(classifier|(vit\.)?pooler)\."
 
 
 def central_frame(kernel: Float[np.ndarray, "p d"], tubelet: int) -> Float[np.ndarray, "t*p d"]:
-    """The kernel for cubes that applies the image model's kernel to frame t // 2 and ignores the others."""
+    """Return a kernel for cubes that applies the image model's kernel to frame t // 2 and ignores other frames."""
     cubes = np.zeros((tubelet, *kernel.shape), kernel.dtype)
     cubes[tubelet // 2] = kernel
     return rearrange(cubes, "t p d -> (t p) d")
 
 
 def inflation(kernel: Float[np.ndarray, "p d"], tubelet: int) -> Float[np.ndarray, "t*p d"]:
-    """The kernel for cubes that averages the image model's embeddings over frames, exact for a still clip."""
+    """Return a kernel for cubes that averages the image model's embeddings over frames."""
     return repeat(kernel / tubelet, "p d -> (t p) d", t=tubelet)
 
 
@@ -39,7 +39,7 @@ def tile(positions: Float[np.ndarray, "s d"], frames: int) -> Float[np.ndarray, 
 
 
 def resize(positions: Float[np.ndarray, "s d"], grid: tuple[int, int]) -> Float[np.ndarray, "h*w d"]:
-    """Resize the positions of a square image to another grid: bilinear with corners kept, like scenic's zoom."""
+    """Resize the positions of a square image to another grid, bilinearly and with corners kept, like scenic's zoom."""
     side = square_side(len(positions), "the image model's table")
     table = rearrange(positions, "(h w) d -> h w d", h=side)
     return rearrange(resample(table, grid, ("linear, corners kept",) * 2), "h w d -> (h w) d")
@@ -50,7 +50,7 @@ TUBELET_INITS = {"central_frame": central_frame, "inflation": inflation}
 
 
 def is_image_vit(keys: Collection[str], config: Mapping | None) -> bool:
-    """Whether a file holds an image ViT of `transformers`, with or without its head."""
+    """Return whether a file holds an image ViT of `transformers`, with or without its head."""
     if (config or {}).get("model_type", "vit") != "vit":
         return False
     wanted = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
@@ -58,7 +58,7 @@ def is_image_vit(keys: Collection[str], config: Mapping | None) -> bool:
 
 
 def layout(spec: ViViTSpec) -> Layout:
-    """The layout of image models that initialise a ViViT of this spec."""
+    """Return the layout of image models that initialise a ViViT of this spec."""
     return Layout("image ViT, for a ViViT", is_image_vit, functools.partial(describe_image, spec=spec))
 
 
@@ -66,8 +66,8 @@ def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Des
     """Describe how an image model's arrays initialise a ViViT without a head, of any factorization.
 
     Positions are resized to the grid and repeated in each frame. A factorised encoder uses the image model as its
-    spatial encoder; factorised self-attention uses its attention twice, over time and within frames. The rest starts
-    fresh.
+    spatial encoder. Factorised self-attention uses the image model's attention twice, over time and within frames.
+    Other parameters are initialised anew.
 
     Raises:
       WeightsError: if the image model has another width, depth, MLP, patch size or number of heads.
@@ -93,7 +93,10 @@ def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Des
 
 
 def image_rules(spec: ViViTSpec, prefix: str = "") -> tuple[Rule, ...]:
-    """The rules for an image ViT's keys, which begin with `prefix`; source: scenic's `initialise_from_train_state`."""
+    """Return the rules for an image ViT's keys, which begin with `prefix`.
+
+    Source: scenic's `initialise_from_train_state`.
+    """
     embeddings, block = f"{prefix}embeddings.", f"{prefix}encoder.layer.{{}}."
     patches = f"{embeddings}patch_embeddings.projection"
     found = [
@@ -116,7 +119,7 @@ def _patches(spec: ViViTSpec) -> Form:
 
 
 def _positions(spec: ViViTSpec) -> Form:
-    """Converts the image model's table (1, 1 + s, d) to the positions of the ViViT's first encoder."""
+    """Convert the image model's table (1, 1 + s, d) to the positions of the ViViT's first encoder."""
     frames = 1 if spec.factorization == "encoder" else spec.grid[0]
 
     def read(table):

@@ -41,7 +41,7 @@ SELF_ATTENTION_MODULES = {
 
 
 def cubes(spec: ViViTSpec) -> Form:
-    """A flax Conv kernel (t, h, w, c, d) and the matrix (t h w c, d)."""
+    """Convert a flax Conv kernel (t, h, w, c, d) to a matrix (t h w c, d)."""
     cube = (spec.tubelet_size, spec.patch_size, spec.patch_size, 3)
     return Form(
         lambda kernel: (kernel.reshape(-1, kernel.shape[-1]),),
@@ -50,7 +50,7 @@ def cubes(spec: ViViTSpec) -> Form:
 
 
 def scenic_rules(spec: ViViTSpec, num_classes: int | None) -> tuple[Rule, ...]:
-    """The rules for scenic's keys, which are paths with slashes; they depend on the factorization."""
+    """Return the rules for scenic's keys, which are paths with slashes and depend on the factorization."""
     factorized = spec.factorization == "encoder"
     transformer, cls = ("SpatialTransformer", "cls_SpatialTransformer") if factorized else ("Transformer", "cls")
     found = [
@@ -103,7 +103,7 @@ def _is_scenic(keys: Collection[str], config: Mapping | None) -> bool:
 
 
 def _describe_scenic(state: State, config: Mapping | None) -> Description[ViViTSpec]:
-    """Read sizes from the arrays, since the authors' configurations give 24 temporal blocks where files hold 4."""
+    """Read sizes from the arrays, because the authors' configurations disagree about the number of temporal blocks."""
     tubelet, *patch, _, width = shape_of(state, "embedding/kernel", 5)
     factorization, patch = _factorization(state), square_patch(*patch)
     factorized = factorization == "encoder"
@@ -147,7 +147,7 @@ def _factorization(keys: Collection[str]) -> str:
 
 
 def _grid(state: State, transformer: str, tubelet: int, config: Mapping) -> tuple[int, int]:
-    """The number of cubes along time and along a side of the square frames."""
+    """Return the number of cubes along time and along a side of the square frames."""
     key = "posembed_input/pos_embedding"
     positions = shape_of(state, f"{transformer}/{key}", 3)[1]
     if transformer == "SpatialTransformer":
