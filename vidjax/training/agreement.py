@@ -37,10 +37,10 @@ from vidjax.weights.run_files import CHECKPOINTS
 OWN = frozenset(
     (
         "data.root", "data.stage", "data.checksums",  # paths on the host; the videos themselves are compared
-        "data.workers", "data.threads", "data.prefetch", "data.cache_gb", "data.stall_seconds",  # its cores and memory
-        "train.compile_cache",  # a folder on its disk
+        "data.workers", "data.threads", "data.prefetch", "data.cache_gb", "data.stall_seconds",  # to suit a host
+        "train.compile_cache",  # a folder on the host's disk
         "train.profile_start", "train.profile_steps",  # a single host may be profiled
-        "train.start_seconds", "train.peer_seconds",  # how long it waits
+        "train.start_seconds", "train.peer_seconds",  # time limits
         "train.wandb",  # used by the first process only
     )
 )  # fmt: skip
@@ -52,7 +52,7 @@ _NUMERICS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng
 _SAMPLED, _LOOKED_AT = 64, 2**16  # videos whose content is compared, and bytes read from each
 _SHOWN = 3  # differences listed in a message
 _MISSING, _ALL_AGREE = "missing", "all agree"
-_calls = itertools.count()  # the same in all processes
+_calls = itertools.count()  # numbers the calls of `agree`, which every process makes in the same order
 _PATIENCE = 24 * 3600 * 1000  # milliseconds; a host may copy its data for hours, and if a process dies, all end anyway
 
 

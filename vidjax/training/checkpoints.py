@@ -76,7 +76,7 @@ class Checkpoints:
         items["meta"] = ocp.args.JsonSave({"schema": SCHEMA} | meta)
         with self._writing():
             self._manager.wait_until_finished()
-            if not self._is_still_there():  # orbax would create it again, without the earlier checkpoints
+            if not self._is_still_there():  # orbax would recreate the folder without the earlier checkpoints
                 raise FileNotFoundError(f"{self.directory} is no longer there")
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
@@ -85,7 +85,7 @@ class Checkpoints:
         return None if in_bucket(self.directory) else os.open(self.directory, os.O_RDONLY)
 
     def _is_still_there(self) -> bool:
-        """Whether the folder that was opened has not been moved away or deleted."""
+        """Whether the opened folder is still in its place, neither moved nor deleted."""
         if self._folder is None:
             return True
         try:
@@ -156,7 +156,7 @@ class Checkpoints:
         )
 
     def set_score(self, step: int, score: float) -> None:
-        """Record the score of a saved step, higher being better; from the next save on, the best step is kept."""
+        """Record the score of a saved step (higher is better); from the next save on, the best step is kept."""
         self.scores[step] = score
         if jax.process_index() == 0:
             write_json(self.directory / SCORES, self.scores)

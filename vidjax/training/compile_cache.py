@@ -19,7 +19,7 @@ _LARGEST = 4 * 2**30  # bytes; the least recently used entries are removed first
 
 
 def use_compile_cache(setting: str = "") -> None:
-    """Keep XLA's compiled programs in a folder on disk; if it cannot be written to, only print a warning.
+    """Keep XLA's compiled programs in a folder on disk; if the folder cannot be written to, only print a warning.
 
     Call this before anything is compiled, and preferably before jax is imported. The variable JAX_COMPILATION_CACHE_DIR
     takes precedence over everything else, and a folder already set in jax takes precedence over the default.

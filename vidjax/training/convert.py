@@ -42,7 +42,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
     height, width = recipe.frame_size
     if height != width:
         raise WeightsError(f"{model.source} takes frames of {height}x{width}; a run needs square frames")
-    merge = rule_with(recipe.merge, "softmax")  # configurations name the softmax rule, whatever the task
+    merge = rule_with(recipe.merge, "softmax")  # a configuration names the softmax variant of a rule for every task
     normalize_target = objective.normalize_target if isinstance(objective, MaskedAutoencoding) else True
     config = Config(
         task="masked_autoencoding" if model.num_classes is None else "classification",

@@ -25,7 +25,7 @@ class Goodput:
     """
 
     def __init__(self, workdir: Place, first: int, since: float):
-        """Continue from what earlier starts have written.
+        """Continue the account that earlier starts of the run have written.
 
         Args:
           workdir: the run's folder.

@@ -26,7 +26,7 @@ from vidjax.training.state import TrainState
 
 
 def check_group_gradients(config: Config, objective: Objective, extra: object, mesh: Mesh) -> None:
-    """Refuse `optim.clip_group` where groups would be incomplete or their losses would depend on other groups.
+    """Refuse `optim.clip_group` if groups would be incomplete or their losses would depend on other groups.
 
     Raises:
       ConfigError: naming the keys, their values and the remedy.

@@ -1,7 +1,7 @@
-"""Heartbeats between the processes of a run: when one ends or is lost, the others end too, with a clear message.
+"""Heartbeats between the processes of a run: if one process ends or is lost, the others end with a clear message.
 
 JAX by itself notices a lost process only after 100 seconds and then aborts, and a process that ends with an error
-leaves the others waiting in a collective. Here every process writes a heartbeat to the key-value store that process 0
+leaves the others waiting in a collective. Here every process writes heartbeats to the key-value store that process 0
 keeps for JAX, and an entry when it ends. Process 0 watches all heartbeats; the others watch process 0.
 """
 
@@ -78,7 +78,7 @@ class Peers:
         return process_name(self._number, self._host)
 
     def start(self) -> None:
-        """Start watching; also report when a signal ends this process, or when JAX aborts it without process 0."""
+        """Start watching; also report it if a signal ends this process, or if JAX aborts it as process 0 has ended."""
         stop_signal.at_leave.append(lambda code: self._post(code, f"{self.name} was stopped (exit code {code})"))
         if self._number:
             _on_abort(self._tell_abort)

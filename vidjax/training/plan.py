@@ -63,7 +63,7 @@ class Plan:
 def plan_run(
     config: Config, workdir: Place, mesh: Mesh, source: VideoSource | None, objective: Objective | None, known: bool
 ) -> Plan:
-    """Open the videos, choose the keys that the configuration leaves open, and build the step; call within the mesh.
+    """Open the videos, choose what the configuration leaves open, and build the step; call this within the mesh.
 
     Args:
       source, objective: used instead of those that the configuration names.

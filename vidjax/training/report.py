@@ -28,7 +28,7 @@ def draw_pictures(config: Config, objective: Objective, params: Params, mesh: Me
     """Draw the task's pictures of evaluation videos, if the task draws any; every process must call this.
 
     Returns:
-      The animated reconstructions, if those are what the task draws.
+      The animated reconstructions if the task draws them; otherwise None.
     """
     draw = TASKS.find(config.task).draw
     if draw is None:

@@ -50,7 +50,7 @@ def compare(saved: dict, current: dict, workdir: Place) -> list[str]:
     """Return warnings about differences that are allowed.
 
     Raises:
-      ResumeError: when values that must not change differ, or only one side has them; it names them.
+      ResumeError: when values that must not change differ or are missing on one side; the message names the changes.
     """
     changed = _differences(saved["same"], current["same"])
     if changed:

@@ -1,8 +1,9 @@
 """Roll back to a sound checkpoint after several steps in a row that were not finite or were spikes.
 
 The step number does not go back: the run continues as if all steps since that checkpoint had been skipped. So batches,
-random numbers and the learning rate are those of any run at that step, and a resume needs no other state. PaLM
-(arXiv 2204.02311, section 5.1) did this by hand: back to about 100 steps before a spike, skipping 200 to 500 batches.
+random numbers and the learning rate are those of any run at that step, and a resume needs no other state. The authors
+of PaLM did this by hand (arXiv 2204.02311, section 5.1): they restarted about 100 steps before a spike, and skipped 200
+to 500 batches.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def limit(values: Float[Array, " window"], count: Int[Array, ""], deviations: fl
 def judge(
     recent: Recent, loss: Float[Array, ""], grad_norm: Float[Array, ""], deviations: float
 ) -> tuple[Bool[Array, ""], Recent, dict[str, Array]]:
-    """Whether a step is sound, the memory after it, and metrics.
+    """Return whether a step is sound, the memory after it, and metrics.
 
     Args:
       deviations: standard deviations above the mean that make a spike; 0 to reject only values that are not finite.

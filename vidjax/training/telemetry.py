@@ -32,7 +32,7 @@ from vidjax.weights.run_files import METRICS
 _PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds until a wait is shown, between updates, and between lines
 _FLUSH_EVERY = 30.0  # seconds between flushes of TensorBoard's events to disk
 _OFTEN, _SELDOM = 5.0, 60.0  # without a progress bar, seconds between lines: at first, and after ten minutes
-_NOTED = 0.05  # share of the time spent waiting for data above which it is shown
+_NOTED = 0.05  # waiting for data is shown if it takes at least this share of the time
 _CONSOLE = Console(stderr=True)
 
 
@@ -71,7 +71,7 @@ class Telemetry:
                 self._bar.start()
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
-        """Write the metrics of a step everywhere."""
+        """Write the metrics of a step to all writers and to the screen."""
         if not self._first:
             return
         for writer in self._writers:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
-if TYPE_CHECKING:  # it imports the video libraries, which a machine that only times a step may lack
+if TYPE_CHECKING:  # goodput imports the video libraries, which a machine that only times a step may lack
     from vidjax.training.goodput import Goodput
 
 # Dense bf16 FLOP/s of one JAX device, from the manufacturers' data sheets.

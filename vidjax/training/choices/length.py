@@ -39,7 +39,7 @@ class Scale:
 
 
 def _tiny(steps: int, epochs: float = math.inf, fewest: int = 0) -> Callable[[int, float], float]:
-    """`epochs` long, but at least `fewest` steps, and at most `steps`, a limit that grows beyond 5000 videos."""
+    """A length of `epochs`, but at least `fewest` steps and at most `steps`, a limit that grows beyond 5000 videos."""
 
     def of(videos: int, per_epoch: float) -> float:
         return min(max(fewest, epochs * per_epoch), steps * max(1.0, math.sqrt(videos / 5000)))
@@ -48,7 +48,7 @@ def _tiny(steps: int, epochs: float = math.inf, fewest: int = 0) -> Callable[[in
 
 
 def _published(epochs: float, power: float, fewest: int, most: int, steps: int) -> Callable[[int, float], float]:
-    """`epochs` at the size of UCF101, scaled by a power of the number of videos within limits; at least `steps`."""
+    """A length of `epochs` for UCF101, scaled by a power of the number of videos within limits; at least `steps`."""
     return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
 
 

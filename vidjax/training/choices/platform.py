@@ -34,7 +34,7 @@ def choose_by_platform(config: Config, platform: str) -> Config:
 
 
 def remat_choices(config: Config, platform: str) -> tuple[str, ...]:
-    """The values of `model.remat` to try once `model.unroll` is known, from the fastest to the least memory."""
+    """The values of `model.remat` to try once `model.unroll` is known, the fastest first."""
     if platform == "tpu" and encoder_depth(config) > config.model.unroll:
         return IN_LOOPS.get(family_of(config.model.name)[0], ("full",))
     return "none", "dots", "full"
