@@ -1,7 +1,8 @@
 """Facial affect on AFEW-VA (Kossaifi et al. 2017): regression of valence and arousal, or their quadrant.
 
 Expected   nothing published for fine-tuning; probes on frozen K400 backbones had a mean CCC of 0.0001 (VideoMAE) and
-           0.196 (TimeSformer); the quadrant had accuracy 0.50 and macro F1 0.22, heavily imbalanced (not re-run by us)
+           0.196 (TimeSformer); for the quadrant, whose classes are heavily imbalanced, the accuracy was 0.50 and the
+           macro F1 0.22 (not re-run by us)
 Command    python -m vidjax.main --config=configs/afew_va.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
            :quadrant classifies clips of 7 frames into 4 quadrants. The other folds of the 5, which share no subjects,

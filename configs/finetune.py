@@ -9,7 +9,7 @@ Expected   tiny, trained on 60 clips of five motions (docs/tutorials/your-own-vi
            re-run them
 Command    python -m vidjax.main --config=configs/finetune.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); if none is given, the size of init_from,
            or one that suits the machine; `smoke` runs a tiny model on the embedded data in minutes
 """

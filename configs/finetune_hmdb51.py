@@ -4,7 +4,7 @@ Expected   the authors' top-1 / top-5 at 5 clips x 3 crops: giant 88.1/98.5 (doc
 Command    python -m vidjax.main --config=configs/finetune_hmdb51.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710; its head is replaced
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      giant; `smoke` runs a tiny model on the embedded data in minutes
 
 The values are those of scripts/finetune/vit_g_k710_it_hmdb51_ft.sh. VideoMAE's own 62.6 without extra data has no

@@ -5,7 +5,7 @@ Expected   the paper's top-1/top-5 at 5 clips x 3 crops: S 79.0/93.8, B 81.5/95.
            Kinetics-710, 88.4/98.0 (none re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_k400.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Giant      starts from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Of its head, the classes
            listed in misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT) are kept. Run the command
            in a clone of that repository, or name the file with --config.init_label_map; if that key is empty, the head

@@ -7,7 +7,7 @@ Command    python -m vidjax.main --config=configs/finetune_k600.py --config.init
            PRETRAINED is, for giant, vit_g_hybrid_pt_1200e_k710_ft.pth or a run on data.name=kinetics710, of whose head
            the classes listed in misc/label_710to600.json are kept (see Giant in configs/finetune_k400.py); for huge_v2,
            a run of configs/videomae_v2_k400.py:huge
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      giant (default), huge_v2; `smoke` runs a tiny model on the embedded data in minutes
 
 The values are those of scripts/finetune/vit_g_k710_it_k600_ft.sh and vit_h_k600_ft.sh.

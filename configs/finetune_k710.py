@@ -3,7 +3,7 @@
 Expected   the authors' top-1/top-5 at 5 clips x 3 crops: giant 83.8/96.4 (not re-run by us); none for the other sizes
 Command    python -m vidjax.main --config=configs/finetune_k710.py:giant --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           the same with --config.mode=evaluate scores RUN; configs/finetune_k400.py:giant starts from it
+           the same command with --config.mode=evaluate scores RUN; configs/finetune_k400.py:giant starts from it
 Distilled  giant's students, vit_{s,b}_k710_dl_from_giant.pth, are public: small 77.6, base 81.5 (MODEL_ZOO.md). There
            is no public script for their distillation. Nor is there one for the fine-tuning after it, with which they
            reach 84.0 and 87.1 on Kinetics-400, and 84.6 and 87.4 on Kinetics-600, at 7 clips x 3 crops. To score one:

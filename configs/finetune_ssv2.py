@@ -4,7 +4,7 @@ Expected   the paper's top-1 / top-5 at 2 clips x 3 crops: S 66.8/90.3, B 70.8/9
            V2's giant 77.0/95.9 (none re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_ssv2.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      small, base (default), base_800 (after 800 epochs); for V2 base_v2, large_v2, huge_v2, giant; `smoke` runs a
            tiny model on the embedded data in minutes
 """

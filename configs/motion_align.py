@@ -1,6 +1,6 @@
 """Feature alignment on the embedded videos of shaking digits: a VideoMamba predicts the features of a random CLIP.
 
-Expected   scripts/align_digits.py runs this with three seeds and fits a linear probe for the digit on the features
+Expected   docs/tasks.md has the accuracy of linear probes for the digit, from scripts/align_digits.py (three seeds)
 Hardware   2 CPU cores
 Command    python -m vidjax.main --config=configs/motion_align.py --workdir=RUN
 """

@@ -7,7 +7,7 @@ Expected   the paper's top-1, not re-run: k400 78.1, ssv2 59.2, ucf101 93.7 and 
 Command    python -m vidjax.main --config=configs/svt_finetune.py:k400 --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: a run of configs/svt_k400.py, whose teacher is used, or the authors' kinetics400_vitb_ssl.pth;
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      k400 (default), ssv2, ucf101, hmdb51; `smoke` runs a tiny model on the embedded data in minutes
 
 There is no published script: the authors initialise TimeSformer's own code with their weights and follow its training

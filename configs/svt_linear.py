@@ -7,7 +7,7 @@ Expected   the paper's top-1, not re-run: ucf101 90.8, hmdb51 57.8 (means of thr
 Command    python -m vidjax.main --config=configs/svt_linear.py:ucf101 --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: a run of configs/svt_k400.py, whose teacher is used, or the authors' kinetics400_vitb_ssl.pth;
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      ucf101 (default), hmdb51, k400; `smoke` runs a tiny model on the embedded data in minutes
 
 The values are those of `eval_linear.py` and `scripts/eval_linear.sh`, which is for UCF101; the other two data sets are

@@ -4,8 +4,8 @@ Expected   the paper's top-1/top-5 at 1 clip x 3 crops: base 77.9/93.2, hr 79.6/
            77.4 and space_only 76.9 in its table 1 (not re-run)
 Command    python -m vidjax.main --config=configs/timesformer_k400.py:base --config.init_from=IMAGE_VIT \
              --config.data.root=DIR --workdir=RUN
-           IMAGE_VIT: a ViT-B/16 trained on ImageNet, from timm or transformers; the same with --config.mode=evaluate
-           scores RUN
+           IMAGE_VIT: a ViT-B/16 trained on ImageNet, from timm or transformers
+           the same command with --config.mode=evaluate scores RUN
            hr initialises the position embedding of each place in a frame with the nearest one in the smaller grid. The
            authors' helpers.py:174 takes the nearest one in the flattened table; that must be a mistake, but their
            public hr weights started that way. To do the same: --config.model.spec.resized_positions=flattened

@@ -4,8 +4,8 @@ Expected   the authors' top-1/top-5 at 1 clip x 3 crops: base 59.1/85.6, hr 61.8
            re-run)
 Command    python -m vidjax.main --config=configs/timesformer_ssv2.py:base --config.init_from=IMAGE_VIT \
              --config.data.root=DIR --workdir=RUN
-           IMAGE_VIT: a ViT-B/16 trained on ImageNet, from timm or transformers; the same with --config.mode=evaluate
-           scores RUN
+           IMAGE_VIT: a ViT-B/16 trained on ImageNet, from timm or transformers
+           the same command with --config.mode=evaluate scores RUN
 Channels   the authors train on BGR frames, so their public weights need BGR; --config.data.channels=rgb trains on RGB
 Sizes      base (8 frames, default), hr (16 frames of 448 pixels), large (64 frames); `smoke` runs a tiny model on the
            embedded data in minutes

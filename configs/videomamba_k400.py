@@ -11,7 +11,7 @@ Command    python -m vidjax.main --config=configs/videomamba_k400.py:small --con
            PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked, a run of
            configs/videomamba_pretrain.py or their videomamba_m16_k400_mask_pt_f8_res224.pth; for 384 pixels, a run with
            64 frames
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
            _f32 or _f64, as in small_f32, that many frames; with _384, 64 frames of 384 pixels; `smoke` runs a tiny
            model on the embedded data in minutes

@@ -7,10 +7,10 @@ Command    python -m vidjax.main --config=configs/videomamba_ssv2.py:small --con
            PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked, a run of
            configs/videomamba_pretrain.py:middle_ssv2 or their videomamba_m16_ssv2_mask_pt_f8_res224.pth; for 288
            pixels, a run with 16 frames
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
            8 frames; with _288, 16 frames of 288 pixels; `smoke` runs a tiny model on the embedded data in minutes
-Differs    from the authors' code in the same points as configs/videomamba_k400.py
+Differs    from the authors' code in the same respects as configs/videomamba_k400.py
 """
 
 from vidjax import config as config_lib

@@ -4,7 +4,7 @@ Expected   scenic's top-1 at 4 clips x 3 crops: base 79.9, base_fe 78.4, large_f
            has fewer views, base_fsa 77.4 and base_fdp 76.3 (not re-run by us)
 Command    python -m vidjax.main --config=configs/vivit_k400.py:base --config.data.root=DIR --workdir=RUN \
              --config.init_from=google/vit-base-patch16-224-in21k
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Groups     scenic clips each device's gradient before averaging (vivit/train_utils.py:156). It is not documented how
            many devices trained the published weights. optim.clip_group=2 assumes 32 devices for their batch of 64,
            the largest number that leaves two clips per device for the mixup on Something-Something v2. It allows at
@@ -15,7 +15,7 @@ Sizes      base (default, model 1), base_fe and large_fe (model 2), base_fsa (mo
            large_fe has 4 temporal blocks, as in the paper, in scenic's configurations for Something-Something v2 and
            EPIC-Kitchens, and in configs/vivit_ssv2.py, which starts from it; scenic's configuration for Kinetics has
            24. vidjax.from_pretrained reads the number from the published checkpoint
-Differs    from scenic in three points. When it resizes a training frame, scenic draws height and width independently;
+Differs    from scenic in three respects. When it resizes a training frame, scenic draws height and width independently;
            here the aspect ratio is kept. Its brightness jitter adds an offset; here it is a factor. It tests on crops
            from frames with a short side of 256; here the short side is that of the crop
 """

@@ -3,10 +3,10 @@
 Expected   scenic's top-1 at 4 clips x 3 crops: large_fe 81.6 (not re-run by us)
 Command    python -m vidjax.main --config=configs/vivit_k600.py --config.data.root=DIR --workdir=RUN \
              --config.init_from=google/vit-large-patch16-224-in21k
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      large_fe (default, model 2 with the paper's 4 temporal blocks), large_fe_24 (with 24, as in scenic's
            configuration; see configs/vivit_k400.py); `smoke` runs a tiny model on the embedded data in minutes
-Differs    from scenic in the same points as configs/vivit_k400.py
+Differs    from scenic in the same respects as configs/vivit_k400.py
 """
 
 from vidjax import config as config_lib

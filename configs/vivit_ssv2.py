@@ -5,9 +5,9 @@ Command    python -m vidjax.main --config=configs/vivit_ssv2.py --config.init_fr
              --config.data.root=DIR --workdir=RUN
            PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; weights with 24
            temporal blocks need --config.model.spec.temporal_depth=24
-           the same with --config.mode=evaluate scores RUN
+           the same command with --config.mode=evaluate scores RUN
 Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes
-Differs    from scenic in the same points as configs/vivit_k400.py
+Differs    from scenic in the same respects as configs/vivit_k400.py
 """
 
 from vidjax import config as config_lib

@@ -115,8 +115,8 @@ class DataConfig:
     num_classes: NotNegative[int] = 0  # Number of classes. 0: as many as the data set has.
     action_classes: tuple[int, int] = (300, 97)  # For task=action: the number of nouns and of verbs
     num_frames: Count = 16  # Frames per clip
-    # What to do if num_frames is not a multiple of the model's tubelet: refuse it, repeat the last frame until it is, or
-    # drop the frames left over.
+    # What to do if num_frames is not a multiple of the model's tubelet: refuse it, repeat the last frame to fill a
+    # cube, or drop the frames left over.
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"
     stride: Count = 4  # Frames from one frame of a clip to the next, for the dense samplings
     sampling: Sampling = "dense"  # Which frames make a clip
