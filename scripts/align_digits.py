@@ -2,9 +2,10 @@
 
     python scripts/align_digits.py --workdir runs/align_digits [--seeds 3] [--steps N] [--json]
 
-Trains `configs/motion_align.py` with each seed. Then a logistic regression predicts the digit of a validation video
-from the features of its central clip: the trained student's, and the same student's before training. Both see all
-tokens. There are 4096 training and 1024 validation videos; no label is used before the probe.
+The script trains `configs/motion_align.py` with each seed. Then a logistic regression predicts the digit of a
+validation video from the features of its central clip, once with the trained student and once with the same student
+before training. Both see all tokens. There are 4096 training and 1024 validation videos; no label is used before the
+probe.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_a
 
 
 def experiment(seed: int, steps: int) -> config_lib.Config:
-    """`configs/motion_align.py` with a seed and, if not 0, a number of steps."""
+    """Return `configs/motion_align.py` with a seed and, if not 0, a number of steps."""
     config = read_config([f"--config={EXPERIMENT}"])
     train = dataclasses.replace(config.train, steps=steps or config.train.steps)
     return dataclasses.replace(config, seed=seed, train=train)
 
 
 def compare(config: config_lib.Config, run: pathlib.Path) -> dict:
-    """The row of the table for a run."""
+    """Return the row of the table for a run."""
     objective, task = build_objective(config, 1), TASKS[config.task]
     began = jax.jit(lambda: objective.init(jax.random.key(config.seed), {})[0])()
     recipe = ClipRecipe.of(config.data, config.eval)
@@ -61,7 +62,7 @@ def compare(config: config_lib.Config, run: pathlib.Path) -> dict:
 
 
 def linear_probe(backbone: Pretrained, config: config_lib.Config) -> float:
-    """The share of validation videos whose digit the probe predicts correctly."""
+    """Return the share of validation videos whose digit the probe predicts correctly."""
     digits, found = digit_of_video(config.data.root), {}
     for split in (config.data.train_split, config.data.eval_split):
         source = open_source(config.data, split)
@@ -73,7 +74,7 @@ def linear_probe(backbone: Pretrained, config: config_lib.Config) -> float:
 
 
 def digit_of_video(root: str) -> dict[str, int]:
-    """The digit that each video shows, by path."""
+    """Return the digit that each video shows, by path."""
     folder = pathlib.Path(motion_videos.prepare(root, motion_videos.DIGITS)).absolute()
     return {str(folder / row["video"]): row["digit"] for row in motion_videos.annotations(str(folder))}
 

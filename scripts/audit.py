@@ -62,7 +62,7 @@ def report(packages: Sequence[Answer]) -> int:
 
 
 def ask_pip_audit(service: str, folder: str) -> Answer | None:
-    """pip-audit's answer; None if there is none, for example because the service cannot be reached."""
+    """Return pip-audit's answer; None if there is none, for example because the service cannot be reached."""
     command = [sys.executable, "-m", "pip_audit", "--path", folder, "--vulnerability-service", service]
     command += ["--format", "json", "--progress-spinner", "off", "--timeout", "10"]
     finished = subprocess.run(command, capture_output=True, text=True)

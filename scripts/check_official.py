@@ -2,8 +2,9 @@
 
     python scripts/check_official.py CLONE...
 
-Every file and line that a recipe cites must exist at its commit; a flag's line must name the flag, and a published
-accuracy's line must have its figures. Prints the citations that fail, and then exits with code 1.
+Every file and line that a recipe cites must exist at its commit. The line of a flag must name the flag, and the line of
+a published accuracy must have its figures. The script prints the citations that fail, and exits with code 1 if there
+are any.
 """
 
 import functools
@@ -16,7 +17,7 @@ from vidjax.config.official import RECIPES
 
 @functools.cache
 def lines_of(commit: str, file: str) -> tuple[str, ...]:
-    """The lines of a file at a commit, from the clone that has it; empty if none has."""
+    """Return the lines of a file at a commit, from the clone that has it; empty if none has."""
     for clone in sys.argv[1:]:
         shown = subprocess.run(["git", "-C", clone, "show", f"{commit}:{file}"], capture_output=True, text=True)
         if shown.returncode == 0:
@@ -25,7 +26,7 @@ def lines_of(commit: str, file: str) -> tuple[str, ...]:
 
 
 def cited(commit: str, where: str) -> str | None:
-    """The text of the cited lines; None if one of them does not exist or is blank."""
+    """Return the text of the cited lines; None if one of them does not exist or is blank."""
     file, _, numbers = where.partition(":")
     lines = lines_of(commit, file)
     found = [lines[int(number) - 1] if int(number) <= len(lines) else "" for number in numbers.split(",")]
@@ -33,7 +34,7 @@ def cited(commit: str, where: str) -> str | None:
 
 
 def complaint(recipe, row) -> str:
-    """What is wrong with the citation of a row; empty if nothing is."""
+    """Describe the error in the citation of a row; empty if there is none."""
     text = cited(recipe.source.commit, row.where)
     if text is None:
         return "no such line"
@@ -47,7 +48,7 @@ def complaint(recipe, row) -> str:
 
 
 def wrong_figures(recipe) -> list[str]:
-    """The published figures that are not on the cited lines."""
+    """Describe the published figures that are not on the cited lines."""
     figures, _, place = recipe.published.partition(" (")
     where = place.partition(")")[0]
     if not re.fullmatch(r"\S+:\d+", where):

@@ -2,9 +2,8 @@
 
     python scripts/compare_families.py --workdir runs/families [--rows videomae,vivit_encoder] [--steps 2400] [--json]
 
-All see the same clips in the same order for the same number of steps; only the model differs
-(`configs/motion_families.py`). Attention within frames only is the control: it can use how frames look, but not the
-order in which they follow each other.
+All models see the same clips in the same order for the same number of steps (`configs/motion_families.py`). Attention
+within frames only is the control: it can use the content of frames, but not their order.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_f
 
 
 def experiment():
-    """The module `configs/motion_families.py`."""
+    """Import the module `configs/motion_families.py`."""
     spec = importlib.util.spec_from_file_location(EXPERIMENT.stem, EXPERIMENT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -3,7 +3,8 @@
     python scripts/compare_mixup.py --config=configs/coin.py --config.data.root=DIR --config.init_from=PRETRAINED
     python scripts/compare_mixup.py --config=configs/coin.py:smoke --config.train.steps=600      # the embedded videos
 
-The two runs differ only in data.mixup. Writes a report with both curves, and a table of loss, accuracy and F1.
+The two runs differ only in data.mixup. The script writes a report with the curves of both runs, and a table of loss,
+accuracy and F1.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python scripts/configuration_page.py [--docs docs]
 
-The meaning of a key is its comment there.
+The meaning of a key is its comment in that file.
 """
 
 import argparse
@@ -45,7 +45,7 @@ _KINDS = {int: "integer", float: "number", bool: "True or False", str: "text", d
 
 
 def comments(section: type) -> dict[str, str]:
-    """The comments on each field in the source of a dataclass: on the field's lines, and right above them."""
+    """Return the comments on each field of a dataclass, from the field's lines in the source and right above them."""
     source = inspect.getsource(section)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     said = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
@@ -61,7 +61,7 @@ def comments(section: type) -> dict[str, str]:
 
 
 def kind_of(hint: Any) -> str:
-    """A type in words."""
+    """Describe a type in words."""
     kind = plain(hint)
     if typing.get_origin(kind) is not tuple:
         return _KINDS[kind]
@@ -72,7 +72,7 @@ def kind_of(hint: Any) -> str:
 
 
 def range_of(key: str, hint: Any) -> str:
-    """The values that a key allows: its choices, or its type and limits."""
+    """Describe the values that a key allows: its choices, or its type and limits."""
     names = choices(key)
     if names:
         several = "any of " if typing.get_origin(plain(hint)) is tuple else ""
@@ -89,7 +89,7 @@ def range_of(key: str, hint: Any) -> str:
 
 
 def default_of(field: dataclasses.Field, hint: Any) -> str:
-    """The default of a field, and the value that leaves the choice to vidjax."""
+    """Describe the default of a field, and the value that leaves the choice to vidjax."""
     value = field.default if field.default is not dataclasses.MISSING else field.default_factory()
     autos = [mark.value for mark in marks(hint) if isinstance(mark, Auto)]
     if not autos:
@@ -102,7 +102,7 @@ def _shown(value: Any) -> str:
 
 
 def meaning_of(said: str, effect: str) -> str:
-    """A comment, and the effect of changing the key on resume, as sentences for a table cell."""
+    """Turn a comment, and the effect of changing the key on resume, into sentences for a table cell."""
     text = said if said.endswith(".") or not said else f"{said}."
     first, colon, _ = text.partition(":")
     named = colon and first.isidentifier() and first.islower()  # a choice, whose spelling is kept
@@ -111,10 +111,10 @@ def meaning_of(said: str, effect: str) -> str:
 
 
 def table(section: type, prefix: str, mark: Any) -> list[str]:
-    """The rows of a section, without those of nested sections.
+    """Return the rows of a section, without those of nested sections.
 
     Args:
-      mark: the section's own type in the configuration, whose marks its keys inherit; None if it has none.
+      mark: the section's own type in the configuration, whose marks the keys inherit; None if it has none.
     """
     hints, said, rows = hints_of(section), comments(section), []
     for field in dataclasses.fields(section):
@@ -129,7 +129,7 @@ def table(section: type, prefix: str, mark: Any) -> list[str]:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     lines = [_HEAD, "## The run", "", *table(Config, "", None)]
     for field in dataclasses.fields(Config):
         hint = hints_of(Config)[field.name]

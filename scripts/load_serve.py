@@ -46,7 +46,7 @@ def client(port: int, video: bytes, until: float, times: list[float]) -> None:
 
 
 def measure(port: int, video: bytes, clients: int, seconds: float) -> tuple[float, list[float]]:
-    """Requests per second, and the seconds of each."""
+    """Return the requests per second, and the seconds of each request."""
     times: list[float] = []
     began = time.monotonic()
     threads = [threading.Thread(target=client, args=(port, video, began + seconds, times)) for _ in range(clients)]

@@ -33,7 +33,7 @@ SINGLE = (0, SPEC.frames // 3, 2 * SPEC.frames // 3, SPEC.frames - 1)
 
 
 def classify_single_frames(rows: list[dict], frames: np.ndarray) -> dict[str, float]:
-    """Validation accuracy of an MLP on each frame index, and of the same MLP when it predicts the digit's colour.
+    """Return the validation accuracy of an MLP on each frame index, and of an equal MLP that predicts the colour.
 
     Args:
       rows: annotations, one per video.
@@ -62,7 +62,7 @@ def classify_single_frames(rows: list[dict], frames: np.ndarray) -> dict[str, fl
 
 
 def classify_one_frame_repeated(config, rows: list[dict], frames: np.ndarray, folder: pathlib.Path) -> float:
-    """Accuracy of the video model trained and scored on videos of one frame, which the loader repeats.
+    """Return the accuracy of the video model trained and scored on videos of one frame, which the loader repeats.
 
     The run follows the fine-tuning of `config` for at most `STILL_STEPS` steps.
     """
@@ -81,7 +81,7 @@ def classify_one_frame_repeated(config, rows: list[dict], frames: np.ndarray, fo
 def classify_reversed(
     config, finetuned: pathlib.Path, root: pathlib.Path, rows: list[dict], folder: pathlib.Path
 ) -> float:
-    """Share of validation clips that the fine-tuned model classifies as the opposite class when played backwards."""
+    """Return the share of validation clips that, played backwards, are classified as the opposite class."""
     from vidjax.training import evaluate
 
     for row in rows:

@@ -38,13 +38,13 @@ TRIES = {
 
 
 class Bench:
-    """Runs of the quickstart's two halves, each in its own folder."""
+    """Runs of the quickstart's pre-training and fine-tuning, each in its own folder."""
 
     def __init__(self, workdir: pathlib.Path, smoke: bool):
         self._workdir, self._smoke = workdir, ":smoke" * smoke
 
     def top1(self, start: str, seed: int, settings: Mapping[str, float], split: str) -> float:
-        """The top-1 on a split of a classifier fine-tuned from a start."""
+        """Return the top-1 on a split of a classifier fine-tuned from a start."""
         name = " ".join([start, *(f"{key.rsplit('.', 1)[1]}={value}" for key, value in settings.items()), split])
         words = [f"--config.{key}={value}" for key, value in settings.items()]
         if start != SCRATCH:
@@ -67,7 +67,7 @@ class Bench:
 
 
 def compare(bench: Bench, seeds: int) -> list[dict]:
-    """For every start, the best try on val, the tries' top-1 on val, and top-1 on test with each seed."""
+    """Return, for every start, the best try on val, the tries' top-1 on val, and top-1 on test with each seed."""
     rows = []
     for start in (*MASKS, SCRATCH):
         tries = TRIES.get(start, TRIES["pre-trained"])

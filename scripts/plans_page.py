@@ -2,9 +2,10 @@
 
     python scripts/plans_page.py [--compile videomae_k400:base ...] [--slice v5e:8x8 ...] [--no-flag] [--docs docs]
 
-With --compile it plans these recipes as `vidjax compile --plan` does, each on every slice for which there is no plan
-yet; that needs the extra `aot` and takes minutes for each. With --no-flag it compiles only the step that a run takes
-without any flag. Plans are added to plans.json beside the page as they are found; the page is generated from that file.
+With --compile, the script plans these recipes as `vidjax compile --plan` does, each on every slice for which there is
+no plan yet. That needs the extra `aot` and takes minutes for each. With --no-flag, it compiles only the step of a run
+without any flag. Plans are added to plans.json beside the page as they are found, and the page is generated from that
+file.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from vidjax.main import read_config
 
 SLICES = ("v5e:4x4", "v5e:8x8", "v5e:16x16", "v5p:4x4x4")
 NOT_PLANNED = "not compiled"
-FAR = 4  # a compiled step with this many times the clips is no guide to a smaller one
+FAR = 4  # a compiled step with more than this many times the clips does not predict the time of a smaller one
 # Rounded numbers of training videos, for data sets where it depends on what can still be downloaded.
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans
@@ -64,7 +65,8 @@ class Recipe:
 
     Attributes:
       kind: equal for recipes whose steps differ only in the number of clips.
-      clips: clips per step, over all chips; group: each chip has a multiple of this many clips.
+      clips: clips per step, over all chips.
+      group: each chip has a multiple of this many clips.
       steps: steps of the whole recipe; None if the number of videos is not known.
     """
 
@@ -75,7 +77,7 @@ class Recipe:
 
 
 def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
       recipes: all published recipes by experiment, such as "videomae_k400:base".
@@ -103,7 +105,7 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
 
 
 def recipe(experiment: str) -> Recipe:
-    """The facts about a published recipe that determine its hours."""
+    """Return the facts about a published recipe that determine its hours."""
     from vidjax.training.plan import num_train_steps
 
     config = read_config([f"--config={experiment}"])
@@ -116,7 +118,7 @@ def recipe(experiment: str) -> Recipe:
 
 
 def num_videos(config: Config) -> int | None:
-    """The number of training videos of a recipe's data set, if it is known."""
+    """Return the number of training videos of a recipe's data set, or None if it is not known."""
     from vidjax.data.datasets import DATASETS
 
     return DATASETS.find(config.data.name).videos.get(config.data.train_split, VIDEOS.get(config.data.name))
@@ -125,7 +127,7 @@ def num_videos(config: Config) -> int | None:
 def in_proportion(
     name: str, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """The hours of a recipe in proportion to the nearest compiled step of its kind; empty if none is near."""
+    """Return the hours of a recipe in proportion to the nearest compiled step of its kind; empty if none is near."""
     chip, _, shape = topology.partition(":")
     chips = math.prod(map(int, shape.split("x")))
     recipe = recipes[name]
@@ -147,7 +149,7 @@ def in_proportion(
 
 
 def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, Any]:
-    """The fastest plan of a recipe on a slice, or the one without a flag; if nothing fits, the reason."""
+    """Return the fastest plan of a recipe on a slice, or the one without a flag; if nothing fits, the reason."""
     from datetime import UTC, datetime
 
     from vidjax.aot import llo_dump
@@ -203,7 +205,7 @@ def _line(name: str, topology: str, found: Mapping[str, Any]) -> tuple[str, ...]
 
 
 def _figure(hours: float) -> str:
-    """Hours with two or three digits."""
+    """Format hours with two or three digits."""
     return f"{hours:,.0f}" if hours >= 20 else f"{hours:.1f}" if hours >= 1 else f"{hours:.2f}"
 
 

@@ -60,11 +60,11 @@ _HEADINGS = ("weights", "data", "NAME", "clip", "views", "tested with", "publish
 
 
 def page(cards: Iterable[Mapping[str, Any]], measured: Mapping[str, Any]) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
       cards: the presets, as `vidjax models --json` prints them.
-      measured: accuracies by the name of the weights, {top1, top5, videos}; outputs, {comparison: largest difference}.
+      measured: `accuracies`, {top1, top5, videos}, and `outputs`, text that compares outputs, by the names of weights.
     """
     lines = [_HEADINGS, ("---",) * len(_HEADINGS)]
     for card in cards:
@@ -128,7 +128,7 @@ def add(measured: dict[str, Any], folder: Path, names: Iterable[str]) -> None:
 
 
 def _compared(row: Mapping[str, Any]) -> str:
-    """A row of `make test-hub` in words."""
+    """Describe a row of `make test-hub` in words."""
     words = row["compared"] if row["largest"] is None else f"{row['compared']}: {row['largest']:.1e}"
     return f"{row['verdict']} ({words})"
 

@@ -2,11 +2,13 @@
 
     python scripts/scaling_table.py --config=configs/videomae_k400.py:base --rows=32 [--config.KEY=VALUE ...]
 
-Compiles the training step for 1, 8, 64 and 256 chips of v5e and for two slices of 256, with parameters divided over 8
-chips (fsdp), as a run does without a flag, and data-parallel (data). Needs the compiler (extra `aot`), but no TPU. The
-time of a step is the compiler's estimate, plus the schedules of its kernels, plus the waits for communication, as
-`vidjax.aot.overlap` reads the compiled schedule. Kernels are the same on any number of chips: their time is that on one
-chip, and nothing is assumed to be hidden behind them. With t the step on one chip,
+The script compiles the training step for 1, 8, 64 and 256 chips of v5e and for two slices of 256. It compiles each once
+with parameters divided over 8 chips (fsdp), as in a run without a flag, and once data-parallel (data). It needs the
+compiler (extra `aot`), but no TPU.
+
+The time of a step is the compiler's estimate, plus the schedules of its kernels, plus the waits for communication that
+`vidjax.aot.overlap` finds in the compiled schedule. Kernels are the same on any number of chips, so their time is that
+on one chip, and they are assumed to hide no communication. With t the time of the step on one chip,
 
     efficiency                       t / step
     efficiency, nothing overlapped   t / (step - waited + communication)
@@ -46,7 +48,7 @@ REMEDY = "use fewer --rows, or --config.model.remat=full"
 
 
 def meshes(topologies: list[str], parallel: list[str]) -> Iterator[tuple[str, str, MeshConfig]]:
-    """Topology, a name and a mesh for each row of the table."""
+    """Yield a topology, a name and a mesh for each row of the table."""
     for topology in topologies:
         for slices in (1, 2) if topology == list(CHIPS)[-1] else (1,):
             for name in parallel:
@@ -54,7 +56,7 @@ def meshes(topologies: list[str], parallel: list[str]) -> Iterator[tuple[str, st
 
 
 def one_chip(args, base: Config, settings: list[str]) -> dict:
-    """The answer of `vidjax compile` for one chip, from its own process; it writes schedules, which takes minutes."""
+    """Return the answer of `vidjax compile` for one chip, from a process that writes schedules and takes minutes."""
     batch = args.rows // base.data.clips_per_decode
     command = [
         sys.executable, "-m", "vidjax.cli", "compile", f"--config={args.config}", "--topology=v5e:1x1", "--json",
@@ -70,7 +72,7 @@ def one_chip(args, base: Config, settings: list[str]) -> dict:
 
 
 def as_row(name: str, step: Compiled, kernels: float, alone: float) -> tuple[str, ...]:
-    """A line of the table, from times in ms: `kernels`, and `alone`, the step on one chip."""
+    """Return a line of the table; `kernels`, and `alone`, the step on one chip, are times in ms."""
     work = step.estimated_ms + kernels
     sent = ", ".join(f"{kind} {found.bytes / 1e6:.0f}" for kind, found in step.collectives.items()) or "none"
     times = (step.estimated_ms, step.communication_ms, step.waited_ms)

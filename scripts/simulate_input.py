@@ -61,7 +61,7 @@ class Setting:
 
 
 def data_wait(setting: Setting, steps: int = 50, seed: int = 0) -> np.ndarray:
-    """Seconds that each step waits for its batch, except the first, whose readers have only just started.
+    """Return the seconds that each step waits for its batch, except the first, whose readers have only just started.
 
     Raises:
       ValueError: if the hosts do not divide the batch.
@@ -101,7 +101,7 @@ class Host:
             self.allow(number, 0.0)
 
     def take(self, asked: float) -> float:
-        """The time at which the next batch is taken, if it is asked for at `asked`."""
+        """Return the time at which the next batch is taken, if it is asked for at `asked`."""
         now = self.put
         for _ in range(self.per_batch):
             self.allow(self.joined + self.lead, now)  # when a pack is asked for, another may be read

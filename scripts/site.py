@@ -36,7 +36,7 @@ class Page(html.parser.HTMLParser):
 
 
 def dead_links(site: pathlib.Path, root: pathlib.Path) -> list[str]:
-    """A line for each dead link of a site: to a missing page, anchor, or file of this repository.
+    """Return a line for each dead link of a site: to a missing page, anchor, or file of this repository.
 
     Args:
       site: the folder of the built pages.

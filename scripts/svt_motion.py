@@ -2,9 +2,9 @@
 
     python scripts/svt_motion.py --workdir runs/svt_motion [--seeds 2] [--run RUN] [--json]
 
-Trains `configs/motion_svt.py`, or takes an existing run of it. Then each validation video takes the digit and the
-motion of the most similar training videos, by the teacher's features and by those of the same network with random
-weights. The views of a video share its digit and little else, so the digit is what should be learned.
+The script trains `configs/motion_svt.py`, or uses an existing run of it. Then each validation video gets the digit and
+the motion of the most similar training videos, once by the teacher's features and once by those of the same network
+with random weights. The views of a video share its digit and little else, so training should learn the digit.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ CHANCE = {"features": "chance", "digit": 1 / 10, "motion": 1 / len(motion_videos
 
 
 def experiment(seed: int, steps: int) -> config_lib.Config:
-    """`configs/motion_svt.py` with a seed and, if not 0, a number of steps."""
+    """Return `configs/motion_svt.py` with a seed and, if not 0, a number of steps."""
     config = read_config([f"--config={EXPERIMENT}"])
     train = dataclasses.replace(config.train, steps=steps or config.train.steps)
     return dataclasses.replace(config, seed=seed, train=train)
 
 
 def compare(run: pathlib.Path) -> list[dict]:
-    """The rows of the table for a run of self-distillation on the motion data."""
+    """Return the rows of the table for a run of self-distillation on the motion data."""
     config = config_lib.from_saved(json.loads((run / "config.json").read_text()))
     if config.task != "self_distillation" or config.data.name != "motion_digits":
         raise ConfigError(f"--run={run} is a run of {config.task} on {config.data.name}; give one of {EXPERIMENT.name}")
@@ -65,7 +65,7 @@ def compare(run: pathlib.Path) -> list[dict]:
 
 
 def score(backbone: Pretrained, config: config_lib.Config) -> dict[str, float]:
-    """Shares of the validation videos whose nearest training videos have their digit and their motion."""
+    """Return the shares of validation videos whose nearest training videos have the same digit and the same motion."""
     digits = digit_of_video(config.data.root)
     features, labels = {}, {}
     for split in (config.data.train_split, config.data.eval_split):
@@ -82,7 +82,7 @@ def score(backbone: Pretrained, config: config_lib.Config) -> dict[str, float]:
 
 
 def digit_of_video(root: str) -> dict[str, int]:
-    """The digit that each video shows, by path."""
+    """Return the digit that each video shows, by path."""
     folder = pathlib.Path(motion_videos.prepare(root, motion_videos.DIGITS)).absolute()
     return {str(folder / row["video"]): row["digit"] for row in motion_videos.annotations(str(folder))}
 

@@ -1,4 +1,4 @@
-"""How each engine launches a job: Cloud TPU's queued resources, JobSet on GKE, SkyPilot, Slurm."""
+"""Launch a job with each engine: Cloud TPU's queued resources, JobSet on GKE, SkyPilot and Slurm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from job import Job, Launch
 ON_TPU, ON_GPU = "vidjax[tpu,gcs]", "vidjax[cuda]"  # installed unless the job says otherwise
 GRACE = 120  # seconds between the stop signal and the end of a machine, for a run to save its step
 
-FOR_GOOD = (2, 3)  # exit codes of vidjax.main that would only recur: a mistake, videos that cannot be scored
+FOR_GOOD = (2, 3)  # exit codes of vidjax.main that a restart would only repeat: a mistake, videos that cannot be scored
 _UNTIL_DONE = """\
 while true; do
   code=0
@@ -24,8 +24,8 @@ done"""
 def queued_resource(job: Job) -> Launch:
     """A queued resource of Cloud TPU, whose machines run a script whenever they start.
 
-    A spot slice that was taken away must be requested again: its queued resource is then suspended, and after deleting
-    it, the same command creates another.
+    If a spot slice is taken away, its queued resource is suspended. Delete it; the same command then requests another
+    slice.
     """
     job.check(bucket=True)
     place = [f"--{key}={job.engine[key]}" for key in ("project", "zone") if job.engine.get(key)]
@@ -49,7 +49,7 @@ def queued_resource(job: Job) -> Launch:
 
 
 def jobset(job: Job) -> Launch:
-    """A JobSet of GKE: an indexed job per slice, restarted as a whole when one of its pods fails."""
+    """A JobSet of GKE: one indexed job per slice; all jobs restart when a pod fails."""
     job.check(bucket=True)
     image = job.engine.get("image") or "python:3.12-slim"
     run = f"pip install --quiet {shlex.quote(job.install or ON_TPU)} && exec {job.command}"
@@ -190,7 +190,7 @@ ENGINES: dict[str, Callable[[Job], Launch]] = {
 
 
 def _startup(job: Job) -> str:
-    """The start-up script of a machine: it installs once, and restarts the run until that has ended for good."""
+    """Return the start-up script of a machine, which installs once and restarts the run until it has ended for good."""
     install = f"uv pip install --quiet --python /opt/vidjax/bin/python {shlex.quote(job.install or ON_TPU)}"
     return "\n".join(
         [
@@ -216,5 +216,5 @@ def _startup(job: Job) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A YAML scalar."""
+    """Quote text as a YAML scalar."""
     return "'" + text.replace("'", "''") + "'"

@@ -17,7 +17,7 @@ class Chip:
 
     Attributes:
       accelerator: its name in an accelerator type of Cloud TPU, before the number of units.
-      units: units per chip in that number; v4 and v5p count cores.
+      units: units per chip; for v4 and v5p, units are cores.
       runtime: software version of a Cloud TPU machine.
       podslice: its name on GKE (cloud.google.com/gke-tpu-accelerator).
       host: chips per machine in a slice of several machines.
@@ -48,7 +48,7 @@ class Job:
       topology: such as v5e:8x8, as for `vidjax compile`; empty for an engine without TPUs.
       slices: number of slices of that topology, joined by the data-centre network.
       spot: whether to use cheaper chips that may be taken away at any time.
-      install: what pip installs; empty for vidjax with the extras that the engine's machines need.
+      install: argument of `pip install`; empty for vidjax with the extras that the engine's machines need.
       engine: settings of the engine, such as zone and project.
     """
 
@@ -88,7 +88,7 @@ class Job:
 
     @property
     def accelerator_type(self) -> str:
-        """What Cloud TPU calls a slice, such as v5litepod-64."""
+        """Cloud TPU's name for a slice, such as v5litepod-64."""
         return f"{self.chip.accelerator}-{self.chips * self.chip.units}"
 
     @property
@@ -113,12 +113,12 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-    """What an engine does to launch a job.
+    """The files and commands with which an engine launches a job.
 
     Attributes:
       files: contents by file name.
-      commands: run one after the other; file names in them are words, or follow an equals sign.
-      then: commands for the person who launched it, to watch the job and to end it.
+      commands: commands to run one after the other; a file's name is a word of them, or follows an equals sign.
+      then: commands with which the user watches the job and ends it.
     """
 
     files: dict[str, str]

@@ -45,7 +45,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def shown(launch: Launch) -> str:
-    """The files and commands of a launch, for a person to read."""
+    """Return the files and commands of a launch as text for a reader."""
     parts = [f"# {name}\n{content}" for name, content in launch.files.items()]
     parts += ["# commands\n" + "".join(f"{shlex.join(command)}\n" for command in launch.commands)]
     parts += [f"# then\n{launch.then}\n"]
@@ -71,7 +71,7 @@ def _run(launch: Launch) -> int:
 
 
 def _with_folder(word: str, launch: Launch, folder: str) -> str:
-    """Replace the name of a file in a command's word by its path."""
+    """Replace the name of a file in a word of a command by the file's path."""
     for name in launch.files:
         if word == name or word.endswith(f"={name}"):
             return word.removesuffix(name) + str(pathlib.Path(folder, name))

@@ -10,17 +10,17 @@ _IN_CORE = re.compile(r"\w+\[[\d,]*\]\{[^}]*S\([1-9]\)[^}]*\}")  # an array outs
 
 
 def sizes(shape: str) -> list[int]:
-    """Bytes of each array in an instruction's result."""
+    """Return the bytes of each array in an instruction's result."""
     return [
         math.prod(map(int, filter(None, dims.split(",")))) * _width(dtype) // 8 for dtype, dims in ARRAY.findall(shape)
     ]
 
 
 def main_memory_bytes(shape: str) -> int:
-    """Bytes of an instruction's result in main memory, without what lies in a core's memory."""
+    """Return the bytes of an instruction's result in main memory, without arrays in a core's memory."""
     return sum(sizes(_IN_CORE.sub("", shape)))
 
 
 def _width(dtype: str) -> int:
-    """Bits per element, such as 16 for bf16 or 8 for f8e4m3fn."""
+    """Return the bits per element, such as 16 for bf16 or 8 for f8e4m3fn."""
     return 8 if dtype == "pred" else int(re.findall(r"\d+", dtype)[0])

@@ -1,7 +1,8 @@
-"""The time of Pallas kernels from their TPU schedules: instruction bundles, each counted as often as its loops run.
+"""Count the cycles of Pallas kernels in their TPU schedules: each instruction bundle as often as its loops run.
 
-The compiler has no estimate of a kernel's time, but can write its schedule. A TPU issues one bundle per cycle and may
-wait for memory in between, so the count is a lower bound. The compiler's flags are undocumented and may vanish.
+The compiler does not estimate a kernel's time, but can write its schedule. A TPU issues one bundle per cycle and may
+wait for memory in between, so the count is a lower bound. The flags for writing schedules are undocumented, and later
+compilers may lack them.
 """
 
 import dataclasses
@@ -21,16 +22,16 @@ _BRANCH = re.compile(r"sbr\.rel \(!(%\S+)\) target = \$region(\d+)")
 
 
 def dump_flags(folder: str | Path) -> str:
-    """The LIBTPU_INIT_ARGS that make the TPU compiler write schedules to `folder`; set them before its first use.
+    """Return the LIBTPU_INIT_ARGS that make the TPU compiler write schedules to `folder`.
 
-    A program that comes from a compilation cache writes none.
+    Set them before the compiler is first used. For a program from a compilation cache, no schedules are written.
     """
     passes = "^(original|final_bundles|deduplication-map)$"
     return f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true --xla_jf_dump_llo_pass_label_regex={passes}"
 
 
 def kernel_cycles(folder: str | Path, names: Iterable[str]) -> dict[str, int | None]:
-    """Cycles of one call of each kernel in the program that was dumped last.
+    """Return the cycles of one call of each kernel in the program that was dumped last.
 
     Args:
       folder: the folder given to `dump_flags`.
@@ -64,10 +65,14 @@ def kernel_cycles(folder: str | Path, names: Iterable[str]) -> dict[str, int | N
 
 
 def schedule_cycles(original: str, final_bundles: str) -> int | None:
-    """Cycles of one call, from a kernel's text before scheduling, which has the trip counts, and its final bundles.
+    """Return the cycles of one call of a kernel, or None if they cannot be counted.
 
-    Both sides of a condition count. None if the loops of the two texts do not match, or if a trip count is known only
-    at run time.
+    Both branches of a condition count. Cycles cannot be counted if the loops of the two texts do not match, or if a
+    trip count is known only at run time.
+
+    Args:
+      original: the kernel's text before scheduling, which has the trip counts.
+      final_bundles: the kernel's scheduled bundles.
     """
     count, loops = _read(final_bundles)
     times, known = [1] * count, iter(_limits(original))
@@ -82,7 +87,7 @@ def schedule_cycles(original: str, final_bundles: str) -> int | None:
 
 @dataclasses.dataclass
 class _Loop:
-    """A loop in final bundles: its first and last bundle, and the counter that ends it, None if not a constant."""
+    """A loop in final bundles: its first and last bundle, and the count at which it ends, None if not a constant."""
 
     first: int
     last: int
@@ -90,7 +95,7 @@ class _Loop:
 
 
 def _read(final_bundles: str) -> tuple[int, list[_Loop]]:
-    """The number of bundles, and the loops among them in the order of their first bundles."""
+    """Return the number of bundles, and the loops among them in the order of their first bundles."""
     limits = {predicate: int(limit) for predicate, limit in _EXIT.findall(final_bundles)}
     count, loops = 0, {}
     for line in final_bundles.splitlines():
@@ -108,10 +113,10 @@ def _read(final_bundles: str) -> tuple[int, list[_Loop]]:
 
 
 def _limits(original: str) -> list[tuple[int, int]]:
-    """The counters that end loops, and how often the loops run.
+    """Return the counts at which loops end, and how often the loops run.
 
-    The loop over a grid has extra turns at the end, until its last stage, which writes results, is done; these are not
-    full turns and do not count.
+    The loop over a grid runs in stages, so it has extra turns at the end in which only its last stages run, such as
+    writing results. These are not full turns and do not count.
     """
     found = []
     for line in original.splitlines():

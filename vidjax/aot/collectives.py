@@ -1,4 +1,4 @@
-"""Parse the messages between chips from the lines of a compiled program, and count the bytes they take in theory.
+"""Parse the messages between chips from the lines of a compiled program, and count the bytes that they send in theory.
 
 For B bytes, each of n chips sends to the next one in a ring
 
@@ -38,9 +38,9 @@ class Message:
     """One call of a collective on one chip.
 
     Attributes:
-      kind: such as all-reduce; `BETWEEN_SLICES` for what goes over the data-centre network.
-      chain: identifies a collective that runs beside other work: the chain id of its fusions, or else its channel,
-        which collectives that the program names may share.
+      kind: such as all-reduce; `BETWEEN_SLICES` for transfers over the data-centre network.
+      chain: identifies a collective that runs beside other work: the chain id of its fusions, or else its channel.
+        Several collectives outside of fusions may share a channel.
       arrays: types and sizes of the arrays that it produces.
       bytes: bytes that the call produces: the summed gradient of an all-reduce, the whole array of an all-gather, the
         chip's own part of a reduce-scatter.
@@ -55,11 +55,11 @@ class Message:
 
 
 def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | None:
-    """The message that an instruction sends; None if it sends nothing.
+    """Return the message that an instruction sends; None if it sends nothing.
 
     Args:
       chips: number of chips of the program, over which a collective without groups runs.
-      inside: the instructions of the computations it calls, which name the groups of a fused reduce-scatter.
+      inside: the instructions of the computations that it calls, which name the groups of a fused reduce-scatter.
     """
     found = _SEND.search(line) or _COLLECTIVE.search(line) or _SCATTERED.search(line)
     if not found:
@@ -80,7 +80,7 @@ def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | N
 
 
 def _group_size(line: str) -> int:
-    """Number of chips that a collective runs over; 0 if the line does not say."""
+    """Return the number of chips that a collective runs over; 0 if the line does not say."""
     if found := _LISTED.search(line):
         return len(found[1].split(","))
     if found := _COUNTED.search(line):
@@ -92,7 +92,7 @@ def _group_size(line: str) -> int:
 
 
 def _count_slices(line: str) -> int:
-    """Number of slices that take part in a transfer, written {1,2} or {1:4}; two if the line does not say."""
+    """Return the number of slices in a transfer, written {1,2} or {1:4}; two if the line does not say."""
     found = _SLICES.search(line)
     if not found:
         return 2

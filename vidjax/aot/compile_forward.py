@@ -30,7 +30,7 @@ from vidjax.weights import Pretrained
 
 
 def compile_evaluation(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
-    """Compile the scoring of a batch of videos with all their views, as `mode=evaluate` does it.
+    """Compile the scoring of a batch of videos with all their views, as in `mode=evaluate`.
 
     Args:
       config, topology, dump: as in `vidjax.aot.compile_step.compile_step`.
@@ -94,7 +94,7 @@ _PER_VIDEO = {
 
 
 def _target(config: Config, topology: str, dump: Path | None) -> tuple[Config, Target]:
-    """The configuration as chosen for a TPU, and what to compile for."""
+    """Return the configuration with the choices for a TPU, and the target to compile for."""
     check_config(config)
     return choose_by_platform(config, "tpu"), Target(topology, mesh_for(config, topology), dump)
 
@@ -116,6 +116,6 @@ def _lower(
 
 
 def _chosen(config: Config, closed: Config) -> dict[str, Any]:
-    """Keys that the configuration leaves open and a forward pass depends on, with the values a run would choose."""
+    """Return the open keys on which a forward pass depends, with the values that a run would choose."""
     mattering = {"model.dtype", "model.unroll"}
     return {key: get_key(closed, key) for key in left_open(config) if key in mattering}

@@ -1,4 +1,4 @@
-"""Compile a run's training step for TPU chips that are not attached, and tell whether it fits and what it should cost.
+"""Compile a run's training step for TPU chips that are not attached; describe its memory and estimate its time.
 
 This needs only the TPU compiler (extra `aot`).
 """
@@ -27,11 +27,13 @@ from vidjax.training.mesh import make_mesh, smallest_rows
 from vidjax.training.optim import RunLength
 from vidjax.training.run_step import RunStep, build_step, loaded_shapes
 
-_STEPS = 1000  # of the schedule, whose cost does not depend on it
+_STEPS = 1000  # length of the schedule, which does not change the cost of a step
 
 
 def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
     """Compile the training step of a run: the first that fits among those that a run on these chips would try.
+
+    If none fits, the result describes the last one, with the least memory that any of them needs.
 
     Args:
       config: the run; its data is not opened, so `data.num_classes` must be set if the data set does not state it.
@@ -63,7 +65,7 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
 def largest_batch(
     config: Config, topology: str, *, tried: Compiled | None = None, dump: Path | None = None
 ) -> Compiled:
-    """The step with the largest `data.global_batch` that fits, among those that give every chip whole rows.
+    """Find the step with the largest `data.global_batch` that fits, among those that give every chip whole rows.
 
     If the configuration leaves micro-batches open, none are used. Memory grows about linearly with the rows per chip,
     so a line through two compilations gives the next batch to try.
@@ -78,7 +80,7 @@ def largest_batch(
     if "train.accumulate" in left_open(config):  # with enough micro-batches, any batch would fit
         tried = tried if tried and tried.chosen["train.accumulate"] == 1 else None
         config = with_keys(config, {"train.accumulate": 1})
-    config = with_keys(config, tried.chosen) if tried else config  # else memory might not grow with the rows
+    config = with_keys(config, tried.chosen) if tried else config  # with other choices, memory might not grow with rows
     group = build_objective(config, num_outputs(config), total_steps=_STEPS).group
     unit = smallest_rows(mesh_for(config, topology), group, config.train.accumulate)
     unit //= math.gcd(unit, config.data.clips_per_decode)
@@ -104,7 +106,7 @@ def largest_batch(
 
 
 def _next_units(needed: dict[int, float], limit: float, best: int, over: float) -> int:
-    """Where the line through the smallest and largest tries meets the limit, strictly between `best` and `over`."""
+    """Return where the line through the smallest and largest try meets the limit, between `best` and `over`."""
     if not needed:
         return 1
     (first, low), (last, high) = min(needed.items()), max(needed.items())
@@ -120,7 +122,7 @@ def lower_step(config: Config, step: RunStep, mesh: Mesh) -> jax.stages.Lowered:
 
 
 def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, RunStep]]:
-    """The configurations that a run on such chips would try for the keys that it leaves open, with their steps."""
+    """Yield the configurations that a run on such chips would try for its open keys, with their steps."""
     classes, mesh = num_outputs(config), target.mesh
 
     frozen = 1 if config.optim.frozen_epochs else 0
@@ -135,12 +137,12 @@ def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, RunSte
 
 
 def mesh_for(config: Config, topology: str) -> Mesh:
-    """The mesh of a configuration over the chips of a topology, or of several slices of it (`mesh.slices`)."""
+    """Make the mesh of a configuration over the chips of a topology, or of several slices of it (`mesh.slices`)."""
     return make_mesh(config.mesh, topology_devices(topology, max(config.mesh.slices, 1)))
 
 
 def num_outputs(config: Config) -> int:
-    """The number of classes, or of target values, that the configuration or the data set states."""
+    """Return the number of classes, or of target values, that the configuration or the data set states."""
     task = TASKS.find(config.task)
     if config.data.num_classes or not task.sized_by_data:
         return config.data.num_classes

@@ -1,9 +1,9 @@
-"""The TPU compiler's account of a program for chips that are not attached: whether it fits, and what it should cost.
+"""The TPU compiler's description of a program for chips that are not attached: memory and estimated time.
 
-Memory is that of the compiled program; times are the compiler's own estimates (see `vidjax.aot.hlo`). It has none for
-Pallas kernels and communication. A kernel takes the longer of its schedule (`vidjax.aot.bundles`) and moving its arrays
-once at the chip's bandwidth. Communication takes its bytes over the bandwidth of the links, unless other work hides it
-(`vidjax.aot.overlap`).
+Memory is that of the compiled program, and times are the compiler's own estimates (see `vidjax.aot.hlo`), which do not
+cover Pallas kernels and communication. A kernel's time is that of its schedule (`vidjax.aot.bundles`), or of moving its
+arrays once at the chip's bandwidth if that is longer. The time of communication is its bytes divided by the bandwidth
+of the links, less the part that other work hides (`vidjax.aot.overlap`).
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ from vidjax.training.choices.memory import OUT_OF_MEMORY
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """The compiler's account of one program. Bytes and times are per chip.
+    """The compiler's description of one program; bytes and times are per chip.
 
     Attributes:
-      topology: for example v5e:16x16; chips: their number; mesh: sizes of data, fsdp and tensor.
+      topology: for example v5e:16x16.
+      chips: number of chips.
+      mesh: sizes of data, fsdp and tensor.
       chosen: keys that the configuration leaves open, with the values that a run on these chips would choose.
       clips: clips per call, over all chips.
       fits: whether the program fits in a chip's memory.
-      needed_gb: the most that the program holds at once, or what the compiler says it would need if it does not fit.
-      argument_gb: the part of it that holds parameters, optimiser state and batch; None if it does not fit.
+      needed_gb: the most memory that the program holds at once; if it does not fit, the compiler's figure of its need.
+      argument_gb: the part of needed_gb for parameters, optimiser state and batch; None if the program does not fit.
       flops_per_clip: 2 x MACs of all passes, from the architecture.
       ideal_ms: time of a call at the chip's peak.
-      estimated_ms: the compiler's estimate, without kernels; None if it does not fit.
+      estimated_ms: the compiler's estimate, without kernels; None if the program does not fit.
       kernel_ms: time of the Pallas kernels; None if any kernel's schedule is missing or does not give its time.
       kernels: number of calls of Pallas kernels.
       collectives: communication by kind.
-      communication_ms: time of all communication, one after another; waited_ms: the part that the schedule does not
-        hide. None if it does not fit.
+      communication_ms: time of all communication, one after another; None if the program does not fit.
+      waited_ms: the part of communication_ms that the schedule does not hide; None if the program does not fit.
     """
 
     topology: str
@@ -78,10 +80,11 @@ class Compiled:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What a program is compiled for.
+    """The chips for which a program is compiled.
 
     Attributes:
-      topology: for example v5e:16x16; mesh: a mesh of its devices.
+      topology: for example v5e:16x16.
+      mesh: a mesh of the topology's devices.
       dump: the folder of schedules from `llo_dump.ask`; it is emptied.
     """
 
@@ -140,7 +143,7 @@ class Target:
 
 
 def compile_or_need(lowered: jax.stages.Lowered) -> jax.stages.Compiled | float:
-    """The compiled program or, if it does not fit, the GB that it would need; nan if the compiler does not say."""
+    """Compile a program or, if it does not fit, return the GB that it would need; nan if the compiler does not say."""
     try:
         return lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -151,7 +154,7 @@ def compile_or_need(lowered: jax.stages.Lowered) -> jax.stages.Compiled | float:
 
 
 def _kernel_seconds(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -> dict[str, float]:
-    """Seconds per call of each kernel whose schedule is written and gives its time."""
+    """Return the seconds per call of each kernel whose schedule is written and gives its time."""
     if not kernels or dump is None:
         return {}
     cycles = bundles.kernel_cycles(dump, kernels)
@@ -161,14 +164,17 @@ def _kernel_seconds(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -
 
 
 def _kernel_ms(kernels: dict[str, Kernel], seconds: dict[str, float]) -> float | None:
-    """The time of all calls together; None if any is unknown."""
+    """Return the time of all calls together; None if any is unknown."""
     if kernels.keys() - seconds.keys():
         return None
     return 1e3 * sum(kernel.calls * seconds[name] for name, kernel in kernels.items())
 
 
 def _needed_gb(message: str) -> float | None:
-    """The memory that a program would need, or only its temporaries, if the message says that it did not fit."""
+    """Return the memory that a program would need, or only its temporaries; None if the message is about another error.
+
+    The result is nan if the message does not state the memory.
+    """
     if OUT_OF_MEMORY not in message:
         return None
     used = re.search(r"Used ([\d.]+)([MG]) of", message) or re.search(r"temporaries \(([\d.]+)([MG])\)", message)

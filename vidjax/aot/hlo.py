@@ -1,7 +1,7 @@
 """Read a compiled program: the compiler's cycle estimates and collectives, each counted as often as its loops run.
 
-The text is that of `jax.stages.Compiled.as_text()` for a TPU. Estimates come from a cost model, good for ranking
-variants (to a factor of about two), not for predicting times. Pallas kernels have none.
+The text is that of `jax.stages.Compiled.as_text()` for a TPU. The estimates come from a cost model that is right to a
+factor of about two: they can rank variants, but not predict times. Pallas kernels have no estimates.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Program:
     def collectives(self) -> dict[str, Collective]:
         """Communication by kind, such as all-reduce.
 
-        A collective that runs beside other work appears in each of the fusions that start, carry and end it; those of
-        equal kind, chain and arrays count once.
+        A collective that runs beside other work appears in each of the fusions that start, advance and end it.
+        Collectives in fusions with the same kind, chain and arrays therefore count once.
         """
         found, seen = collections.defaultdict(lambda: Collective(0, 0, 0.0)), set()
         for line, times, fused in self._walk(self.entry, 1, False):
@@ -119,16 +119,16 @@ class Program:
         return {name: Kernel(count, sizes[name]) for name, count in calls.items()}
 
     def instructions(self, name: str) -> list[str]:
-        """The lines of a computation, in the order in which they run."""
+        """Return the lines of a computation, in the order in which they run."""
         return self._bodies.get(name, [])
 
     def message(self, line: str) -> Message | None:
-        """What an instruction itself sends; computations that it calls count only for a fused reduce-scatter."""
+        """Return the message that an instruction sends; of the computations it calls, only a fused one counts."""
         inside = [text for name in called_by(line) if name.startswith(SCATTER) for text in self.instructions(name)]
         return message_of(line, self.chips, inside)
 
     def trip_count(self, line: str) -> int:
-        """How often the loop of a `while` instruction runs."""
+        """Return how often the loop of a `while` instruction runs."""
         if known := re.search(r'known_trip_count":\{"n":"(\d+)"', line):
             return int(known.group(1))
         conditions = re.findall(r"condition=%?([\w.\-]+)", line)
@@ -136,7 +136,7 @@ class Program:
         return max((int(limit) for text in tests for limit in re.findall(r" constant\((\d+)\)", text)), default=1)
 
     def _walk(self, name: str, times: int, fused: bool) -> Iterator[tuple[str, int, bool]]:
-        """Instructions, how often each runs, and whether it is in a fusion, which has one cost as a whole."""
+        """Yield instructions, how often each runs, and whether it is in a fusion, which has one cost as a whole."""
         for line in self.instructions(name):
             yield line, times, fused
             loop = self.trip_count(line) if " while(" in line else 1
@@ -147,17 +147,17 @@ class Program:
 
 
 def called_by(line: str) -> list[str]:
-    """The names of the computations that an instruction calls."""
+    """Return the names of the computations that an instruction calls."""
     return [name for names in _CALLED.findall(line) for name in re.findall(r"[\w.\-]+", names)]
 
 
 def name_of(line: str) -> str:
-    """The name of the instruction on a line; empty if there is none."""
+    """Return the name of the instruction on a line; empty if there is none."""
     found = _NAME.match(line)
     return found[1] if found else ""
 
 
 def cycles(line: str) -> int:
-    """The compiler's estimate for an instruction; 0 if it has none."""
+    """Return the compiler's estimate for an instruction; 0 if it has none."""
     found = _CYCLES.search(line)
     return int(found[1]) if found else 0

@@ -1,6 +1,6 @@
 """Ask the TPU compiler to write the schedules of kernels, which `vidjax.aot.bundles` reads.
 
-Its flags are undocumented, and an unknown flag ends the process, so they are first tried in another process.
+The flags for this are undocumented, and an unknown flag ends the process, so they are first tried in another process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECONDS = 120  # for the trial, which takes one or two on an idle machine
 
 
 def ask() -> Path | None:
-    """Have every later compilation of this process write schedules to a folder, and return it.
+    """Make every later compilation in this process write schedules to a folder, and return the folder.
 
     Call this before the TPU compiler is first used. The folder is temporary; it grows by up to 400 MB per program, and
     its reader should empty it.

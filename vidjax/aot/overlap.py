@@ -1,13 +1,13 @@
-"""How much of a program's communication its schedule hides, found by stepping through its instructions.
+"""Find how much of a program's communication its schedule hides, by stepping through the program's instructions.
 
-A collective takes the bytes that a chip sends, divided by the bandwidth. If the program starts it, and ends it after
-other instructions, it runs while they do, for as long as the compiler estimates them; at its end, the chip waits for
-what is left of it. A TPU's program expresses this in three ways:
+The time of a collective is the bytes that a chip sends, divided by the bandwidth. If the program starts a collective
+and ends it after other instructions, the collective runs during these, for as long as the compiler estimates that they
+take. At the end of the collective, the chip waits for the rest of it. A TPU's program expresses this in three ways:
 
     all-gather-start .. all-gather-done      and likewise for other kinds
     send, recv .. recv-done                  to other slices, through the host; both name the same rendezvous
-    a fusion with an AsyncCollectiveStart .. a collective that the core itself carries on, and only in these two
-    one with an AsyncCollectiveDone          fusions and in those between them that hold it
+    a fusion with an AsyncCollectiveStart .. a collective that the core itself advances, but only in these two
+    one with an AsyncCollectiveDone          fusions and in those between them that contain it
 
 The chip waits for any other collective in full. Links within a slice carry one array after another, and so does the
 network between slices.
@@ -30,11 +30,11 @@ _DONE = re.compile(r" [a-z\-]+-done\(%?([\w.\-]+)")
 
 @dataclasses.dataclass(frozen=True)
 class Communication:
-    """Seconds of one call of a program, on one chip.
+    """Seconds of communication in one call of a program, on one chip.
 
     Attributes:
       alone: time of all collectives, one after another.
-      waited: the part of it that the chip waits for.
+      waited: the part of this time for which the chip waits.
     """
 
     alone: float
@@ -42,7 +42,7 @@ class Communication:
 
 
 def communication(program: Program, chip: Chip, kernels: Mapping[str, float]) -> Communication:
-    """The cost of a program's collectives under its schedule.
+    """Return the cost of a program's collectives under its schedule.
 
     Args:
       kernels: seconds per call of each Pallas kernel by name; a kernel that is not listed hides nothing.
@@ -56,7 +56,7 @@ class _Transfer:
 
     left: float
     between_slices: bool
-    carried: bool  # by the core
+    carried: bool  # whether the core itself advances it
 
 
 @dataclasses.dataclass
@@ -77,7 +77,7 @@ class _Clock:
         self.under_way[name] = transfer
 
     def work(self, seconds: float, carrying: Sequence[str] = ()) -> None:
-        """Let the core compute for `seconds`, and carry on the named collectives."""
+        """Let the core compute for `seconds`, and advance the collectives named in `carrying`."""
         self.busy += seconds
         self._pass({True: seconds, False: seconds}, carrying)
 
@@ -99,10 +99,10 @@ class _Clock:
 class _Schedule:
     def __init__(self, program: Program, chip: Chip, kernels: Mapping[str, float]):
         self._program, self._chip, self._kernels = program, chip, kernels
-        self._rendezvous: dict[str, str] = {}  # of each recv
+        self._rendezvous: dict[str, str] = {}  # by the name of each recv
 
     def run(self, computation: str) -> _Clock:
-        """Step through a computation, at whose end nothing is left under way."""
+        """Step through a computation, and wait at its end for every transfer."""
         clock = _Clock()
         for line in self._program.instructions(computation):
             if _CALLS.search(line):
@@ -134,7 +134,7 @@ class _Schedule:
             clock.end(name)
 
     def _fusion(self, line: str, clock: _Clock) -> None:
-        """Account for a fusion, which may start, carry on and end collectives, or for an async-start."""
+        """Account for a fusion, which may start, advance and end collectives, or for an async-start."""
         inside = list(self._inside(line))
         messages = {name_of(text): message for text in inside if (message := self._program.message(text))}
         if " async-start(" in line:
@@ -155,7 +155,7 @@ class _Schedule:
                 clock.end(keys[name])
 
     def _inside(self, line: str) -> Iterator[str]:
-        """The instructions of all computations that an instruction calls, recursively."""
+        """Yield the instructions of all computations that an instruction calls, recursively."""
         for name in called_by(line):
             for text in self._program.instructions(name):
                 yield text

@@ -1,8 +1,9 @@
 """Find the mesh, rematerialisation and micro-batches that make a recipe fastest on TPU chips that are not attached.
 
-Each try is a compilation of minutes. Keys that a recipe leaves open, such as micro-batches, are chosen as a run would
-choose them (`compile_step`), so that few tries are needed. Dividing parameters over all chips, which sends more, is
-tried only if memory is short; a stack without a loop is tried only for a deep model that has a loop.
+Each try is a compilation that takes minutes. Keys that a recipe leaves open, such as micro-batches, are chosen as a run
+would choose them (`compile_step`), so that few tries are needed. Dividing parameters over all chips needs more
+communication and is tried only if memory is short. A stack without a loop is tried only for a deep model that has a
+loop.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Plan:
 
 
 def find_plans(config: Config, topology: str, num_videos: int, compile_on: Callable[[str], Compile]) -> list[Plan]:
-    """The plans that fit a slice, fastest first; those of unknown time come last.
+    """Return the plans that fit a slice, fastest first; those of unknown time come last.
 
     Args:
       config: the recipe; keys that it sets to values other than their defaults do not change.
@@ -63,7 +64,7 @@ def find_plans(config: Config, topology: str, num_videos: int, compile_on: Calla
       compile_on: maps a topology to the function that compiles a step for it.
 
     Raises:
-      ConfigError: if nothing fits; it names the smallest slice that would do.
+      ConfigError: if nothing fits; the message names the smallest slice that would do.
     """
     fitting = [(settings, step) for settings, step in _tries(config, compile_on(topology)) if step.fits]
     if fitting:
@@ -77,7 +78,7 @@ def find_plans(config: Config, topology: str, num_videos: int, compile_on: Calla
 
 
 def remembered(compile_step: Compile, topology: str, path: Path) -> Compile:
-    """Wrap `compile_step` so that results are kept in a file of JSON lines and nothing in it is compiled again."""
+    """Wrap `compile_step` so that its results are kept in a file of JSON lines and are not compiled again."""
     known = {}
     if path.is_file():
         for line in path.read_text().splitlines():
@@ -100,7 +101,7 @@ def remembered(compile_step: Compile, topology: str, path: Path) -> Compile:
 
 
 def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, Any], Compiled]]:
-    """The settings worth trying, with their compiled steps."""
+    """Yield the settings worth trying, with their compiled steps."""
     compile_with = functools.cache(lambda pairs: compile_step(with_keys(config, dict(pairs))))
 
     def attempt(settings: dict[str, Any]) -> Compiled:
@@ -120,9 +121,10 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
 
 
 def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
-    """Whether a step does not fit, or trades time for memory, which dividing parameters over more chips could avoid.
+    """Return whether a step does not fit, or saves memory at the cost of time.
 
-    In a loop over a deep stack, everything is recomputed for another reason; see `choose_by_platform`.
+    Dividing parameters over more chips could avoid either. In a loop over a deep stack, everything is recomputed for
+    another reason, see `choose_by_platform`.
     """
     if not step.fits or step.chosen.get("train.accumulate", 1) > 1:
         return True
@@ -131,7 +133,7 @@ def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
 
 
 def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], Compile]) -> str:
-    """Words that name the smallest larger slice on which the step fits with parameters divided over all chips."""
+    """Name the smallest larger slice on which the step fits with parameters divided over all chips."""
     chip, _, shape = topology.partition(":")
     slices = SLICES[chip]
     start = slices.index(shape) + 1 if shape in slices else 0

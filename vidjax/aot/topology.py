@@ -17,7 +17,8 @@ class Chip:
 
     Attributes:
       memory: bytes that a program may use.
-      peak: bf16 FLOP/s; bandwidth: bytes/s; both from the makers' data sheets.
+      peak: bf16 FLOP/s, from the maker's data sheets.
+      bandwidth: bytes/s between a chip and its memory, from the data sheets.
       link: bytes/s between chips in one direction, half of a chip's figure in the data sheets.
       network: bytes/s that a chip sends to other slices, its share of a pod's or chip's network in the data sheets; 0
         if they do not say.
@@ -41,7 +42,7 @@ CHIPS = {
 
 
 def topology_devices(topology: str, slices: int = 1) -> list:
-    """The devices of a topology, such as v5e:16x16, to compile for.
+    """Return the devices of a topology, such as v5e:16x16, to compile for.
 
     Args:
       slices: number of such slices, joined by the data-centre network.
@@ -50,7 +51,7 @@ def topology_devices(topology: str, slices: int = 1) -> list:
       ConfigError: if the compiler is not installed or knows no such topology.
     """
     quiet = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
-    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # or it warns that there is none
+    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # otherwise libtpu warns: no TPU
         os.environ.setdefault(name, value)
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two compilations at once do no harm
     from jax.experimental import topologies

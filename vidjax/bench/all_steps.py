@@ -1,7 +1,8 @@
-"""Time every shipped step on this machine's accelerator, unattended: measured beside estimated, as a Markdown table.
+"""Time every shipped step on this machine's accelerator, and list measured and estimated times in a Markdown table.
 
-Each step runs in its own process (`vidjax.bench.shipped_step`). Each result is written to a file at once, one JSON
-object per line; a later call measures what that file lacks for this device and version of jax.
+Each step runs in its own process (`vidjax.bench.shipped_step`), without supervision. Each result is written to a file
+at once, one JSON object per line. A later call measures only the steps that the file lacks for this device and version
+of jax.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Start = Callable[[Sequence[str]], dict[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """The machine: its device as JAX names it, the platform (cpu, gpu or tpu) and the version of jax."""
+    """The machine's device as JAX names it, its platform (cpu, gpu or tpu) and the version of jax."""
 
     device: str
     platform: str
@@ -39,8 +40,9 @@ class Found:
     """The result of a step.
 
     Attributes:
-      experiment: a key of `SHIPPED`; size: shipped or tiny.
-      machine: the machine it was measured on.
+      experiment: a key of `SHIPPED`.
+      size: shipped or tiny.
+      machine: the machine on which the step was measured.
       timed: the fields of `shipped_step.Timed`, or `error` with the reason why there are none.
     """
 
@@ -51,7 +53,7 @@ class Found:
 
     @property
     def shipped(self) -> Shipped:
-        """The row of the table."""
+        """The experiment's row in the table of shipped steps."""
         return SHIPPED[self.experiment]
 
     @property
@@ -63,12 +65,12 @@ class Found:
 def measure_all(
     path: pathlib.Path, size: str, only: Sequence[str], rounds: int, *, remark: Callable[[str], None], start: Start
 ) -> list[Found]:
-    """Measure what the file lacks, and return the requested rows in the order of the table.
+    """Measure the requested steps that the file lacks, and return the results of all requested steps.
 
     Args:
       path: the file of results; it is created if necessary.
       size: shipped, or tiny to try it out.
-      only: keys of `SHIPPED`; empty for all.
+      only: keys of `SHIPPED`; empty for all. Results are in this order.
       rounds: rounds per step.
       remark: called with a message for each row.
       start: runs a process of `vidjax.bench.shipped_step` and returns its answer.
@@ -140,7 +142,7 @@ def append_result(path: pathlib.Path, found: Found) -> None:
 
 
 def markdown(rows: Iterable[Found], date: str | None = None) -> str:
-    """The table for docs/performance.md, with the machine and the date."""
+    """Return the table for docs/performance.md, with the machine and the date."""
     rows = list(rows)
     lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
@@ -164,7 +166,7 @@ def _cells(row: Found) -> tuple[str, ...]:
 
 
 def _measured(row: Found) -> str:
-    """The fastest and the slowest round, or why there is none."""
+    """Return the fastest and the slowest round, or the reason why there is none."""
     if row.failed:
         return f"not measured: {row.timed['error']}".replace("|", "/")
     best, worst = min(row.timed["ms"]), max(row.timed["ms"])

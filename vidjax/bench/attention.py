@@ -17,7 +17,7 @@ NOTE = ""  # the table needs no note
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Milliseconds per call for the shapes of each size."""
+    """Measure the milliseconds per call for the shapes of each size."""
     rows, dtype = [], compute_dtype(settings)
     for size in settings.sizes:
         spec, batch = VIDEOMAE_SPECS[size], batch_size(size, settings)

@@ -19,7 +19,7 @@ Clip = Callable[[str, np.random.Generator], np.ndarray]
 
 
 def pyav_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """PyAV: seek, decode to the end of the window, convert the wanted frames."""
+    """Read a clip with PyAV: seek, decode to the end of the window, and convert the wanted frames."""
     wanted, frames = _wanted(rng), []
     with av.open(path) as container:
         stream = container.streams.video[0]
@@ -35,7 +35,7 @@ def pyav_clip(path: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def opencv_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """OpenCV: its reader converts only the frames that are retrieved."""
+    """Read a clip with OpenCV, whose reader converts only the frames that are retrieved."""
     wanted, frames = _wanted(rng), []
     video = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     video.set(cv2.CAP_PROP_POS_FRAMES, wanted[0])
@@ -48,7 +48,7 @@ def opencv_clip(path: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def decord_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """decord: a batch of frames, as VideoMAE's authors read them (the package decord2 has the same module)."""
+    """Read a batch of frames with decord, like VideoMAE's authors (the package decord2 has the same module)."""
     import decord
 
     wanted = _wanted(rng)
@@ -57,7 +57,7 @@ def decord_clip(path: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def torchcodec_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """TorchCodec: a batch of frames; by default it scans the whole file first."""
+    """Read a batch of frames with TorchCodec, which by default scans the whole file first."""
     import torch
     from torchcodec.decoders import VideoDecoder
 
@@ -73,17 +73,17 @@ LOOPS: dict[str, Clip] = {
 
 
 def why_not(clip: Clip, path: str) -> str:
-    """Why a loop cannot read a clip of a video on this machine; empty if it can."""
+    """Return the reason why a loop cannot read a clip of a video on this machine; empty if it can."""
     try:
         clip(path, np.random.default_rng(0))
     except ModuleNotFoundError:
         return "not installed"
-    except Exception as error:  # whatever other people's code may raise
+    except Exception as error:  # other people's code may raise anything
         return f"does not work here: {(str(error).splitlines() or [type(error).__name__])[0]}"
     return ""
 
 
 def _wanted(rng: np.random.Generator) -> range:
-    """Frame numbers of a random window."""
+    """Return the frame numbers of a random window."""
     start = int(rng.integers(0, FRAMES - SPAN + 1))
     return range(start, start + SPAN, RECIPE.stride)

@@ -1,6 +1,6 @@
 """Time `vidjax embed` of a folder of videos against a PyTorch loop: CPU seconds of whole processes, on the CPU.
 
-The model is a VideoMAE with random weights, in transformers' format; one clip per video, in batches of 8.
+The model is a VideoMAE with random weights, in transformers' format. It embeds one clip per video, in batches of 8.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOTE = "embed: CPU seconds of a process, including startup and decoding, with pr
 
 
 def measure(settings: Settings) -> list[Row]:
-    """CPU seconds of a process for each size."""
+    """Measure the CPU seconds of a process for each size."""
     rows, count = [], settings.videos or VIDEOS
     for size in settings.sizes:
         with tempfile.TemporaryDirectory() as name:
@@ -41,7 +41,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def link_videos(folder: pathlib.Path, count: int) -> None:
-    """Put `count` files into folder/videos, links to a few different videos."""
+    """Fill folder/videos with `count` links to a few different videos."""
     different = write_videos(folder / "different", min(count, _DIFFERENT), key_every=250)
     (folder / "videos").mkdir()
     for number in range(count):
@@ -49,13 +49,13 @@ def link_videos(folder: pathlib.Path, count: int) -> None:
 
 
 def embed_words(folder: pathlib.Path, out: pathlib.Path) -> list[str]:
-    """The command that embeds folder/videos with folder/model and vidjax."""
+    """Return the command with which vidjax embeds folder/videos by folder/model."""
     model, videos = str(folder / "model"), str(folder / "videos")
     return vidjax_words("embed", "--model", model, "--data", videos, "--features", "pooled", "--out", str(out))
 
 
 def torch_words(folder: pathlib.Path) -> list[str]:
-    """The command that does so with PyTorch, writing folder/pooled.npy."""
+    """Return the command that does the same with PyTorch and writes folder/pooled.npy."""
     return peers.script_words("embed", str(folder / "model"), str(folder / "videos"), str(folder / "pooled.npy"))
 
 

@@ -1,6 +1,7 @@
-"""Time classifiers' forward passes against transformers on PyTorch: VideoMAE, TimeSformer, ViViT, same sizes and clips.
+"""Time forward passes of VideoMAE, TimeSformer and ViViT classifiers against transformers on PyTorch.
 
-The clips are already normalised and on the device; 400 classes, no gradients.
+Sizes and clips are the same. The clips are already normalised and on the device. There are 400 classes and no
+gradients.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ NOTE = ""  # the table needs no note
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Clips per second for each family and size."""
+    """Measure the clips per second for each family and size."""
     rows, dtype, batch = [], compute_dtype(settings), settings.batch or _BATCH[platform()]
     for size in settings.sizes:
         for family in COMPARED:
@@ -42,7 +43,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def vidjax_call(name: str, batch: int, settings: Settings) -> tuple[Run, Any]:
-    """The jitted forward pass of a model with random weights, and its spec."""
+    """Return the jitted forward pass of a model with random weights, and its spec."""
     model = ModelConfig(name=name, dtype=compute_dtype(settings), unroll=settings.unroll, attention=settings.attention)
     model = choose_by_platform(Config(model=model), platform()).model
     module = build_model(

@@ -1,9 +1,9 @@
-"""Clips per second and core of the loader against loops over other decoders, and how many cores a chip needs.
+"""Measure the loader's clips per second and core against loops over other decoders, and the cores that a chip needs.
 
-The recipe is VideoMAE's for Kinetics without antialiasing: 16 frames with stride 4 from a random window, multi-scale
-crop to 224. The sources are files with a key frame every 250 frames, files with one every 12, and records that
-`vidjax prepare` writes from the first kind; 1 and 4 clips per decode. CPU time is measured, one video at a time, so
-that other work on the machine matters little.
+The recipe is VideoMAE's for Kinetics without antialiasing: 16 frames with stride 4 from a random window, and a
+multi-scale crop to 224. The sources are files with a key frame every 250 frames, files with one every 12, and records
+that `vidjax prepare` writes from the first kind. Each source is read with 1 and with 4 clips per decode. CPU time is
+measured, one video at a time, so that other work on the machine matters little.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Make = Callable[[int, np.random.Generator], object]
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Clips per second and core, several clips per decode against one, and cores per chip."""
+    """Measure clips per second and core, several clips per decode against one, and cores per chip."""
     cv2.setNumThreads(1)
     videos = settings.videos or VIDEOS
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +77,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def absent(name: str, ours: list[float], reasons: dict[str, str]) -> list[Row]:
-    """A row for each loop that cannot read clips here, with the reason instead of a figure."""
+    """Make a row for each loop that cannot read clips here, with the reason instead of a figure."""
     return [
         Row(f"{name}, against {who} ({why})", max(ours), None, "clips/s/core", None)
         for who, why in reasons.items()
@@ -86,7 +86,7 @@ def absent(name: str, ours: list[float], reasons: dict[str, str]) -> list[Row]:
 
 
 def cores(speed: dict[tuple[str, str], list[float]], files: str, settings: Settings) -> list[Row]:
-    """How many cores keep up with a chip, against how many a plain loop over the files needs."""
+    """Compute how many cores keep up with a chip, with the loader and with a PyAV loop over the files."""
     chip = settings.step_clips / settings.step_ms * 1e3
     rows, loop = [], [chip / rate for rate in speed[files, PYAV]]
     for name, clips in ((files, 1), (files, SEVERAL), ("records", 1), ("records", SEVERAL)):
@@ -99,10 +99,10 @@ def cores(speed: dict[tuple[str, str], list[float]], files: str, settings: Setti
 def clips_per_core(
     contenders: dict[tuple[str, str], tuple[int, Make]], videos: int, rounds: int
 ) -> dict[tuple[str, str], list[float]]:
-    """Clips per CPU second of each contender, round by round, all in turn on the same videos and windows.
+    """Measure the clips per CPU second of each contender, round by round, on the same videos and windows.
 
     Args:
-      contenders: by name, the number of clips per call, and the call on (video number, random generator).
+      contenders: by name, the number of clips per call, and the call, a function of (video number, random generator).
     """
     speed = {name: [] for name in contenders}
     calls = [(video, draw) for draw in range(_DRAWS) for video in range(videos)]  # the same for all, in every round
@@ -116,7 +116,7 @@ def clips_per_core(
 
 
 def vidjax_clips(source: VideoSource, clips: int) -> Make:
-    """The loader's work on one row."""
+    """Return a function that does the loader's work on one row."""
     load = LoadTrain(source, dataclasses.replace(RECIPE, clips_per_decode=clips))
     return lambda row, rng: load.random_map(row, rng)["video"]
 
@@ -126,12 +126,12 @@ def _from_file(source: VideoSource, clip: Clip) -> Make:
 
 
 def _all_of(folder: pathlib.Path) -> DataConfig:
-    """The configuration of a folder with no videos held out."""
+    """Return the configuration of a folder with no videos held out."""
     return DataConfig(root=str(folder), eval_split="train")
 
 
 def _sources(folder: pathlib.Path, videos: int) -> dict[str, VideoSource]:
-    """The same videos as files of both kinds, and as records."""
+    """Write the same videos as files of both kinds and as records, and open these sources."""
     sources = {}
     for gop in (LONG, SHORT):
         write_videos(folder / str(gop) / "train" / "a", videos, gop)

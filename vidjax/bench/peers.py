@@ -1,7 +1,7 @@
 """Other software for the same work, if installed: transformers, PyTorch, mamba-ssm.
 
 Each is called as its users call it: under autocast, with scaled_dot_product_attention and, on a GPU, torch.compile and
-the fused AdamW. PyTorch may use as many threads as the process.
+the fused AdamW. PyTorch may use all threads that the process may use.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 def installed(*names: str) -> bool:
-    """Whether all packages can be imported."""
+    """Return whether all packages can be imported."""
     return all(importlib.util.find_spec(name) for name in names)
 
 
 def videomae(
     spec: VideoMAESpec, batch: int, dtype: str, mask_ratio: float, settings: Settings
 ) -> dict[str, dict[str, Run]]:
-    """VideoMAEForPreTraining: `forward` and `step` by contender; none if transformers or PyTorch is missing."""
+    """Return `forward` and `step` of VideoMAEForPreTraining by contender; empty if a package is missing."""
     if not installed("torch", "transformers"):
         settings.remark("transformers and PyTorch are not both installed: the step is not compared")
         return {}
@@ -93,7 +93,7 @@ def _videomae(spec: VideoMAESpec, batch: int, dtype: str, mask_ratio: float, pre
 def classifier(
     family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec, batch: int, settings: Settings
 ) -> dict[str, Run]:
-    """The forward pass of transformers' classifier by contender; none if transformers or PyTorch is missing.
+    """Return the forward pass of transformers' classifier by contender; empty if a package is missing.
 
     Args:
       family: videomae, timesformer or vivit.
@@ -121,7 +121,7 @@ def classifier(
 
 
 def write_videomae(size: str, folder: pathlib.Path, settings: Settings) -> bool:
-    """Write a classifier with random weights in transformers' format; False if it or PyTorch is missing."""
+    """Write a classifier with random weights in transformers' format; False if transformers or PyTorch is missing."""
     if not installed("torch", "transformers"):
         settings.remark("transformers and PyTorch are not both installed: predict and embed have no model to run")
         return False
@@ -140,12 +140,12 @@ def write_videomae(size: str, folder: pathlib.Path, settings: Settings) -> bool:
 
 
 def script_words(*words: str) -> list[str]:
-    """The command line of `torch_script.py`; -P keeps this folder's modules out of its imports."""
+    """Return the command line of `torch_script.py`; -P keeps the script from importing this folder's modules."""
     return [sys.executable, "-P", str(pathlib.Path(__file__).with_name("torch_script.py")), *words]
 
 
 def _classifier(family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec) -> transformers.PreTrainedModel:
-    """A module of the same shape, with PyTorch's own attention if transformers has that for the family."""
+    """Build a module of the same shape, with PyTorch's own attention if transformers has that for the family."""
     import transformers
 
     cubes = [spec.tubelet_size, spec.patch_size, spec.patch_size]
@@ -167,7 +167,7 @@ def _is_compiled_too(settings: Settings) -> bool:
 
 
 def attention(shape: tuple[int, int, int, int], dtype: str) -> dict[str, dict[str, Run]]:
-    """scaled_dot_product_attention on (b n h d) inputs: `forward` and `forward + backward`."""
+    """Return `forward` and `forward + backward` of scaled_dot_product_attention for a shape (b n h d)."""
     if not installed("torch"):
         return {}
     import torch
@@ -190,10 +190,10 @@ def attention(shape: tuple[int, int, int, int], dtype: str) -> dict[str, dict[st
 
 
 def mamba_scan(operands: dict[str, Any], dtype: str, remark: Callable[[str], None]) -> dict[str, dict[str, Run]]:
-    """The CUDA kernel of mamba-ssm on the same numbers: `forward` and `forward + backward`.
+    """Return `forward` and `forward + backward` of mamba-ssm's CUDA kernel on the same numbers.
 
     Args:
-      operands: x, dt (b l d); A (d s); B, C (b l s); D (d), NumPy float32.
+      operands: x, dt (b l d); A (d s); B, C (b l s); D (d); in NumPy float32.
     """
     if not installed("torch", "mamba_ssm"):
         remark("mamba-ssm is not installed: the scan is compared only with plain JAX")
@@ -223,7 +223,7 @@ def mamba_scan(operands: dict[str, Any], dtype: str, remark: Callable[[str], Non
 
 
 def torch_device() -> str:
-    """cuda if JAX runs on a GPU too, else cpu; also sets PyTorch's threads to those that the process may use."""
+    """Return cuda if JAX runs on a GPU too, else cpu; also let PyTorch use all threads that the process may use."""
     import torch
 
     with contextlib.suppress(AttributeError):  # on systems without affinity

@@ -16,13 +16,13 @@ from vidjax.bench.settings import Settings
 from vidjax.bench.videos import write_videos
 
 NOTE = (
-    "predict: seconds from the start of a process to its answer, with files cached in memory; compiled before: with "
-    "programs compiled by an earlier call, which vidjax keeps."
+    'predict: seconds from the start of a process to its answer, with files cached in memory. "Compiled before" uses '
+    'programs that vidjax kept from an earlier call; "compiled anew" compiles them again.'
 )
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Seconds of a process for each size, with and without vidjax's earlier compilations."""
+    """Measure the seconds of a process for each size, with and without vidjax's earlier compilations."""
     rows = []
     for size in settings.sizes:
         with tempfile.TemporaryDirectory() as name:

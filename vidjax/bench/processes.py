@@ -13,18 +13,17 @@ _ON_THE_CPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def vidjax_words(*words: str) -> list[str]:
-    """The command line of a `vidjax` verb."""
+    """Return the command line of a `vidjax` verb."""
     return [sys.executable, "-m", "vidjax.cli", *words]
 
 
 def command(words: list[str], **environ: str) -> Run:
-    """A run that starts the process `count` times on the CPU, one after another.
+    """Return a run that starts the process `count` times on the CPU, one after another.
+
+    The run raises a RuntimeError with the last line of error output if a process fails.
 
     Args:
-      environ: variables that override this process's.
-
-    Raises:
-      RuntimeError: when run, if a process fails, with its last line of error output.
+      environ: environment variables that override those of this process.
     """
 
     def run(count: int) -> None:
@@ -39,6 +38,6 @@ def command(words: list[str], **environ: str) -> Run:
 
 
 def children_seconds() -> float:
-    """CPU seconds of all child processes that have ended."""
+    """Return the CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -19,10 +19,10 @@ def race(
     clock: Callable[[], float] = time.perf_counter,
     processes: bool = False,
 ) -> dict[str, list[float]]:
-    """Seconds per call of each contender, round by round.
+    """Return the seconds per call of each contender, round by round.
 
     Args:
-      contenders: by name; each is called twice before timing starts, to compile and to allocate.
+      contenders: runs by name; each is called twice before timing starts, to compile and to allocate.
       rounds: rounds per contender.
       peers: contenders that may fail; they are then left out with a remark.
       remark: called with a message for each contender that is left out.
@@ -40,7 +40,7 @@ def race(
         try:
             run(1)
             calls[name] = 1 if processes else min(_MOST, max(1, round(_ROUND / timed(run, 1))))
-        except Exception as error:  # whatever other people's code may raise
+        except Exception as error:  # other people's code may raise anything
             if name not in peers:
                 raise
             reason = (str(error).splitlines() or [""])[0]

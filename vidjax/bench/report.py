@@ -37,7 +37,7 @@ class Row:
 
 
 def rates(name: str, unit: str, ours: Sequence[float], peers: Mapping[str, Sequence[float]]) -> list[Row]:
-    """One row per peer, from rates (more is faster).
+    """Make one row per peer from rates, of which more is better.
 
     Args:
       ours, peers: by round; all have the same rounds.
@@ -51,10 +51,10 @@ def rates(name: str, unit: str, ours: Sequence[float], peers: Mapping[str, Seque
 
 
 def times(name: str, ours: Sequence[float], peers: Mapping[str, Sequence[float]], unit: str = "ms") -> list[Row]:
-    """One row per peer, from seconds (less is faster), shown in milliseconds or as the unit says.
+    """Make one row per peer from times or other values of which less is better.
 
     Args:
-      ours, peers: by round; all have the same rounds.
+      ours, peers: by round; all have the same rounds. Values are in seconds if the unit is ms, else in the unit.
     """
     scale, best = (1e3 if unit == "ms" else 1.0), min(ours)
     if not peers:
@@ -71,7 +71,7 @@ def _spread(above: Sequence[float], below: Sequence[float]) -> tuple[float, floa
 
 
 def as_dict(row: Row) -> dict[str, str | float | None]:
-    """The row as a JSON object."""
+    """Return the row as a JSON object."""
     return dataclasses.asdict(row)
 
 

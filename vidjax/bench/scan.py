@@ -14,7 +14,7 @@ from vidjax.bench.settings import Settings, compute_dtype, platform
 from vidjax.bench.step import repeat
 
 STATES = 16
-# (b, l, d): VideoMamba's on 16 frames (3137 tokens), and less for a CPU.
+# (b, l, d): the shapes of VideoMamba with up to 16 frames (3137 tokens), and smaller ones for a CPU.
 _SHAPES = {
     "cpu": {"tiny": (1, 197, 192), "small": (1, 785, 384), "base": (2, 785, 384)},
     "gpu": {"tiny": (8, 1569, 384), "small": (8, 3137, 768), "base": (8, 3137, 1152)},
@@ -24,7 +24,7 @@ NOTE = ""  # the table needs no note
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Milliseconds per call, in one direction."""
+    """Measure the milliseconds per call, in one direction."""
     rows = []
     shapes = _SHAPES["cpu" if platform() == "cpu" else "gpu"]
     for size in settings.sizes:
@@ -37,7 +37,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def operands(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-    """x, dt, A, B, C, D as in a Mamba at the start of training; float32."""
+    """Draw x, dt, A, B, C and D as in a Mamba at the start of training, in float32."""
     batch, length, width = shape
     rng = np.random.default_rng(0)
 

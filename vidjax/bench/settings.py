@@ -25,7 +25,7 @@ class Settings:
       remat, unroll, attention, scan: as in the configuration of a model; empty or 0 chooses by platform, as in a run.
       step_ms, step_clips: milliseconds and clips of an accelerator's step, with which the loader has to keep up.
       videos: number of videos to decode or embed; 0 chooses by benchmark.
-      compile_peer: whether torch.compile is tried; None for only on a GPU.
+      compile_peer: whether to try torch.compile; None tries it only on a GPU.
       remark: called with a message for each contender that is left out.
     """
 
@@ -45,19 +45,19 @@ class Settings:
 
 
 def platform() -> str:
-    """The platform that JAX runs on: cpu, gpu or tpu."""
+    """Return the platform that JAX runs on: cpu, gpu or tpu."""
     import jax
 
     return jax.default_backend()
 
 
 def compute_dtype(settings: Settings) -> Literal["float32", "bfloat16"]:
-    """The compute dtype: as set, or by platform."""
+    """Return the compute dtype: as set, or by platform."""
     return settings.dtype or ("float32" if platform() == "cpu" else "bfloat16")
 
 
 def hardware(threads: int) -> str:
-    """The measuring machine in words, with the versions of all contenders."""
+    """Describe the measuring machine, with the versions of all contenders."""
     import jax
 
     device = jax.devices()[0]

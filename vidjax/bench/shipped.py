@@ -1,7 +1,7 @@
 """The steps of docs/performance.md's table: shipped experiments with as many videos per chip as its rows state.
 
-Experiment files need ml_collections, which a machine for measuring may lack. So the keys that a step depends on are
-repeated here; `tests/bench/test_all_steps.py` compares them with the files.
+Experiment files need ml_collections, which a measuring machine may lack. This file therefore repeats the keys on which
+a step depends; `tests/bench/test_all_steps.py` compares them with the experiment files.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Shipped:
     """A row of the table.
 
     Attributes:
-      title: its name there.
+      title: the row's name in the table.
       videos: videos per step, on one chip.
-      keys: the experiment's values of the keys that a step depends on, adapted where so few videos require it.
-      estimated_ms: milliseconds from the TPU compiler and the kernels' schedules, by chip as `vidjax.aot.topology`
-        names it, from docs/performance.md; empty if that has no figure.
+      keys: the experiment's values of the keys on which a step depends, adapted where so few videos require it.
+      estimated_ms: milliseconds from the TPU compiler and the kernels' schedules, by chip as named in
+        `vidjax.aot.topology`; taken from docs/performance.md, and empty if there is no figure.
     """
 
     title: str
@@ -33,7 +33,7 @@ class Shipped:
     estimated_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def config(self, tiny: bool = False) -> Config:
-        """The configuration of a step; `tiny` takes the family's model for tests and two videos."""
+        """Return the configuration of a step; `tiny` uses the family's model for tests and two videos."""
         config = with_keys(Config(), {"data.global_batch": self.videos, **self.keys})
         return _tiny(config) if tiny else config
 

@@ -1,7 +1,8 @@
 """Time one shipped step on one device: `python -m vidjax.bench.shipped_step EXPERIMENT SIZE ROUNDS`.
 
-It runs in its own process, so that a step that does not fit, or crashes, does not affect the others. It prints one JSON
-object: the fields of `Timed`, or `error`. Without arguments it prints the device, its platform and the version of jax.
+The module runs in its own process, so that a step that does not fit, or crashes, does not affect the others. It prints
+one JSON object: the fields of `Timed`, or `error`. Without arguments, it prints the device, its platform and the
+version of jax.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from vidjax.training.optim import RunLength
 from vidjax.training.run_step import RunStep, build_step
 from vidjax.training.state import batch_shapes, init_state
 
-_STEPS = 1000  # of the schedule, whose cost does not depend on it
+_STEPS = 1000  # length of the schedule, which does not change the cost of a step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +54,10 @@ class Timed:
 
 
 def time_step(asked: Config, rounds: int) -> Timed:
-    """Build the step as a run of this configuration would, on one device, and time it on random clips placed there.
+    """Build the step as a run of this configuration would, on one device, and time it on random clips on that device.
 
     Raises:
-      ConfigError: if it does not fit the device.
+      ConfigError: if the step does not fit the device.
     """
     mesh = make_mesh(asked.mesh, jax.local_devices()[:1])
     frozen = 1 if asked.optim.frozen_epochs else 0
@@ -96,7 +97,7 @@ def time_step(asked: Config, rounds: int) -> Timed:
 
 
 def build_objective(config: Config) -> Objective:
-    """The objective of a shipped step, built directly because its task would import the data libraries."""
+    """Build the objective of a shipped step directly, because its task would import the data libraries."""
     builders = {
         "masked_autoencoding": lambda: configured.masked_autoencoding(config),
         "classification": lambda: configured.classification(config, NUM_CLASSES),
@@ -106,7 +107,7 @@ def build_objective(config: Config) -> Objective:
 
 
 def random_batch(shapes: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
-    """A batch of random pixels and classes, with all rows valid."""
+    """Make a batch of random pixels and classes, with all rows valid."""
     rng = np.random.default_rng(0)
     batch = {
         name: rng.integers(0, 256, leaf.shape, np.uint8) for name, leaf in shapes.items() if leaf.dtype == jnp.uint8
@@ -124,7 +125,7 @@ def main(words: list[str]) -> None:
     experiment, size, rounds = words
     try:
         found = dataclasses.asdict(time_step(SHIPPED[experiment].config(tiny=size == "tiny"), int(rounds)))
-    except Exception as error:  # whatever a compiler or a device may raise; the caller continues with the next step
+    except Exception as error:  # a compiler or device may raise anything; the caller continues with the next step
         reason = (str(error).splitlines() or [""])[0]
         found = {"error": f"{type(error).__name__}: {reason}"}
     print(json.dumps(found))

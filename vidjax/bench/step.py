@@ -30,7 +30,7 @@ from vidjax.training.throughput import peak_flops
 MASK_RATIO = 0.9
 _BATCH = {"cpu": {"tiny": 8, "small": 2, "base": 2, "large": 1}, "gpu": {"base": 64, "large": 32}}
 _DEFAULT_BATCH = {"cpu": 1, "gpu": 16, "tpu": 32}
-_STEPS = 1000  # of the schedule, whose cost does not depend on it
+_STEPS = 1000  # length of the schedule, which does not change the cost of a step
 NOTE = (
     "MFU = clips/s x FLOPs per clip / peak. FLOPs per clip: 6 x the multiply-accumulates of the architecture's matrix "
     "products (forward 2, backward 4), for computed tokens only. Peak: dense bfloat16, from the maker's data sheet."
@@ -38,7 +38,7 @@ NOTE = (
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Clips per second for each size, and the share of the chip's peak if that is known."""
+    """Measure the clips per second for each size, and the share of the chip's peak if that is known."""
     rows = []
     for size in settings.sizes:
         rows += _measure(size, settings)
@@ -46,7 +46,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def batch_size(size: str, settings: Settings) -> int:
-    """Clips per step."""
+    """Return the clips per step."""
     table = _BATCH.get(platform(), {})
     return settings.batch or table.get(size, _DEFAULT_BATCH[platform()])
 
@@ -79,7 +79,7 @@ def _measure(size: str, settings: Settings) -> list[Row]:
 
 
 def vidjax_calls(config: Config) -> tuple[dict[str, Run], float]:
-    """The forward pass and the training step of a run on one device, and the step's FLOPs per clip."""
+    """Return the forward pass and the training step of a run on one device, and the step's FLOPs per clip."""
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     objective = configured.masked_autoencoding(config)
     length = RunLength(_STEPS, per_epoch=_STEPS)
@@ -125,7 +125,7 @@ def repeat(call: Callable[[], object]) -> Run:
 
 
 def bench_config(size: str, batch: int, dtype: Literal["float32", "bfloat16"], settings: Settings) -> Config:
-    """The configuration of a pre-training step as published for VideoMAE."""
+    """Return the configuration of a pre-training step as published for VideoMAE."""
     spec = VIDEOMAE_SPECS[size]
     model = ModelConfig(
         name=f"videomae_{size}", mask="tube", mask_ratio=MASK_RATIO, dtype=dtype,

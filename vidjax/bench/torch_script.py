@@ -1,7 +1,8 @@
 """Classify a video, or embed a folder of videos, as users of PyTorch do; run as a script, without vidjax.
 
-`python torch_script.py predict MODEL VIDEO`, `pipeline MODEL VIDEO` and `embed MODEL FOLDER FILE`, where MODEL is a
-folder with a transformers VideoMAE. Clips are those of its Kinetics checkpoints: every 4th frame from the middle.
+`python torch_script.py predict MODEL VIDEO`, `pipeline MODEL VIDEO` or `embed MODEL FOLDER FILE`, where MODEL is a
+folder with a transformers VideoMAE. Clips are taken as for VideoMAE's Kinetics checkpoints: every 4th frame, around the
+middle of the video.
 """
 
 import json
@@ -14,7 +15,7 @@ BATCH = 8  # clips that are embedded together
 
 
 def read_clip(path, num_frames, size):
-    """Decode a video up to the last wanted frame, resize its short side, crop the centre; normalised (t 3 h w)."""
+    """Decode a video up to the last wanted frame, resize the short side, crop the centre, and normalise: (t 3 h w)."""
     import av
     import numpy as np
     import torch
@@ -48,7 +49,7 @@ def load(folder):
 
 
 def predict(folder, video):
-    """The five most probable classes of a video."""
+    """Return the five most probable classes of a video."""
     import torch
 
     model = load(folder)
@@ -61,7 +62,7 @@ def predict(folder, video):
 
 
 def pipeline(folder, video):
-    """The same with transformers' pipeline, which takes its clip from the beginning of the video."""
+    """Return the same from transformers' pipeline, which takes its clip from the beginning of the video."""
     import transformers
 
     answer = transformers.pipeline("video-classification", model=folder)

@@ -1,4 +1,4 @@
-"""Test videos that cost about what Kinetics at 340 x 256 costs to decode."""
+"""Write test videos that take about as long to decode as Kinetics at 340 x 256."""
 
 from __future__ import annotations
 

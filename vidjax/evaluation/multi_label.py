@@ -1,4 +1,4 @@
-"""Evaluation of multi-label classifiers by sliding windows: merged over the whole video, and at moments of it."""
+"""Evaluation of multi-label classifiers by sliding windows, merged over whole videos and at moments of each video."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ class Scores:
 
 
 class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
-    """Scores mean average precision over videos, and over 25 moments of each, from the windows of each video.
+    """Score mean average precision over videos, and over 25 moments of each, from the windows of each video.
 
-    Windows start every config.eval.window_stride seconds, or config.eval.clips windows are evenly spaced. The
-    probabilities of their config.eval.crops crops, and of the windows, are merged by config.eval.window_merge.
+    Windows start every config.eval.window_stride seconds; if that is 0, config.eval.clips windows are evenly spaced.
+    The probabilities of a window's config.eval.crops crops are merged by config.eval.window_merge, and so are those of
+    the windows.
     """
 
     main = "map"
@@ -73,7 +74,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
 
     @classmethod
     def clip_recipe(cls, config: Config) -> ClipRecipe:
-        """The recipe with one clip per window; its crops are merged as probabilities too."""
+        """Return the recipe with one clip per window, whose crops are merged as probabilities too."""
         whole, merge = super().clip_recipe(config), config.eval.window_merge
         windows = Windows(seconds=config.eval.window_stride, count=config.eval.clips, merge=merge)
         return dataclasses.replace(whole, clips=1, merge=f"{merge}_sigmoid", windows=windows)
@@ -97,7 +98,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return Scores(windows, *self._merge(windows))
 
     def _merge(self, windows: VideoScores) -> tuple[np.ndarray, np.ndarray]:
-        """The scores of whole videos, and of the moments of all videos one after the other."""
+        """Return the scores of whole videos, and those of all moments, video by video."""
         merge, times = self.config.eval.window_merge, self._windows.times()
         whole, moments = [], []
         for index, at in enumerate(self._moments):
@@ -111,7 +112,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return np.stack(whole), np.concatenate(moments)
 
     def summarise(self, found: Scores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Mean average precision of videos and moments, average precision per class, and the figures of a constant."""
+        """Return mean average precision of videos and moments, also for a constant, and average precision per class."""
         windows = found.windows
         mean, each = mean_average_precision(found.videos, self._positives)
         there, there_at = self._positives.any(axis=0), self._positives_at.any(axis=0)
@@ -135,14 +136,14 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         }
 
     def lines(self, found: Scores) -> dict[str, Iterable[dict]]:
-        """The labels and best classes of each video, and the best classes of each window."""
+        """Return the labels and best classes of each video, and the best classes of each window."""
         return {
             "predictions.jsonl": self._video_lines(found.videos),
             "windows.jsonl": self._window_lines(found.windows),
         }
 
     def reasons(self, found: Scores) -> list[str]:
-        """The reason why each video was not scored: that of its first unscored window."""
+        """Return the reason of each video's first unscored window; empty if all its windows were scored."""
         reasons = [""] * len(self.source)
         for video, reason in zip(self._windows.video_of, found.windows.reasons, strict=True):
             reasons[video] = reasons[video] or reason
@@ -162,7 +163,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return Judged(np.array(marks), words)
 
     def sentence(self, results: Mapping[str, Any], found: Scores) -> str:
-        """The precision of videos and moments, and that of a constant, in one line."""
+        """Return the precision of videos and moments, and that of a constant, in one line."""
         return (
             f"scored {results['eval/num_scored']} of {results['eval/num_expected']} videos in "
             f"{results['eval/num_windows']} windows, {results['eval/merge']}: mAP {results['eval/map']:.1%}, "

@@ -1,6 +1,6 @@
-"""Multi-view evaluation: every video once, by several clips and crops, merged by a declared rule.
+"""Multi-view evaluation: score every video once, by several clips and crops that a declared rule merges.
 
-Nothing is substituted: a video that cannot be decoded stays in the denominator and counts as wrong.
+A video that cannot be decoded is never replaced by another: it stays in the denominator and counts as wrong.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Scoring(Protocol):
     """An objective that scores clips."""
 
     def scores(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
-        """Logits, or the numbers of a regression."""
+        """Return logits, or the numbers of a regression."""
         ...
 
 
 def make_eval_step(objective: Scoring, merge: str, mesh: Mesh) -> jax.stages.Wrapped:
-    """Make the step that scores one global batch; reuse it for later passes, since each new step compiles again.
+    """Make the step that scores one global batch; reuse it for later passes, because each new step compiles again.
 
-    Views run one after the other (`lax.map`), so memory is that of a single view per video. The small results are
-    replicated, so that each process of a pod can read all of them without a further gather.
+    Views run one after the other (`lax.map`), so that memory holds only one view per video. The small results are
+    replicated, so that each process of a pod can read all of them without another gather.
 
     Args:
       merge: a rule of `vidjax.evaluation.merge_views`.
@@ -63,10 +63,10 @@ def score_views(
 
 
 def eval_batch_size(config: Config, mesh: Mesh) -> int:
-    """Videos per step over all devices: eval.batch, or by default 8 per accelerator and 1 per CPU device.
+    """Return the videos per step over all devices: eval.batch, or by default 8 per accelerator and 1 per CPU device.
 
     Raises:
-      ConfigError: if the batch does not divide over the mesh's data and fsdp axes.
+      ConfigError: if the mesh's data and fsdp axes do not divide the batch evenly.
     """
     shards = row_blocks(mesh)
     a_device = 1 if mesh.devices.flat[0].platform == "cpu" else VIDEOS_A_DEVICE
@@ -89,7 +89,7 @@ def score_videos(
       num_videos: number of rows of the data set.
 
     Raises:
-      RuntimeError: if a row came twice or not at all, which would make the accuracy meaningless.
+      RuntimeError: if a row was scored twice or not at all, which would make the accuracy meaningless.
     """
     sharding = NamedSharding(mesh, PartitionSpec(ROWS))
     seen = np.zeros(num_videos, np.int64)
@@ -133,7 +133,7 @@ def one_late(outputs: Iterable[dict]) -> Iterator[dict]:
 
 
 def counted(batches: Iterable[dict], advance: Callable[[int], None]) -> Iterator[dict]:
-    """Yield the same batches; `advance` gets the number of videos in each when the next batch is requested."""
+    """Yield the same batches; before each next one, call `advance` with the number of videos in the one before."""
     for batch in batches:
         yield batch
         advance(int(batch["valid"].sum()))

@@ -21,13 +21,13 @@ from vidjax.evaluation.metrics.classification import top_k
 from vidjax.evaluation.multiview import Scoring
 from vidjax.evaluation.time_line import best_segments, likely_segments, own_times
 
-LIKELY = 0.5  # probability from which a time line names one of several labels
+LIKELY = 0.5  # least probability with which a time line names one of several labels
 Advance = Callable[[float], object]
 Logits = Callable[[UInt8[np.ndarray, "v t h w 3"]], Float[np.ndarray, "v classes"]]
 
 
 class Predictor:
-    """Computes the scores that an evaluation with the same recipe gives to a video.
+    """Compute the scores that an evaluation with the same recipe gives to a video.
 
     Attributes:
       recipe: how views or windows are taken from a video, and how their scores are merged.
@@ -51,7 +51,7 @@ class Predictor:
         self._merged = jax.jit(lambda logits: merge_views(logits, recipe.merge)[0])
 
     def computed_by(self, logits: Logits) -> Self:
-        """A copy that computes logits with another function, for example batched with other videos.
+        """Return a copy that computes logits with another function, for example batched with other videos.
 
         Args:
           logits: takes all views of a video or window at once; may be called from several threads.
@@ -92,8 +92,8 @@ class Predictor:
           advance: called after each view with its share of the video.
 
         Returns:
-          the start and end of each window in seconds, and its scores. The seconds are those at which a player shows the
-          frames, also at a variable frame rate.
+          the start and end of each window in seconds, and its scores. Frames have the times at which a player shows
+          them, also at a variable frame rate.
 
         Raises:
           VideoError: if the video cannot be decoded.
@@ -111,7 +111,7 @@ class Predictor:
         return merge_windows(windows, self.recipe.window_merge)
 
     def top(self, scores: Float[np.ndarray, " classes"], k: int) -> list[dict[str, Any]]:
-        """The label and probability of the `k` best classes, best first; of all classes if there are fewer."""
+        """Return the label and probability of the `k` best classes, best first; of all classes if there are fewer."""
         shown = probabilities(scores, self.recipe.merge, self.activation, self.recipe.views)
         best = top_k(scores[None], k)[0]
         return [{"label": self.name(number), "probability": float(shown[number])} for number in best]
@@ -119,10 +119,10 @@ class Predictor:
     def time_line(
         self, times: Float[np.ndarray, "w 2"], scores: Float[np.ndarray, "w classes"]
     ) -> list[dict[str, Any]]:
-        """Join the windows of a video to segments with one class each.
+        """Join the windows of a video into segments with one class each.
 
         Args:
-          times, scores: what `windows` returns.
+          times, scores: the results of `windows`.
 
         Returns:
           segments as {start, end, label, probability, windows, agree}, see `vidjax.evaluation.time_line.Segment`. With
@@ -145,26 +145,26 @@ class Predictor:
         ]
 
     def values(self, scores: Float[np.ndarray, " targets"]) -> list[dict[str, Any]]:
-        """The name and value of each number of a regression."""
+        """Return the name and value of each number of a regression."""
         return [{"name": self.name(number), "value": float(value)} for number, value in enumerate(scores)]
 
     def name(self, number: int) -> str:
-        """The name of a class or a target."""
+        """Return the name of a class or a target."""
         return self._labels[number] if self._labels else f"class {number}"
 
     def _shares(
         self, scores: Float[np.ndarray, "w classes"]
     ) -> tuple[Callable[[int], dict[str, Any]], Float[np.ndarray, "w k"]]:
-        """A function that names each answer, and the probability of each answer in each window."""
+        """Return a function that names each answer, and the probability of each answer in each window."""
         shown = probabilities(scores, self.recipe.merge, self.activation, self.recipe.views)
         return lambda number: {"label": self.name(number)}, shown
 
     def score_views(
         self, views: UInt8[np.ndarray, "v t h w 3"], advance: Advance = lambda share: None
     ) -> Float[np.ndarray, " classes"]:
-        """The merged scores of some views, which are computed one by one, as in an evaluation.
+        """Return the merged scores of some views, which are computed one by one, as in an evaluation.
 
-        After `computed_by`, its function computes all of them at once.
+        In a copy made by `computed_by`, the other function computes all of them at once.
 
         Raises:
           OutputError: if the scores are not finite. An evaluation counts such a video as unscored.
@@ -194,7 +194,7 @@ class ActionPredictor(Predictor):
         self._nouns = nouns
 
     def top(self, scores: Float[np.ndarray, " outputs"], k: int) -> list[dict[str, Any]]:
-        """The `k` most probable actions: label, verb, noun, and the product of their probabilities, best first."""
+        """Return the `k` most probable actions: label, verb, noun and probability (verb's times noun's), best first."""
         noun, verb = self._of_parts(scores)
         best = best_actions(*np.split(scores, [self._nouns]), k)
         return [self._action(*pair) | {"probability": float(noun[pair[0]] * verb[pair[1]])} for pair in best]
@@ -202,14 +202,14 @@ class ActionPredictor(Predictor):
     def _shares(
         self, scores: Float[np.ndarray, "w outputs"]
     ) -> tuple[Callable[[int], dict[str, Any]], Float[np.ndarray, "w k"]]:
-        """As in `Predictor`, for the actions that are the best of some window."""
+        """See `Predictor`; the answers are the actions that are the best of at least one window."""
         best = [best_actions(*np.split(row, [self._nouns]), 1)[0] for row in scores]
         pairs = np.unique(best, axis=0)
         noun, verb = self._of_parts(scores)
         return lambda number: self._action(*pairs[number]), noun[:, pairs[:, 0]] * verb[:, pairs[:, 1]]
 
     def _of_parts(self, scores: Float[np.ndarray, "*w outputs"]) -> list[np.ndarray]:
-        """The probabilities of the nouns and of the verbs."""
+        """Return the probabilities of the nouns and of the verbs."""
         parts = np.split(scores, [self._nouns], axis=-1)
         return [probabilities(part, self.recipe.merge, self.activation, self.recipe.views) for part in parts]
 

@@ -17,10 +17,10 @@ from vidjax.evaluation.shown_clips import Judged
 
 
 class RegressionEvaluator(VideoEvaluator):
-    """Averages predictions over the views of each row, and scores their agreement with the targets over all rows.
+    """Average predictions over the views of each row, and score their agreement with the targets over all rows.
 
     Attributes:
-      figures: names from `metrics.regression.agreement`, in the order in which they are printed.
+      figures: the metrics, names from `metrics.regression.agreement` in the order in which they are printed.
     """
 
     main = "ccc"
@@ -33,16 +33,16 @@ class RegressionEvaluator(VideoEvaluator):
 
     @classmethod
     def clip_recipe(cls, config: Config) -> ClipRecipe:
-        """The clip recipe with averaged views: config.eval.merge is for classes."""
+        """Return the clip recipe with averaged views, because config.eval.merge is for classes."""
         return dataclasses.replace(super().clip_recipe(config), merge="mean")
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """The agreement over all targets and for each of them, beside that of the best constant."""
+        """Return the agreement over all targets and for each of them, and that of the best constant."""
         results = summarise_regression(found.scores, self._targets, found.scored, self.labels, self.figures)
         return results | {"eval/clips": recipe.clips, "eval/crops": recipe.crops}
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
-        """The target and prediction of each row."""
+        """Return the target and prediction of each row."""
         rows = (
             {
                 "index": index,
@@ -67,7 +67,7 @@ class RegressionEvaluator(VideoEvaluator):
         return Judged(np.where(found.scored, -distance, np.nan), words)
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
-        """The agreement, and that of the best constant."""
+        """Return the agreement, and that of the best constant, in one line."""
         figures, constant = (
             ", ".join(f"{name.upper()} {results[prefix + name]:.4f}" for name in self.figures)
             for prefix in ("eval/", "eval/constant_")
@@ -77,7 +77,7 @@ class RegressionEvaluator(VideoEvaluator):
 
 
 class LeastSquaresEvaluator(RegressionEvaluator):
-    """Scores squared errors: checkpoints are ranked by R2, for a single target the same order as by MSE."""
+    """Score squared errors; checkpoints are ranked by R2, which for a single target ranks them like MSE."""
 
     main = "r2"
     quick = ("r2", "mse")

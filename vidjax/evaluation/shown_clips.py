@@ -19,7 +19,7 @@ SHOWN = 6  # most videos of each kind
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """How well the videos of a split are answered.
+    """Marks for a model's answers to the videos of a split.
 
     Attributes:
       marks: one per video, higher is better; NaN if the video was not scored.
@@ -31,7 +31,7 @@ class Judged:
 
 
 def best_and_worst(marks: Float[np.ndarray, " n"], most: int = SHOWN) -> tuple[list[int], list[int]]:
-    """The numbers of the best videos, best first, and of the worst, worst first; no video is in both."""
+    """Return the numbers of the best videos, best first, and of the worst, worst first; no video is in both."""
     scored = np.flatnonzero(~np.isnan(marks))
     ranked = scored[np.argsort(-marks[scored], kind="stable")].tolist()
     best = ranked[: min(most, (len(ranked) + 1) // 2)]

@@ -1,7 +1,8 @@
-"""The time line of a video: the answers of consecutive windows, joined to segments with one answer each.
+"""The time line of a video: the answers of consecutive windows, joined into segments with one answer each.
 
-Windows may overlap, so each window stands for the time that is nearer to its middle than to that of any other window.
-Windows cannot resolve less than half their length: a shorter segment, a flicker, is merged into its neighbours.
+Windows may overlap, so the answer of a window is used for the time that is nearer to its middle than to the middle of
+any other window. Windows cannot resolve less than half their length, so a shorter segment, called a flicker, is merged
+into its neighbours.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class Segment:
 
 
 def own_times(times: Float[np.ndarray, "w 2"]) -> Float[np.ndarray, "w 2"]:
-    """The start and end, in seconds, of the time that each window stands for.
+    """Return the start and end, in seconds, of the time for which each window's answer is used.
 
-    It reaches half-way to the middles of the neighbouring windows, but not beyond the window itself.
+    This time reaches half-way to the middles of the neighbouring windows, but not beyond the window itself.
 
     Args:
       times: start and end of each window, in order of time.
@@ -53,7 +54,7 @@ def own_times(times: Float[np.ndarray, "w 2"]) -> Float[np.ndarray, "w 2"]:
 def best_segments(
     times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"], threshold: float = 0.0
 ) -> list[Segment]:
-    """The time line of mutually exclusive answers: the most probable answer at each time.
+    """Return the time line of mutually exclusive answers: the most probable answer at each time.
 
     Args:
       times: start and end of each window.
@@ -66,12 +67,12 @@ def best_segments(
 def likely_segments(
     times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"], threshold: float
 ) -> list[Segment]:
-    """The time line of answers that may hold at the same time: the segments where each answer is likely, by start.
+    """Return the time line of answers that may overlap: the segments in which each answer is likely, by start.
 
     Args:
       times: start and end of each window.
       shares: the probability of each answer in each window.
-      threshold: the probability from which an answer is likely.
+      threshold: the least probability of a likely answer.
     """
     found = []
     for number in np.flatnonzero((shares >= threshold).any(axis=0)):
@@ -84,7 +85,7 @@ def likely_segments(
 
 
 def _runs(times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"]) -> list[tuple[Segment, slice]]:
-    """The segments without flickers, each with the slice of its windows."""
+    """Return the segments without flickers, each with the slice of its windows."""
     own, best = own_times(times), shares.argmax(axis=1)
     settled = _settle(best, shares, own, shortest=float(np.diff(times).mean()) / 2)
     runs = []
@@ -101,7 +102,7 @@ def _settle(
 ) -> Integer[np.ndarray, " w"]:
     """Merge runs that are too short into their neighbours, the shortest first.
 
-    A run is cut where the answers of its two neighbours are together most probable.
+    A run is divided between its two neighbours where their answers are together most probable.
     """
     best = best.copy()
     while True:
@@ -119,6 +120,6 @@ def _settle(
 
 
 def _bounds(best: Integer[np.ndarray, " w"]) -> tuple[Integer[np.ndarray, " runs"], Integer[np.ndarray, " runs"]]:
-    """The first window of each run of equal answers, and the window after its last."""
+    """Return the first window of each run of equal answers, and the window after its last."""
     edges = np.flatnonzero(np.diff(best)) + 1
     return np.append(0, edges), np.append(edges, len(best))

@@ -1,4 +1,4 @@
-"""Answers about the last seconds of a live stream at fixed intervals; late answers are skipped.
+"""Answer at fixed intervals about the last seconds of a live stream, and skip answers that would be late.
 
 A window with up to 32 frames for each frame of a clip is kept in full. A longer window is thinned to that number, which
 shifts the frames of a clip by at most 1/64 of the time between them.
@@ -21,17 +21,17 @@ from vidjax.data.video.live_video import Kept, LiveVideo, pick
 from vidjax.errors import DataError
 from vidjax.evaluation.predict import Predictor
 
-_LONGEST = 10**6  # frames of a video that every window fits into
+_LONGEST = 10**6  # frames of a video into which every window fits
 _ROUNDING = 1e-3  # seconds
 _CHOICE = 32  # frames of a window that are kept for each frame of a clip
 
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """An answer.
+    """An answer about one window.
 
     Attributes:
-      start, end: its window, in seconds since the first frame.
+      start, end: the window, in seconds since the first frame.
       scores: the scores, merged over the crops.
       latency: seconds from the time when the window's first frame was due until the answer.
     """
@@ -52,7 +52,7 @@ class Watch:
     """
 
     def __init__(self, predictor: Predictor, every: float):
-        """Compile the model, so that no answer waits for it.
+        """Compile the model, so that no answer waits for the compiler.
 
         Args:
           predictor: makes the answers. If its recipe spreads clips over a window, it must have windows.
@@ -64,7 +64,7 @@ class Watch:
         predictor.score_views(np.zeros((recipe.crops, recipe.num_frames, *recipe.frame_size, 3), np.uint8))
 
     def prepare(self, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "crops h2 w2 3"]:
-        """The crops of a frame as the model takes them."""
+        """Return the crops of a frame as the model takes them."""
         return eval_crops(frame[None], self._predictor.recipe)[:, 0]
 
     def moments(
@@ -112,7 +112,7 @@ class Watch:
 
 
 def window_of(recipe: ClipRecipe, fps: float) -> tuple[int, Float[np.ndarray, " t"]]:
-    """The number of frames that a window spans at this rate, and the times of a clip's frames in it.
+    """Return the number of frames that a window spans at this rate, and the times of a clip's frames in it.
 
     Times are in seconds after the first frame of the window, and follow the recipe's test protocol. A window without a
     length ends with the last frame of its clip.
@@ -124,5 +124,5 @@ def window_of(recipe: ClipRecipe, fps: float) -> tuple[int, Float[np.ndarray, " 
 
 
 def percentile(latencies: list[float], share: float) -> float:
-    """The latency that this share of the answers did not exceed; 0 without answers."""
+    """Return the latency that this share of the answers did not exceed; 0 without answers."""
     return float(np.quantile(latencies, share)) if latencies else 0.0

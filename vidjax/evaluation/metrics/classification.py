@@ -13,12 +13,12 @@ AVERAGED = tuple(f"{figure}_{mean}" for mean in ("macro", "micro") for figure in
 
 
 def top_k(scores: Float[np.ndarray, "n classes"], k: int) -> Int[np.ndarray, "n k"]:
-    """The k best classes of each row, best first; all classes if there are fewer than k."""
+    """Return the k best classes of each row, best first; all classes if there are fewer than k."""
     return np.argsort(-scores, axis=-1, kind="stable")[:, :k]
 
 
 def top_k_hits(scores: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
-    """Whether the label is among the k best classes of its row; always true with k classes or fewer."""
+    """Return whether the label is among the k best classes of its row; always true with k classes or fewer."""
     return (top_k(scores, k) == labels[:, None]).any(axis=-1)
 
 
@@ -33,7 +33,7 @@ def confusion_matrix(
 def per_class_accuracy(
     labels: Int[np.ndarray, " n"], hits: Bool[np.ndarray, " n"], num_classes: int
 ) -> Float[np.ndarray, " classes"]:
-    """The share of hits among the examples of each class, in [0, 1]; NaN for a class without examples."""
+    """Return the share of hits among the examples of each class, in [0, 1]; NaN for a class without examples."""
     total = np.bincount(labels, minlength=num_classes)
     right = np.bincount(labels, weights=hits, minlength=num_classes)
     return np.divide(right, total, out=np.full(num_classes, np.nan), where=total > 0)
@@ -42,14 +42,14 @@ def per_class_accuracy(
 def precision_recall_f1(
     confusion: Int[np.ndarray, "classes classes"], unscored: Int[np.ndarray, " classes"]
 ) -> dict[str, np.ndarray | float]:
-    """Precision, recall and F1 of each class, their means over classes (macro), and over all examples (micro).
+    """Return precision, recall and F1 of each class, their means over classes (macro), and over all examples (micro).
 
-    A figure with denominator 0 is 0. Classes that neither occur nor are predicted are NaN and left out of the means.
+    A metric with denominator 0 is 0. Classes that neither occur nor are predicted are NaN and left out of the means.
     If every example is scored, micro precision, recall and F1 all equal the accuracy.
 
     Args:
       confusion: counts of the scored examples, row = label, column = prediction.
-      unscored: number of unscored examples of each class: they count as missed, but as no class's prediction.
+      unscored: number of unscored examples of each class; they count as missed, and as predictions of no class.
 
     Returns:
       precision, recall and f1 (classes,), and each with the suffix _macro and _micro; all in [0, 1].

@@ -16,15 +16,15 @@ SQUARES = ("r2", "mse", "pcc")  # for numbers of any size
 
 
 def agreement(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarray, " n"]) -> dict[str, float]:
-    """How well numbers agree, pooled over all rows, not averaged over videos.
+    """Measure how well predictions agree with targets, pooled over all rows instead of averaged over videos.
 
     Returns:
       ccc: 2 cov / (var + var + squared difference of means), in [-1, 1]; 0 if either side is constant.
       pcc: Pearson's correlation; 0 if either side is constant.
       mse: mean squared error.
       rmse: the root of mse.
-      r2: the share of the targets' variance that is explained, 1 - mse / var; below 0 for predictions worse than the
-        targets' mean, and 0 if the targets are constant.
+      r2: the share of the targets' variance that predictions explain, 1 - mse / var; below 0 for predictions worse than
+        the targets' mean, and 0 if the targets are constant.
       sagr: the share of rows whose signs agree.
     """
     predictions, targets = (np.asarray(values, np.float64) for values in (predictions, targets))
@@ -49,7 +49,7 @@ def summarise_regression(
     names: Sequence[str] | None = None,
     figures: Sequence[str] = FIGURES,
 ) -> dict[str, float | int | str]:
-    """The flat results: each figure per target and averaged over targets, and the averages of the best constant.
+    """Return the flat results: each metric per target and averaged over targets, and the averages of the best constant.
 
     An unscored row counts as a prediction of 0. The constant is the mean of the targets, which has the least squared
     error of all constants.

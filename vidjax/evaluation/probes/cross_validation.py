@@ -19,7 +19,7 @@ from vidjax.evaluation.metrics.regression import agreement
 from vidjax.evaluation.probes.estimators import PROBES
 
 PROBED = (LABEL, TARGET)  # annotations that a probe can be fitted to
-_LIMITS = {  # limits in words: the condition, and the settings that it holds for
+_LIMITS = {  # by the words of a limit: its condition, and the settings to which it applies
     "above 0": (lambda value: value > 0, ("C", "temperature", "widths", "learning_rate")),
     "at least 0": (lambda value: value >= 0, ("weight_decay", "patience")),
     "at least 0 and below 1": (lambda value: 0 <= value < 1, ("dropouts", "validation")),
@@ -33,7 +33,7 @@ class Fitted:
     Attributes:
       pipeline: the fitted pipeline, with `predict`.
       settings: the chosen point of the grid, by name.
-      points: after a search, all settings tried, each with the `mean` and `std` of the figure over folds; else empty.
+      points: after a search, all settings tried, each with the `mean` and `std` of the metric over folds; else empty.
       curves: for an MLP, one dict per epoch; else empty.
     """
 
@@ -88,10 +88,10 @@ def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, annotation: st
 
 
 def check_settings(config: ProbeConfig) -> None:
-    """Reject settings that no probe can be fitted with, before anything is computed.
+    """Reject settings with which no probe can be fitted, before anything is computed.
 
     Raises:
-      ConfigError: naming the setting and its limit.
+      ConfigError: for such a setting; the message names it and its limit.
     """
     for name in ("probes", "reductions", "C", "widths", "dropouts"):
         if not getattr(config, name):
@@ -104,7 +104,7 @@ def check_settings(config: ProbeConfig) -> None:
 
 
 def mean_ccc(targets: Float[np.ndarray, "n k"], predictions: Float[np.ndarray, "n k"]) -> float:
-    """The concordance correlation coefficient, averaged over targets."""
+    """Return the concordance correlation coefficient, averaged over targets."""
     columns = zip(np.asarray(predictions).T, np.asarray(targets).T, strict=True)
     return float(np.mean([agreement(found, target)["ccc"] for found, target in columns]))
 
@@ -121,7 +121,7 @@ def _folds(config: ProbeConfig, annotation: str, groups: np.ndarray, seed: int) 
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """All numbers in a number, a tuple, or a tuple of tuples."""
+    """Yield all numbers in a number, a tuple, or a tuple of tuples."""
     if isinstance(value, tuple):
         for part in value:
             yield from _numbers(part)

@@ -25,23 +25,23 @@ from vidjax.evaluation.probes.mlp import MLPClassifier, MLPRegressor
 
 
 class TokenScaler(TransformerMixin, BaseEstimator):
-    """Standardises the channels of tokens over all tokens of all rows, and keeps their dtype."""
+    """Standardise the channels of tokens over all tokens of all rows, and keep their dtype."""
 
     def fit(self, X: Float[np.ndarray, "n t d"], y: Any = None) -> TokenScaler:
-        """Accumulate mean and standard deviation row by row, since tokens are large."""
+        """Accumulate mean and standard deviation row by row, because tokens are large."""
         self.scaler_ = StandardScaler()
         for row in X:
             self.scaler_.partial_fit(np.asarray(row, np.float64))
         return self
 
     def transform(self, X: Float[np.ndarray, "n t d"]) -> Float[np.ndarray, "n t d"]:
-        """A standardised copy of the tokens."""
+        """Return a standardised copy of the tokens."""
         mean, scale = (np.asarray(part, X.dtype) for part in (self.scaler_.mean_, self.scaler_.scale_))
         return (X - mean) / scale
 
 
 class NeighbourClassifier(ClassifierMixin, BaseEstimator):
-    """Predicts the label with the most weighted votes; see `vidjax.evaluation.probes.knn.knn_classify`."""
+    """Predict the label with the most weighted votes; see `vidjax.evaluation.probes.knn.knn_classify`."""
 
     def __init__(self, k: int = 5, temperature: float = 0.07):
         self.k, self.temperature = k, temperature
@@ -60,7 +60,7 @@ class NeighbourClassifier(ClassifierMixin, BaseEstimator):
 
 
 class NeighbourRegressor(RegressorMixin, BaseEstimator):
-    """Predicts the weighted mean target of the nearest rows; see `vidjax.evaluation.probes.knn.knn_average`."""
+    """Predict the weighted mean target of the nearest rows; see `vidjax.evaluation.probes.knn.knn_average`."""
 
     def __init__(self, k: int = 5, temperature: float = 0.07):
         self.k, self.temperature = k, temperature

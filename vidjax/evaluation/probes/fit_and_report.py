@@ -48,8 +48,8 @@ def probe_features(
 
     Args:
       pairs: the training and test store of each backbone, by name.
-      annotation: what is learned, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
-      config: its `probe` and `seed` are used; the report contains all of it.
+      annotation: the annotation to learn, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
+      config: the configuration, of which `probe` and `seed` are used; the report contains all of it.
       workdir: the folder for the results.
       say: called with a line of text for each probe when it is done.
 
@@ -96,7 +96,7 @@ def _metrics(lines: Sequence[Line]) -> Iterator[dict]:
 
 
 def _predictions(lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str) -> Iterator[dict]:
-    """One line per test row with the prediction of every probe; null where the row's features are missing."""
+    """Yield one line per test row with the prediction of every probe; null where the row's features are missing."""
     said = {line.name: _by_row(line, pairs[line.backbone][1].decoded) for line in lines}
     tests = {backbone: test for backbone, (_, test) in pairs.items()}
     first = next(iter(tests.values()))

@@ -26,7 +26,7 @@ def knn_accuracy(
     k: int = NEIGHBOURS,
     temperature: float = TEMPERATURE,
 ) -> float:
-    """The share of test features that `knn_classify` gives the right label.
+    """Return the share of test features to which `knn_classify` gives the right label.
 
     Raises:
       ConfigError: if there are fewer than k labelled features.
@@ -53,7 +53,7 @@ def knn_classify(
     k: int = NEIGHBOURS,
     temperature: float = TEMPERATURE,
 ) -> Int[Array, " m"]:
-    """The label with the most votes among the k labelled features with the greatest cosine similarity.
+    """Return the label with the most votes among the k labelled features with the greatest cosine similarity.
 
     A neighbour's vote weighs exp(similarity / temperature). The lowest label wins a tie.
     """
@@ -70,14 +70,14 @@ def knn_average(
     k: int = NEIGHBOURS,
     temperature: float = TEMPERATURE,
 ) -> Float[Array, "m t"]:
-    """The mean target of the k nearest by cosine similarity, weighted by exp(similarity / temperature)."""
+    """Return the mean target of the k nearest by cosine similarity, weighted by exp(similarity / temperature)."""
     ones = jnp.ones((len(train), 1))
     sums = _weighted_sums(train, jnp.concatenate([train_targets, ones], axis=1), test, k, temperature)
     return sums[:, :-1] / sums[:, -1:]
 
 
 def _weighted_sums(train, values: Float[Array, "n v"], test, k: int, temperature: float) -> Float[Array, "m v"]:
-    """The sum of the k nearest values, each weighted by exp((similarity - that of the nearest) / temperature)."""
+    """Sum the values of the k nearest, each weighted by exp((similarity - greatest similarity) / temperature)."""
     train, test = _unit(jnp.asarray(train)), _unit(jnp.asarray(test))
 
     def add_up(query):

@@ -74,7 +74,7 @@ class _Problem(NamedTuple):
 
 
 class _Estimator(BaseEstimator, abc.ABC):
-    """The base of both MLPs; a subclass defines the loss, the figures of a curve and the meaning of the outputs."""
+    """The base of both MLPs; a subclass defines the loss, the metrics of a curve and the meaning of the outputs."""
 
     def __init__(  # noqa: PLR0913 - scikit-learn's searches set each one separately
         self,
@@ -95,12 +95,12 @@ class _Estimator(BaseEstimator, abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def _loss(outputs: Array, known: Array, valid: Array) -> Array:
-        """The scalar loss over the `valid` rows."""
+        """Compute the scalar loss over the `valid` rows."""
 
     @staticmethod
     @abc.abstractmethod
     def _figures(outputs: np.ndarray, known: np.ndarray) -> dict[str, float]:
-        """The figures of a curve beside the loss."""
+        """Compute the metrics of a curve other than the loss."""
 
     def _train(self, x: np.ndarray, y: np.ndarray, outputs: int, groups: np.ndarray | None) -> None:
         """Train, and keep the parameters of the epoch with the lowest validation loss; without validation, the last."""
@@ -166,7 +166,7 @@ class _Estimator(BaseEstimator, abc.ABC):
 
 
 class MLPClassifier(ClassifierMixin, _Estimator):
-    """Predicts classes; trained with softmax cross-entropy.
+    """Predict classes, after training with softmax cross-entropy.
 
     Attributes:
       classes_: labels in the order of the outputs.
@@ -200,7 +200,7 @@ class MLPClassifier(ClassifierMixin, _Estimator):
 
 
 class MLPRegressor(RegressorMixin, _Estimator):
-    """Predicts numbers in [-1, 1], the tanh of the outputs; trained with 1 minus the mean CCC over a batch.
+    """Predict numbers in [-1, 1], the tanh of the outputs, after training with 1 minus the mean CCC over a batch.
 
     Attributes:
       curves_: one dict per epoch: epoch, and {train,val}/{loss,ccc}, computed without dropout.

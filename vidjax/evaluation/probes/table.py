@@ -56,11 +56,11 @@ class Line:
 def fit_all(
     pairs: Mapping[str, Pair], config: ProbeConfig, annotation: str, seed: int, say: Callable[[str], None]
 ) -> Iterator[Line]:
-    """Fit and score everything that `config` asks for, except reductions whose array a backbone lacks.
+    """Fit and score all probes and reductions of `config`, except reductions whose array a backbone lacks.
 
     Args:
       pairs: the training and test store of each backbone, by name.
-      annotation: what is learned, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
+      annotation: the annotation to learn, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
       say: called with a sentence for each reduction that is left out.
 
     Raises:
@@ -129,7 +129,7 @@ def _check_split(train: FeatureStore, test: FeatureStore, annotation: str) -> No
 
 
 def annotated(store: FeatureStore, annotation: str) -> np.ndarray:
-    """The annotation to learn: labels (n,), or targets (n k).
+    """Return the annotation to learn: labels (n,), or targets (n k).
 
     Raises:
       ConfigError: if the rows have no targets, or no classes.
@@ -146,7 +146,7 @@ def annotated(store: FeatureStore, annotation: str) -> np.ndarray:
 
 
 def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, annotation: str) -> dict[str, float | int | str]:
-    """The figures of some predictions.
+    """Return the metrics of some predictions.
 
     Args:
       found: predictions for the test rows that are `scored` (n,); the others count as wrong, or as predictions of 0.
@@ -169,14 +169,14 @@ def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, annotation:
 
 
 def score_constant(test: FeatureStore, annotation: str) -> dict[str, float | int | str]:
-    """The figures of the best constant: the most frequent class or the mean target of the test rows themselves."""
+    """Return the metrics of the best constant: the most frequent class or the mean target of the test rows."""
     constant = test.targets.mean(axis=0) if annotation == TARGET else np.bincount(test.labels).argmax()
     known = annotated(test, annotation)
     return score(np.broadcast_to(constant, known.shape), np.ones(len(test), bool), test, annotation)
 
 
 def results_of(lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str) -> dict[str, float | int | str]:
-    """The flat results: probe/<backbone>/<reduction>/<probe>/<figure>, probe/constant/<figure>, and counts of rows."""
+    """Return flat results: probe/<backbone>/<reduction>/<probe>/<metric>, probe/constant/<metric>, and row counts."""
     test = next(iter(pairs.values()))[1]
     results = {f"probe/{line.name}/{name}": value for line in lines for name, value in line.figures.items()}
     results |= {f"probe/constant/{name}": value for name, value in score_constant(test, annotation).items()}
@@ -191,7 +191,7 @@ def results_of(lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str
 def table(
     lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Column names and rows of text: one row per line, and the constant last."""
+    """Return column names and rows of text: one row per line, and the constant last."""
     constant = score_constant(next(iter(pairs.values()))[1], annotation)
 
     def cells(figures):
@@ -202,13 +202,15 @@ def table(
 
 
 def class_name(store: FeatureStore, label: int) -> str:
-    """The data's name for a class, or its number."""
+    """Return the data's name for a class, or the class's number."""
     names = store.header.data["labels"] or ()
     return names[label] if label < len(names) else str(label)
 
 
 def short_names(sources: Sequence[str]) -> tuple[str, ...]:
-    """A name for each backbone that can be part of a path: the last parts of its source that tell them apart.
+    """Return a name for each backbone, made of the last parts of its source that tell the backbones apart.
+
+    Names can be parts of a path.
 
     Raises:
       ConfigError: if a backbone is given twice.
