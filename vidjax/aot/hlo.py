@@ -1,7 +1,7 @@
 """Read a compiled program: the compiler's cycle estimates and collectives, each counted as often as its loops run.
 
-The text is that of `jax.stages.Compiled.as_text()` for a TPU. The estimates come from a cost model that is right to a
-factor of about two: they can rank variants, but not predict times. Pallas kernels have no estimates.
+The text is that of `jax.stages.Compiled.as_text()` for a TPU. The estimates come from a cost model that is right to
+within a factor of about two: they can rank variants, but not predict times. Pallas kernels have no estimates.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Program:
         return self._bodies.get(name, [])
 
     def message(self, line: str) -> Message | None:
-        """Return the message that an instruction sends; of the computations it calls, only a fused one counts."""
+        """Return the message that an instruction sends; of the computations it calls, only reduce-scatters count."""
         inside = [text for name in called_by(line) if name.startswith(SCATTER) for text in self.instructions(name)]
         return message_of(line, self.chips, inside)
 

@@ -1,4 +1,4 @@
-"""Time `vidjax embed` of a folder of videos against a PyTorch loop: CPU seconds of whole processes, on the CPU.
+"""Time `vidjax embed` of a folder of videos against a PyTorch loop: CPU seconds of whole processes, without a GPU.
 
 The model is a VideoMAE with random weights, in transformers' format. It embeds one clip per video, in batches of 8.
 """
@@ -49,7 +49,7 @@ def link_videos(folder: pathlib.Path, count: int) -> None:
 
 
 def embed_words(folder: pathlib.Path, out: pathlib.Path) -> list[str]:
-    """Return the command with which vidjax embeds folder/videos by folder/model."""
+    """Return the command with which vidjax embeds folder/videos with the model in folder/model."""
     model, videos = str(folder / "model"), str(folder / "videos")
     return vidjax_words("embed", "--model", model, "--data", videos, "--features", "pooled", "--out", str(out))
 

@@ -49,7 +49,7 @@ class ActionEvaluator(VideoEvaluator):
         self._nouns = self.config.data.action_classes[0]
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Return top-1 and top-5 of nouns, verbs and actions, and the top-1 of always predicting one action."""
+        """Return top-1 and top-5 of nouns, verbs and actions, and the top-1 of a constant, the most frequent action."""
         (noun, verb), hits = self._split(found.scores), {}
         for k in (1, 5):
             hits[f"noun_top{k}"] = top_k_hits(noun, self._actions[:, 0], k)

@@ -112,7 +112,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return np.stack(whole), np.concatenate(moments)
 
     def summarise(self, found: Scores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Return mean average precision of videos and moments, also for a constant, and average precision per class."""
+        """Return the mean average precisions of videos and moments, those of constant scores, and one per class."""
         windows = found.windows
         mean, each = mean_average_precision(found.videos, self._positives)
         there, there_at = self._positives.any(axis=0), self._positives_at.any(axis=0)

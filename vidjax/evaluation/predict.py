@@ -92,8 +92,8 @@ class Predictor:
           advance: called after each view with its share of the video.
 
         Returns:
-          the start and end of each window in seconds, and its scores. Frames have the times at which a player shows
-          them, also at a variable frame rate.
+          the start and end of each window in seconds, and its scores. Times are those at which a player shows the
+          frames, also at a variable frame rate.
 
         Raises:
           VideoError: if the video cannot be decoded.

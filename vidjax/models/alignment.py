@@ -74,7 +74,8 @@ class AlignmentStudent(CompiledInit):
         """Predict the teacher's features of the visible tokens from the outputs of the k tapped blocks.
 
         Args:
-          patches: normalised visible cubes; index: their token indices, ascending.
+          patches: normalised visible cubes.
+          index: token indices of the cubes, ascending.
 
         Returns:
           features, float32; n counts the v visible tokens and, if it is aligned, the class token.
@@ -93,9 +94,10 @@ class AlignmentTeacher(CompiledInit):
     """A frozen encoder of all tokens of a clip.
 
     Attributes:
-      encoder: from a family with `hidden`.
-      tubelet_size: the student's. A teacher of single frames sees the middle frame of each of the student's cubes, the
-        only frame that a kernel inflated around its centre would see (`inflate_weight` in the authors' `clip.py`).
+      encoder: a module of a family with `hidden`.
+      tubelet_size: the student's tubelet_size. A teacher of single frames sees the middle frame of each of the
+        student's cubes, the only frame that a kernel inflated around its centre would see (`inflate_weight` in the
+        authors' `clip.py`).
       class_token: whether to return the class token's features too; if so, they come first.
       norm: whether to apply the encoder's final norm.
     """

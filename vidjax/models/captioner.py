@@ -72,8 +72,8 @@ class Captioner(CompiledInit):
           tokens: the captions' tokens, as `shift_right` makes them from targets.
 
         Returns:
-          logits (b n v): float32, for the token after each; hidden (b n d): the decoder's last states; states (b m d):
-          the backbone's states that the decoder attends to.
+          logits (b n v): float32, for the token after each one; hidden (b n d): the decoder's last states; states
+          (b m d): the backbone's states that the decoder attends to.
 
         Raises:
           ConfigError: for clips of the wrong shape or number, and for parts that do not fit together.

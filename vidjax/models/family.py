@@ -20,7 +20,7 @@ class Family:
       pretraining: module class, called with (spec,), if the family has its own pre-training.
       encoder: called with (spec, taps), returns the classifier's encoder for feature alignment; None if the family has
         none. The encoder's method `hidden` returns the outputs of the blocks `taps`. Its attribute `takes_index` tells
-        whether `hidden` accepts the `index` of some tokens, which a student needs; `has_class_token` and
+        whether `hidden` accepts the `index` of some tokens, as a student needs; `has_class_token` and
         `has_attention` tell whether `hidden` returns a class token and the class token's attention.
       heading: heading of its section in docs/models.md, if longer than the title.
     """

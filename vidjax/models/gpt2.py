@@ -119,7 +119,7 @@ class GPT2(CompiledInit):
           train: whether to apply dropout, with the rng stream "dropout".
 
         Returns:
-          logits (b n v): float32, for the token after each; hidden (b n d): the states they are computed from.
+          logits (b n v): float32, for the token after each one; hidden (b n d): the states that give the logits.
 
         Raises:
           ConfigError: if a text is too long, if states are given to a model without cross-attention, or if they are

@@ -212,7 +212,7 @@ class DropPath(nn.Module):
 
     Attributes:
       axes: input axes whose entries are dropped independently; the other axes are dropped as a whole.
-      rescale: scale the remaining rows by 1 / (1 - rate), as timm does and scenic does not.
+      rescale: whether to scale the remaining rows by 1 / (1 - rate), as timm does and scenic does not.
     """
 
     axes: tuple[int, ...] = (0,)

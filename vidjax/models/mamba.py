@@ -1,6 +1,7 @@
 """The bidirectional Mixer of Vision Mamba: two selective scans over one projection of the tokens.
 
-Gu & Dao 2023 (arXiv:2312.00752, section 3.4) for one direction; Zhu et al. 2024 (arXiv:2401.09417) for two.
+Sources: Gu & Dao 2023 (arXiv:2312.00752, section 3.4) for one direction, and Zhu et al. 2024 (arXiv:2401.09417) for
+two.
 """
 
 import math

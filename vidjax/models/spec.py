@@ -1,4 +1,4 @@
-"""`ClipSpec`, the base of all families' specs: the clip, its cubes, and how the module is computed."""
+"""`ClipSpec`, the base class of all families' specs: the clip, its cubes, and how the model is computed."""
 
 import abc
 import dataclasses
@@ -29,7 +29,7 @@ class Positions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipSpec(abc.ABC):
-    """The clips that a model takes, the cubes it cuts them into, and how it is computed.
+    """The clips that a model takes, the cubes into which it cuts them, and how the model is computed.
 
     Attributes:
       patch_size: side of a cube in pixels.
@@ -130,7 +130,7 @@ class ClipSpec(abc.ABC):
         """Reject clips (b t h w c) whose shape differs from the model's.
 
         Raises:
-          ConfigError: if it differs; the message names the options that would fit.
+          ConfigError: if the shape differs; the message names the options that would fit.
         """
         if clips.shape[1:] != self.clip_shape:
             given, wanted = ("x".join(map(str, shape)) for shape in (clips.shape[1:], self.clip_shape))

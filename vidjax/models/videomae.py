@@ -1,8 +1,8 @@
 """VideoMAE: a ViT on space-time cubes, pre-trained as a masked autoencoder (Tong et al. 2022, arXiv:2203.12602).
 
-The encoder sees only the visible tokens; a narrow decoder predicts the pixels of the masked ones: of all of them, or of
-half in V2 (Wang et al. 2023, arXiv:2303.16727). Both have fixed sine-cosine positions and no key bias. Details follow
-the authors' public training runs.
+The encoder sees only the visible tokens. A narrow decoder predicts the pixels of the masked tokens, or of half of them
+in V2 (Wang et al. 2023, arXiv:2303.16727). Encoder and decoder have fixed sine-cosine positions and no key bias.
+Details follow the authors' public training runs.
 """
 
 import dataclasses
@@ -230,7 +230,7 @@ class VideoMAEPretraining(CompiledInit):
         """Predict some cubes from normalised visible cubes, flattened as by `ops.patchify`.
 
         Returns:
-          tokens (b k d): the encoder's; reconstruction (b q p): float32, in the units of the training target.
+          tokens (b k d): the encoder's output; reconstruction (b q p): float32, in the units of the training target.
         """
         tokens = self.encoder(visible, visible_idx, train)
         positions = ops.sincos_1d(self.spec.num_tokens, self.spec.decoder_width).astype(self.spec.dtype)

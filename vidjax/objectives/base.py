@@ -73,7 +73,7 @@ class Objective(abc.ABC):
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Array, tuple[Metrics, Any]]:
-        """Return the loss, scalar metrics, and the next `extra`; `weight` defines the weights of means."""
+        """Return the loss, scalar metrics and the next `extra`; means over micro-batches are weighted by `weight`."""
 
     @property
     def parts(self) -> tuple[Part, ...]:

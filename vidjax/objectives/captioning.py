@@ -96,7 +96,7 @@ class Captioning(Objective):
         """Generate the best caption of each video; one beam is greedy decoding.
 
         Returns:
-          tokens (b num_tokens), including the end token; scores (b), their log-probabilities.
+          tokens (b num_tokens), including the end token; scores (b), the captions' log-probabilities.
         """
         states = self.states(params, clips)
         prompt = Prompt(jnp.full((clips.shape[0], 1), self.end_token, jnp.int32), states)
@@ -121,7 +121,7 @@ class Captioning(Objective):
 
 
 def token_losses(logits: Float[Array, "b n v"], targets: Int[Array, "b n"]) -> tuple[Float[Array, "b n"], Array]:
-    """Return -log p of each target, and whether it has the highest logit; both are meaningless where it is -100."""
+    """Return -log p of each target, and whether it has the highest logit; a target of -100 makes both meaningless."""
     safe = jnp.maximum(targets, 0)
     own = jnp.take_along_axis(logits, safe[..., None], axis=-1)[..., 0]
     return jax.nn.logsumexp(logits, axis=-1) - own, logits.argmax(axis=-1) == safe

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 ERASE_AREA = (0.02, 1 / 3)  # share of the frame
 ERASE_ASPECT = 0.3  # aspect ratios are log-uniform from this to its inverse
-ERASE_ATTEMPTS = 100  # for clips, as in VideoMAE's random_erasing.py:129; timm's ten are for images
+ERASE_ATTEMPTS = 100  # as in VideoMAE's random_erasing.py:129, for clips; timm makes ten attempts, for images
 
 
 def random_erase(

@@ -23,7 +23,8 @@ def num_masked(grid: Grid, ratio: float, kind: str = "tube") -> int:
     """Return how many of the t * h * w tokens a mask hides.
 
     A mask hides whole units: places (in every time slice) for `tube`, tokens for `random`, and time slices for `frame`.
-    Their number is rounded down: a tube mask with a ratio of 0.9 hides 176 of the 196 places of a 14x14 grid.
+    The number of hidden units is rounded down: a tube mask with a ratio of 0.9 hides 176 of the 196 places of a 14x14
+    grid.
 
     Raises:
       ConfigError: for an unknown kind, or if nothing or everything would be hidden.
@@ -181,7 +182,7 @@ def running_cell_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float)
 
 
 def _split(rng: Key[Array, ""], batch: int, units: int, hidden: int):
-    """Two ascending index lists per row: `units - hidden` random units, and the rest."""
+    """Draw two ascending index lists per row: `units - hidden` random units, and the rest."""
     order = jnp.argsort(jax.random.uniform(rng, (batch, units)), axis=1).astype(jnp.int32)
     keep = units - hidden
     return jnp.sort(order[:, :keep], axis=1), jnp.sort(order[:, keep:], axis=1)

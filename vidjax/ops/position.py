@@ -77,7 +77,7 @@ def cubic_weights(old: int, new: int) -> Float[np.ndarray, "new old"]:
 def resize_cubic(frames: Float[Array, "*b h w c"], size: tuple[int, int]) -> Float[Array, "*b y x c"]:
     """Resize frames like PyTorch's `interpolate(mode="bicubic", align_corners=False)`.
 
-    Frames that already have the size do not change.
+    Frames that already have that size do not change.
 
     Example:
       >>> vidjax.ops.resize_cubic(jnp.ones((2, 8, 8, 3)), (6, 12)).shape

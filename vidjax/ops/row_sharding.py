@@ -14,7 +14,7 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
     """Constrain an array and its gradient to have their rows divided over the ambient mesh; other axes stay free.
 
     If the mesh divides parameters too (fsdp), the compiler might otherwise divide the channels of activations like
-    those of parameters. It would then send activations between devices, which are many times larger than parameters.
+    those of parameters. It would then send activations, which are many times larger than parameters, between devices.
     Does nothing without a mesh, or if rows cannot be divided evenly. Under `vmap`, rows are those of one example.
     Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
 
@@ -33,7 +33,7 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
 def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
     """Constrain a parameter to be whole on each device while it is used; its gradient is divided again afterwards.
 
-    A mesh with a tensor axis divides some parameters over it, so the compiler decides there.
+    On a mesh with a tensor axis, some parameters are divided over that axis, so the compiler decides.
 
     Example:
       >>> jax.jit(vidjax.ops.gathered)(jnp.arange(3.0)).tolist()  # without a mesh
@@ -51,7 +51,7 @@ def product_by_rows(
 
     If the mesh divides parameters (fsdp), each device gathers the kernel along its axis `divided`, and the gradient is
     reduce-scattered. The compiler by itself would sum the whole gradient on every device and then discard most of it.
-    Devices along the data axis hold the same part of the kernel and sum only its gradient.
+    Devices along the data axis hold the same part of the kernel and sum only the gradient of this part.
     Source: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054), stage 3.
 
     Example:

@@ -31,7 +31,7 @@ def adapt(
     image_size: int | tuple[int, int] | None = None,
     num_classes: int | None = None,
 ) -> tuple[nn.Module, dict, tuple[str, ...]]:
-    """Change the clip size or the classes of a model; None keeps a value.
+    """Change the clip size or the classes of a model; None keeps the current value.
 
     Args:
       family: a name in `vidjax.models.FAMILIES`.
@@ -65,7 +65,11 @@ def adapt(
 
 
 def _complete(module: nn.Module, params: Mapping) -> tuple[dict, tuple[str, ...]]:
-    """Initialise the module's leaves that `params` lacks or has in another shape; the notes leave out the head."""
+    """Initialise the leaves of the module that `params` lacks or has in another shape.
+
+    Returns:
+      all parameters of the module; notes on leaves that were initialised or ignored, except those of the head.
+    """
     inputs = example_inputs(module.spec, pretraining=False)
     found = flatten(params)
     wanted = flatten(jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"])

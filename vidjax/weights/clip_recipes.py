@@ -57,7 +57,7 @@ def published_recipe(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecipeChanges:
-    """A user's changes to a model's recipe; None keeps a value.
+    """A user's changes to a model's recipe; None keeps the recipe's value.
 
     Attributes:
       stride: frame stride of a clip, in the unit of the model's sampling; 0 spreads the frames over the whole video.

@@ -144,7 +144,7 @@ def _preprocessor(model: Pretrained) -> dict:
 
 
 def _reorders(model: Pretrained) -> tuple[str, ...]:
-    """Return a note if the model's channels are not in RGB order, which transformers' processors cannot change."""
+    """Return a note if the model takes channels in another order than RGB; transformers' processors cannot reorder."""
     if model.clips.channels == "rgb":
         return ()
     return (

@@ -52,7 +52,7 @@ def read_arrays(path: Path) -> Mapping:
 
 
 def keras_refused(path: Path) -> WeightsError:
-    """Make the error for a Keras file or SavedModel; it names the original checkpoint if the file name tells which."""
+    """Make the error for a Keras file or SavedModel; it names the original checkpoint if the file's name tells it."""
     sizes = {"S": "small", "B": "base", "L": "large", "H": "huge"}
     named = re.search(r"VideoMAE_([SBLH])_(\w+?)_16x224_(FT|PT)", path.name)
     which, hub = "", "MCG-NJU/videomae-base-finetuned-kinetics"

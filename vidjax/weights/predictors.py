@@ -27,7 +27,7 @@ _OTHERS = {
     "values": "numbers, which are averaged over views and windows",
     "actions": "verbs and nouns, whose logits are added over views and averaged over windows",
 }
-Remark = Callable[[str], None]  # called with a warning about a video that is predicted all the same
+Remark = Callable[[str], None]  # called with a warning about a video, which is still predicted
 
 
 def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Predictor:
@@ -66,7 +66,7 @@ def make_caption_generator(
 
     Args:
       model: loaded from a captioning run, whose folder holds the vocabulary.
-      stride, beams, max_tokens: values that replace the run's; None keeps them.
+      stride, beams, max_tokens: values that replace those of the run; None keeps the run's value.
 
     Raises:
       WeightsError: if the model generates no captions.

@@ -256,7 +256,7 @@ def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -
     def through(layer, weights):
         time, space = layer
         weights = _half(over_space)(space, weights)
-        of_class = weights.mean(axis=0)  # the copies are one token
+        of_class = weights.mean(axis=0)  # the copies represent one token
         return jnp.where(is_class, of_class, _half(over_time)(time, weights))
 
     rollout = _back(through, (time, space), start)

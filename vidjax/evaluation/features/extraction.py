@@ -203,7 +203,7 @@ class _Chosen:
 
 
 def _make_step(backbone: Backbone, names: tuple[str, ...], dtype: str) -> Callable[[Any, Array], dict]:
-    """Make the step that computes arrays of clips, and each row's greatest absolute value, which float16 must hold."""
+    """Make the step that computes arrays of clips, and each row's greatest absolute value for `_checked`."""
 
     @jax.jit
     def step(params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, dict[str, Array]]:

@@ -36,7 +36,7 @@ def reliability(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n
     """Bin answers by their confidence.
 
     Args:
-      confidence: the probability of each of at least one answers, in [0, 1]; 0 falls into the first bin.
+      confidence: the probability of each answer, in [0, 1]; 0 falls into the first bin. At least one answer is needed.
       right: whether each answer is right.
     """
     number = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)

@@ -53,7 +53,7 @@ def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
 
 
 def best_constant(references: Sequence[Sequence[str]]) -> str:
-    """Choose the most frequent reference that has the best BLEU-4 as the caption of every video.
+    """Choose the caption that scores best if every video gets it: the best by BLEU-4 of the most frequent references.
 
     BLEU-2 decides ties, for example if no reference shares four words with another.
     """

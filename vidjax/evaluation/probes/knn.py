@@ -1,4 +1,4 @@
-"""Nearest-neighbour probes of frozen features: a video takes the label of its nearest labelled videos.
+"""Nearest-neighbour probes of frozen features: the most similar labelled videos vote on a video's label.
 
 This is the weighted k-nearest neighbours of Wu et al. 2018 (arXiv:1805.01978, section 3.4), which DINO and SVT use.
 """

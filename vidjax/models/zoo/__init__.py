@@ -112,7 +112,7 @@ def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") 
 
 
 def names_weights(source: str, weights: str) -> bool:
-    """Return whether `source` is the weights of a `Result`: the same name, or a path to the authors' file by name."""
+    """Return whether `source` is the name `weights` of a `Result`, or a path to the authors' file with that name."""
     ours, theirs = pathlib.PurePath(source), pathlib.PurePath(weights)
     return bool(weights) and (source == weights or (theirs.suffix in _FILES and ours.name == theirs.name))
 

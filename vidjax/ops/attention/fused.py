@@ -63,7 +63,7 @@ def over_time(q, k, v, scale, places):
 
 
 def places_at_once(q, k) -> int:
-    """Return how many places of q and k (b t s h d) the kernel takes at once, or 0 if it should not or cannot run.
+    """Return how many places of q and k (b t s h d) the kernel takes at once, or 0 if it would be slower or cannot run.
 
     The kernel treats the tokens of several places as one sequence, and masks the logits between different places. With
     more than 16 tokens per place, it is cheaper to transpose the arrays and attend within each place.
@@ -79,7 +79,7 @@ def _with_heads(q, k, v, scale, form):
 
 
 def _side_by_side(x):
-    """Merge heads and their channels into one axis, as projections return them: a TPU copies arrays to split it."""
+    """Merge heads and their channels into one axis, as projections return them; splitting it makes a TPU copy."""
     return rearrange(x, "b n h d -> b n (h d)")
 
 

@@ -1,8 +1,8 @@
 """Attention on a TPU core as two Pallas kernels that keep the keys, values and logits of a few heads in VMEM.
 
 Logits are stored transposed, as (keys, queries). The softmax then reduces over sublanes, and its statistics are rows.
-The attention weights are the stationary operand of their products, because a head is narrower than the matrix unit.
-Half of the unit idles only in the products that compute logits.
+A head is narrower than the matrix unit, so the attention weights are the stationary operand of their products. Half of
+the unit then idles only in the products that compute logits.
 
 A grid step takes a few batch rows and the fewest heads whose channels fill whole lanes. It works in turns. A turn takes
 two tiles of 128 queries, of two heads or of one, and computes the next turn's logits while it uses its own.
@@ -338,7 +338,7 @@ class _Sizes(NamedTuple):
     """Sizes of a grid step.
 
     A step has `rows` batch rows with `parts` groups of places each (one without places). Each group is a sequence with
-    `heads` heads of `d` channels, and with `queries` and `keys` including padding.
+    `heads` heads of `d` channels. `queries` and `keys` count its tokens, including padding.
     """
 
     rows: int

@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 from vidjax.ops import platforms
 from vidjax.ops.scan import recurrence
 
-CHUNK = 16  # tokens; 8 to 32 take about the same time on a CPU
-CACHED = 96 * 1024  # bytes of states per token that a CPU scans at a time; a chunk's states then fit in its L2 cache
+CHUNK = 16  # most tokens per chunk; 8 to 32 take about the same time on a CPU
+CACHED = 96 * 1024  # most bytes of one token's states in a turn of rows; a chunk's states then fit in a CPU's L2 cache
 STRETCH = 4  # chunks; a backward pass holds the states of one chunk per stretch, so a quarter of all states
 
 
@@ -82,7 +82,7 @@ def rows_backward(A, states, chunks, reverse):
 
 
 def _to_turns(A, chunks):
-    """Split rows into turns; the rows of a turn are spread over the batch, so that every device has some of them."""
+    """Split rows into turns of a few rows each, spread over the batch so that every device has some of them."""
     rows, most = chunks[0].shape[2], max(1, CACHED // A.nbytes)
     together = max(r for r in range(1, most + 1) if rows % r == 0)
     return tuple(rearrange(chunk, "n t (r k) d -> k n t r d", r=together) for chunk in chunks)

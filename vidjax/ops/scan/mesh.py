@@ -35,7 +35,10 @@ def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
 
 
 def vary_alike(*arrays):
-    """Make all arrays vary over every mesh axis that one of them varies over, so that all gradients are summed."""
+    """Make all arrays vary over every mesh axis that any of them varies over.
+
+    The gradients of replicated arrays are then summed over the devices.
+    """
     axes = frozenset().union(*(jax.typeof(array).manual_axis_type.varying for array in arrays))
     return tuple(_vary(array, axes) for array in arrays)
 

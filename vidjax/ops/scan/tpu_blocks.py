@@ -50,7 +50,7 @@ def _largest(x, dt, states: int) -> "Blocks | None":
 
 
 def compiler_params() -> pltpu.CompilerParams:
-    """Return parameters by which blocks of rows and of channels run in any order, and chunks one after another."""
+    """Return compiler parameters: blocks of rows and of channels run in any order, and chunks one after another."""
     return pltpu.CompilerParams(
         dimension_semantics=("parallel", "parallel", "arbitrary"), vmem_limit_bytes=core_memory()
     )

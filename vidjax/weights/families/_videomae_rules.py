@@ -43,7 +43,11 @@ TRANSFORMERS_5 = dataclasses.replace(
 
 
 def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str) -> tuple[Rule, ...]:
-    """Return the rules for a model whose encoder has keys with `prefix`; None classes mean the pre-training module."""
+    """Return the rules for a model whose encoder's keys start with `prefix`.
+
+    Args:
+      num_classes: None for the pre-training module.
+    """
     projection = prefix + names.patch_embed
     patches = array_layouts.patch_conv3d(spec.tubelet_size, spec.patch_size)
     found = [
