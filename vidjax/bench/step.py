@@ -1,5 +1,6 @@
-"""Time VideoMAE pre-training against transformers on PyTorch: forward pass and step, same sizes, batch and masks.
+"""Time VideoMAE's forward pass and pre-training step against transformers on PyTorch.
 
+Sizes, batch and masks are the same.
 Ours is the step that `vidjax.main` runs (gradients, guarded AdamW, metrics), on one device that already has the clips.
 VideoMAE V2's decoder (dual masking), which does less work per clip, has its own row.
 """

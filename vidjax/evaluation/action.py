@@ -23,8 +23,8 @@ SHOWN = 5  # number of best actions per clip in predictions.jsonl
 class ActionEvaluator(VideoEvaluator):
     """Score the best nouns, verbs and actions of each clip by its merged logits; an unscored clip counts as wrong.
 
-    An action is a noun and a verb. Its probability is the product of theirs (scenic's `joint_top_k`), so actions are
-    ranked by the sum of the two logits.
+    An action is a noun and a verb. Its probability is the product of the noun's and the verb's probability (scenic's
+    `joint_top_k`), so actions are ranked by the sum of the two logits.
     """
 
     main = "action_top1"

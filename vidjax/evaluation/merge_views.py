@@ -51,7 +51,7 @@ def merge_windows(scores: Float[np.ndarray, "w classes"], merge: str) -> Float[n
 
 
 def rule_with(rule: str, activation: str) -> str:
-    """Return the rule with the same reduction as `rule` and with `activation`, or `rule` if there is none."""
+    """Return the rule with the reduction of `rule` and with `activation`, or `rule` itself if there is no such rule."""
     reduction = MERGES[rule][1]
     return next((name for name, found in MERGES.items() if found == (activation, reduction)), rule)
 

@@ -133,7 +133,7 @@ def one_late(outputs: Iterable[dict]) -> Iterator[dict]:
 
 
 def counted(batches: Iterable[dict], advance: Callable[[int], None]) -> Iterator[dict]:
-    """Yield the same batches; before each next one, call `advance` with the number of videos in the one before."""
+    """Yield the batches; after each, call `advance` with its number of videos before the next batch is fetched."""
     for batch in batches:
         yield batch
         advance(int(batch["valid"].sum()))

@@ -1,7 +1,7 @@
 """Feature alignment: a student that encodes some of the tokens, and a frozen teacher that encodes whole clips.
 
-Unmasked Teacher (Li et al. 2023, arXiv:2303.16058, section 3) as implemented by VideoMamba, whose published weights
-were trained this way (`video_sm/models/videomamba_pretrain.py` and `clip.py`).
+This is Unmasked Teacher (Li et al. 2023, arXiv:2303.16058, section 3) as VideoMamba's authors implement it for their
+published weights (`video_sm/models/videomamba_pretrain.py` and `clip.py`).
 """
 
 from collections.abc import Callable

@@ -23,7 +23,7 @@ class Beams:
       num_beams: k, the number of open beams and of finished texts per row.
       length_penalty: positive values favour long texts, negative values short ones.
       early_stopping: whether a row stops as soon as it has k finished texts. Otherwise it continues until the best open
-        beam, scored at its current length, would replace none of them.
+        beam, scored at its current length, would replace no finished text.
     """
 
     num_beams: int

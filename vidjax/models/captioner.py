@@ -26,8 +26,8 @@ class CaptionerSpec:
     """The states of a video that the text attends to.
 
     Attributes:
-      encoder_features: "pooled", the one vector per clip that a classifier's head would see (the class token, if there
-        is one); or "tokens", all states of the last layer, with the class token, if there is one, first.
+      encoder_features: "pooled", the one vector per clip that a classifier's head would see, such as the class token;
+        or "tokens", all states of the last layer, a class token first.
       mapper: whether a linear layer maps the states to the text's width even if the widths are equal; if they differ,
         there always is such a layer.
       num_clips: clips per video; their states are concatenated.

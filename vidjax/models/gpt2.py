@@ -158,7 +158,7 @@ class GPT2(CompiledInit):
 
         Args:
           cache: from `prefill` or this function; the caller must not exceed its capacity. Texts may share states: with
-            r b texts in "past" and b rows in "memory", text i attends to the states i // r.
+            r * b texts in "past" and b rows in "memory", text i attends to the states of row i // r.
 
         Returns:
           the logits of the token after these, and the updated cache.

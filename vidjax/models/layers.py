@@ -78,7 +78,7 @@ def _tanh_gelu(x):
 
 
 def _exact_gelu(x):
-    """Use erf, as PyTorch does: erfc is more precise for very negative x, but takes a TPU twice as long."""
+    """Compute with erf, as PyTorch does; erfc is more precise for very negative x, but takes a TPU twice as long."""
     wide = x.astype(jnp.float32)
     return (wide * (0.5 + 0.5 * jax.lax.erf(wide * 2**-0.5))).astype(x.dtype)
 
@@ -119,7 +119,7 @@ class QKV(nn.Module):
         kernel = self.param("kernel", _flattened(self.kernel_init, 1), (d, 3, *heads), jnp.float32)
         names = ("q_bias", "k_bias", "v_bias") if self.key_bias else ("q_bias", "v_bias")
         bias = {name: self.param(name, nn.initializers.zeros, heads, jnp.float32) for name in names}
-        # Three plain matrix products: on a TPU, a joint one must be split, and one with a head axis needs a new layout.
+        # Three plain matrix products: on a TPU, a joint product must be split, and a head axis needs a new layout.
         kernels = kernel.astype(self.dtype).reshape(d, 3, d)
         out = []
         for number, name in enumerate(("q_bias", "k_bias", "v_bias")):

@@ -23,7 +23,7 @@ class PooledClassifier(CompiledInit):
       num_classes: number of logits.
       pooling: "" keeps the backbone's pooling; weighted_tokens averages all its tokens, including the class token, with
         learned weights, a softmax over positions.
-      head_widths: widths of hidden layers with ReLU; dropout at the spec's head_dropout comes before each layer.
+      head_widths: widths of hidden layers with ReLU. Dropout with the spec's head_dropout precedes every layer.
     """
 
     backbone: nn.Module

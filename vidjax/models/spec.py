@@ -122,7 +122,7 @@ class ClipSpec(abc.ABC):
         """Copy the spec with a user's values for some fields.
 
         Raises:
-          ConfigError: if one of the fields has no effect, and as the class.
+          ConfigError: if one of the fields has no effect, and as the constructor.
         """
         return dataclasses.replace(self, **fields)
 

@@ -138,7 +138,7 @@ class VideoMAEEncoder(nn.Module):
     def embed_patches(
         self, patches: Float[Array, "b k p"], index: Int[Array, "b k"] | None = None
     ) -> Float[Array, "b k d"]:
-        """Embed normalised patches; `index` has their token indices, and None stands for all tokens."""
+        """Embed normalised patches; `index` has their token indices, and None means all tokens."""
         positions = ops.sincos_1d(self.spec.num_tokens, self.spec.width)
         positions = positions[None] if index is None else positions[index]
         return self.patch_embed(patches.astype(self.spec.dtype)) + positions.astype(self.spec.dtype)

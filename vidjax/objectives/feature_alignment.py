@@ -1,6 +1,6 @@
 """Feature alignment: a student that sees some tokens predicts a frozen teacher's features of these tokens.
 
-Unmasked Teacher (Li et al. 2023, arXiv:2303.16058) with the details of VideoMamba's masked pre-training
+This is Unmasked Teacher (Li et al. 2023, arXiv:2303.16058) with the details of VideoMamba's masked pre-training
 (arXiv:2403.06977, section 3.4; `video_sm/engines/engine_for_pretraining_videomamba.py`).
 """
 
@@ -53,7 +53,7 @@ class FeatureAlignment(Objective):
         token, or one of `MASKS`.
       mask_ratio: hidden share, in (0, 1).
       loss_of: one of `LOSSES`.
-      unit_length: whether the features of both are scaled to length 1.
+      unit_length: whether the features of student and teacher are scaled to length 1.
     """
 
     module: AlignmentStudent

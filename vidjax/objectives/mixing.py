@@ -81,7 +81,7 @@ NO_MIXING = Mixing()
 
 
 def mix_weights(rng: Key[Array, ""], height: int, width: int, mixing: Mixing) -> Float[Array, "h w"]:
-    """Draw the weights of a clip's own pixels in a mixture, which all rows of a group share.
+    """Draw the weights of a clip's own pixels in a mixture; all rows of a group share these weights.
 
     Returns:
       the same value everywhere (mixup), 0 inside a rectangle and 1 outside (cutmix), or 1 everywhere (no mixing).

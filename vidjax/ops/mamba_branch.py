@@ -1,7 +1,7 @@
 """One direction of a Mamba mixer: convolution, SiLU, and a scan whose step sizes, B and C depend on the tokens.
 
-Gu & Dao 2023 (arXiv:2312.00752, section 3.4). `separate` runs one operation after another. `pallas_tpu` is a pair of
-TPU kernels, forward and backward, each of which does everything; between them, they store only the scan's states.
+Source: Gu & Dao 2023 (arXiv:2312.00752, section 3.4). `separate` runs one operation after another. `pallas_tpu` runs
+the whole branch in one TPU kernel, with another for the backward pass; only the scan's states are stored in between.
 """
 
 import functools
@@ -19,7 +19,7 @@ from vidjax.ops.scan.branch_tpu import BranchWeights, fits, pallas_tpu
 from vidjax.ops.scan.mesh import on_each_device
 from vidjax.ops.selective_scan import selective_scan
 
-# The axes of x and the weights. Channels are e, which is not divided: the projections need all of them on each device.
+# Axes of x and of the weights. Channels are called e, so they are not divided: projections need all of them at once.
 _AXES = "b l e, k e, e, e p, r e, e, e s, e"
 
 

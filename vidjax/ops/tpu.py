@@ -12,13 +12,13 @@ SMALL_VMEM = {"TPU v2": 2**24, "TPU v3": 2**24, "TPU v4": 2**24}
 
 
 def core_memory() -> int:
-    """Return a core's bytes of VMEM, on the ambient mesh's devices (maybe compile-only) or else on this machine's."""
+    """Return a core's bytes of VMEM: on the devices of the ambient mesh, if there is one, else on this machine's."""
     device = jax.sharding.get_abstract_mesh().abstract_device or jax.devices()[0]
     return SMALL_VMEM.get(device.device_kind, VMEM)
 
 
 def output(like, shape: tuple[int, ...], dtype=jnp.float32) -> jax.ShapeDtypeStruct:
-    """The type of an output that varies over the same mesh axes as the array `like`."""
+    """Return the type of an output that varies over the same mesh axes as the array `like`."""
     return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)
 
 
@@ -26,7 +26,8 @@ def as_shaped(x: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
     """Return the array unchanged, and make a TPU store it in the order of its axes.
 
     Otherwise the compiler may choose another innermost axis, one that fills whole tiles (8 clips instead of 197
-    patches), and then transpose the array for every kernel. A loop over layers fixes the layout of its carry itself.
+    patches), and then transpose the array for every kernel. Loops over layers do not need this: they fix the layout of
+    their carry.
     """
     return platforms.dispatch(
         x, tpu=lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))), default=lambda x: x

@@ -216,7 +216,7 @@ def _from_run(path: Place) -> Pretrained:
 def _other_clips(
     model: Pretrained, module: nn.Module, num_frames: int | None, image_size: int | tuple[int, int] | None
 ) -> ClipRecipe | None:
-    """Return the recipe for another clip size: a run keeps its stride, public weights take the most similar model's."""
+    """Return the recipe for another clip size: a run keeps its own; public weights get the most similar model's."""
     recipe = model.clips
     if not isinstance(model.config, Config):
         usual = published_recipe(

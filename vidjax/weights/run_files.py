@@ -16,7 +16,7 @@ RESULTS = "results.json"
 
 
 def is_run(folder: str | os.PathLike) -> bool:
-    """Return whether a folder is that of a run, which has a folder of checkpoints."""
+    """Return whether a folder is a run's folder, that is, has a folder of checkpoints."""
     return (located(folder) / CHECKPOINTS).is_dir()
 
 

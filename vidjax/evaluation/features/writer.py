@@ -31,7 +31,7 @@ class Written(NamedTuple):
       header: the store's header.
       computed: number of rows computed now.
       missing: parts that the store still lacks; they belong to other processes.
-      failed: id and reason of each row without features, in all parts, or in this process's if others are missing.
+      failed: id and reason of each row without features: in all parts or, if others are missing, in this process's.
     """
 
     header: Header

@@ -49,7 +49,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        """The name of its results: backbone/reduction/probe."""
+        """The name of the line's results: backbone/reduction/probe."""
         return f"{self.backbone}/{self.reduction}/{self.probe}"
 
 

@@ -90,9 +90,9 @@ def describe(name: str) -> dict[str, Any]:
 def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") -> Result | None:
     """Return the published result closest to a classifier, whose sampling of videos then also suits the classifier.
 
-    Candidates are results with a known stride. They are ranked by whether `source` names their weights, then by the
-    same number of classes, the same number of frames, the fewest differing spec fields, and the order of the tables.
-    None if there are no candidates.
+    Candidates are results with a known stride. Those whose weights `source` names come first, then those with the same
+    number of classes, the same number of frames, and the fewest differing spec fields; the order of the tables decides
+    ties. None if there are no candidates.
     """
     results = [(size, result) for size, facts in ZOO.get(family, {}).items() for result in facts.results]
 

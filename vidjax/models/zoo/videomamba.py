@@ -20,7 +20,7 @@ def _at(num_frames: int, image_size: int = 224) -> dict:
 
 
 def _kinetics(letter: str, top1: dict[int, float], gmacs: dict[int, int], at_384: float) -> tuple[Result, ...]:
-    """One result per number of frames, and one fine-tuned with 64 frames of 384 pixels."""
+    """Return one result per number of frames, and one of a model fine-tuned with 64 frames of 384 pixels."""
     name = f"OpenGVLab/VideoMamba/videomamba_{letter}16_k400_f{{}}_res224{{}}.pth"
     results = [
         _k400(accuracy, gmacs=gmacs.get(frames), weights=name.format(frames, ""), overrides=_at(frames))

@@ -79,7 +79,8 @@ def attention_over_time(
     """Apply `attention` along the axis t, separately at each of s places.
 
     Args:
-      q, k, v: t queries, and u keys and values, of h heads of d channels at each place.
+      q: t queries at each place, with h heads of d channels.
+      k, v: u keys and values at each place.
       scale: factor on the logits; d^-1/2 if None.
       implementation: as in `attention`. If a place has at most 16 tokens, None and `pallas_tpu` process many places at
         once on a TPU, without transposing the arrays. A non-finite token then makes nearby places NaN too.

@@ -114,7 +114,7 @@ class Blocks:
         return math.ceil(self.rows / ROWS), self.count, self.chunks
 
     def vmem_bytes(self, x, dt) -> int:
-        """Return the bytes of scratch and of two buffers per block in the backward kernel, the larger of the two."""
+        """Return the backward kernel's bytes of scratch and of two buffers per block; the forward kernel needs less."""
         filled = (2 ** math.ceil(math.log2(n)) for n in (self.block_rows, self.block_rows // self.parts))
         rows, rows_of_tokens = filled  # memory holds a power of two
         lanes = math.ceil(self.states / LANES) * LANES

@@ -1,4 +1,4 @@
-"""Bodies of the TPU kernels of the selective scan, for a chunk of tokens (t b d) of up to 8 rows, s states per channel.
+"""Bodies of the TPU kernels of the selective scan, for a chunk of tokens (t b d) with up to 8 rows b and s states.
 
 A register holds one state of 8 rows (on sublanes) and 128 channels (on lanes). If the batch has fewer rows, parts of
 the channels are stacked to make r rows. A kernel walks over the chunk once for every 128 channels of a part, so that
@@ -57,7 +57,7 @@ def backward(
     """Write the gradients of x, dt (t b d), B, C (1 t r lane), and add to those of A (s r d), D and the bias (r d).
 
     The grid visits the chunks in the opposite order. Further scratch: the gradient g (s r d) of the running state; the
-    softplus's derivatives (t r lane); the decayed state that each token adds to (t s r lane); dB, summed over lanes
+    softplus's derivatives (t r lane); the decayed state to which each token adds (t s r lane); dB, summed over lanes
     (t r lane), and dC, not yet summed over lanes (t s r lane).
     """
     tokens, size = x.shape[0], A.shape[0]

@@ -53,7 +53,7 @@ OPENAI = Names(
 
 
 def rules(spec: CLIPVisionSpec, names: Names, prefix: str) -> tuple[Rule, ...]:
-    """Return the rules for a tower whose keys begin with `prefix`; that of `transformers` excludes the projection."""
+    """Return the rules for a tower whose keys begin with `prefix`, except the projection's key in `transformers`."""
     found = [
         Rule(
             (prefix + names.patch_embed,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv2d(spec.patch_size)
