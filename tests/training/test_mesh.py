@@ -47,8 +47,8 @@ class Chip:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (MeshConfig(data=1, fsdp=-1), r"lie in 2 slices.* use mesh\.data=2 or a multiple"),
-        (MeshConfig(slices=4), r"mesh\.slices=4, but the 8 devices lie in 2; use 0 or 2"),
+        (MeshConfig(data=1, fsdp=-1), r"belong to 2 slices, so mesh\.data must be a multiple of 2; .* mesh\.data=2"),
+        (MeshConfig(slices=4), r"mesh\.slices=4 is not the number of slices of the 8 devices; use 0 or 2"),
     ],
 )
 def test_only_the_data_axis_spans_slices(config, words):

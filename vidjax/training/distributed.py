@@ -108,7 +108,7 @@ def _absence(seconds: float) -> str:
     if state.process_id == 0:
         return f"{me} at {address} for the others: {everywhere}"
     if peers.answers(address):
-        return f"{me} for others, as has process 0, which answers at {address}: {everywhere}"
+        return f"{me} for the others; process 0, which answers at {address}, is waiting too: {everywhere}"
     return (
         f"{me} for process 0, which does not answer at {address}: check that it is running, that the address is "
         "correct, and that no firewall blocks the port"

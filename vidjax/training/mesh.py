@@ -61,12 +61,12 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
     sizes, slices = [len(devices) // known if size == -1 else size for size in sizes], count_slices(devices)
     if config.slices not in (0, slices):
         raise ConfigError(
-            f"mesh.slices={config.slices}, but the {len(devices)} devices lie in {slices}; use 0 or {slices}"
+            f"mesh.slices={config.slices} is not the number of slices of the {len(devices)} devices; use 0 or {slices}"
         )
     if sizes[0] % slices:
         raise ConfigError(
-            f"{shown}: the devices lie in {slices} slices, over which mesh.data must divide evenly; use "
-            f"mesh.data={slices} or a multiple of it, and a smaller mesh.fsdp or mesh.tensor"
+            f"{shown}: the devices belong to {slices} slices, so mesh.data must be a multiple of {slices}; use such a "
+            f"multiple, as in mesh.data={slices}, and a smaller mesh.fsdp or mesh.tensor"
         )
     return mesh_of(sizes, devices)
 

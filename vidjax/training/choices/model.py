@@ -56,7 +56,7 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
     if init_from and is_run(init_from):
         begun = saved_config(init_from)
         if begun is None:
-            raise ConfigError(f"config.init_from={init_from!r} has no readable {CONFIG}; name a size")
+            raise ConfigError(f"config.init_from={init_from!r} has no readable {CONFIG}; name a size (FILE:base)")
         return _like_run(begun, f"that of {init_from}")
     if init_from:
         return _like_weights(init_from)
@@ -112,7 +112,8 @@ def _keys_of(model: Pretrained) -> dict[str, Any]:
     recipe = model.clips
     if not isinstance(recipe.image_size, int):
         raise ConfigError(
-            f"{model.source} takes frames of {recipe.image_size} pixels, but runs take square frames; name a size"
+            f"{model.source} takes frames of {recipe.image_size} pixels, but runs take square frames; name a size "
+            "(FILE:base)"
         )
     keys: dict[str, Any] = {"model.name": name, "model.spec": fields}
     return keys | {key: getattr(recipe, key.removeprefix("data.")) for key in CLIP_KEYS}
