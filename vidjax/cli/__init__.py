@@ -93,7 +93,7 @@ def _collect_rarely() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run the command line; return the exit code."""
     if argv is None:
         _collect_rarely()
     with stoppable(program=argv is None):

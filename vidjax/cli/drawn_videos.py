@@ -25,7 +25,7 @@ def draw_each(
     draw: Callable[[UInt8[np.ndarray, "1 t h w 3"], str], Drawn],
     doing: str,
 ) -> dict[str, Drawn]:
-    """Call `draw` with each video's clip and output folder; returns its results by video.
+    """Call `draw` with each video's clip and output folder; return its results by video.
 
     A video that cannot be decoded is reported and left out.
 

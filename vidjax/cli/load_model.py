@@ -47,7 +47,7 @@ def check_classifier(model: Pretrained, source: str) -> None:
 
 
 def check_autoencoder(model: Pretrained, source: str) -> MaskedAutoencoding:
-    """Return the objective of a model that reconstructs; rejects others, and names the verb that can use them."""
+    """Return the objective of a model that reconstructs; reject others, and name the verb that can use them."""
     from vidjax.objectives import MaskedAutoencoding
 
     if isinstance(model.objective, MaskedAutoencoding) and is_autoencoder(model):

@@ -41,7 +41,7 @@ class Files:
         return bool(self.of_each or self.of_all)
 
     def write_of(self, answer: Mapping[str, Any]) -> str:
-        """Write the files of one video; returns the reason if its annotated copy failed, else ""."""
+        """Write the files of one video; return the reason if its annotated copy failed, else ""."""
         from vidjax.viz import subtitles
         from vidjax.viz.time_line import cues
 

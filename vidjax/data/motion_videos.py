@@ -85,8 +85,8 @@ class MotionSpec:
     spread: float = 1.0  # share of the torus in which digits start, around the upright one in the middle
     shake: float = 0.0  # largest random displacement per frame along either axis, as a share of the frame
     texture: float = 1.0  # strength of the background; 0 is black
-    colours: tuple[str, ...] = tuple(_COLOURS)  # of digits
-    intervals: int = 4  # of a long video
+    colours: tuple[str, ...] = tuple(_COLOURS)  # colours of digits
+    intervals: int = 4  # intervals of a long video
     crf: int = 10  # constant rate factor of x264; low, so that coding noise does not reveal the motion
     key_frame_every: int = 10
 

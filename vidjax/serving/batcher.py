@@ -48,13 +48,13 @@ class Batcher:
         return [1 << power for power in range(self._most.bit_length())]
 
     def warm(self, clip_shape: tuple[int, ...], advance: Callable[[], object]) -> None:
-        """Compile all sizes before the first request; calls `advance` after each."""
+        """Compile all sizes before the first request; call `advance` after each."""
         for size in self.sizes:
             self._compute(np.zeros((size, *clip_shape), np.uint8))
             advance()
 
     def __call__(self, clips: UInt8[np.ndarray, "v t h w c"]) -> Float[np.ndarray, "v classes"]:
-        """Return the outputs of clips; blocks until they are computed, and re-raises errors of the computation."""
+        """Return the outputs of clips; block until they are computed, and re-raise errors of the computation."""
         futures = []
         for clip in clips:
             future: Future = Future()

@@ -110,7 +110,7 @@ def _packed(planes: Planes) -> UInt8[np.ndarray, "rows w"]:
 
 
 class _Labels:
-    """Draws labels into frames; the label of a cue is rendered once."""
+    """The labels to draw into frames; the label of a cue is rendered once."""
 
     def __init__(self, cues: Sequence[Cue]):
         self._cues, self._next = cues, 0
@@ -174,7 +174,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 class _Sound:
-    """Copies the packets of the first audio stream unchanged.
+    """The first audio stream, whose packets are copied unchanged.
 
     Attributes:
       lost: why the copy has no sound although the source does; else empty.

@@ -149,7 +149,7 @@ Block = Heading | Text | Code | Table | Picture | Gallery
 
 
 def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block]) -> Place:
-    """Write report.md and report.html into a folder; returns the path of report.md."""
+    """Write report.md and report.html into a folder; return the path of report.md."""
     folder = located(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / REPORT

@@ -68,7 +68,7 @@ def command(words: Sequence[str]) -> str:
 
 
 def add(workdir: Place, made: Made) -> list[Made]:
-    """Add an entry to the folder's history; returns all entries, oldest first. Unreadable lines are dropped."""
+    """Add an entry to the folder's history; return all entries, oldest first. Unreadable lines are dropped."""
     found = [*read(workdir), made]
     workdir.mkdir(parents=True, exist_ok=True)
     write_json_lines(workdir / HISTORY, map(dataclasses.asdict, found))

@@ -39,7 +39,7 @@ class ProbeReport:
 
 
 def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: Config) -> Place:
-    """Write report.md, report.html and the pictures; returns the path of report.md."""
+    """Write report.md, report.html and the pictures; return the path of report.md."""
     workdir, tree = located(workdir), json.loads(json.dumps(dataclasses.asdict(config)))
     blocks: list[Block] = [Text(report.introduction), Heading("Results"), Table(*report.table)]
     for backbone, of_reduction in report.curves.items():

@@ -41,7 +41,7 @@ def write_run_report(
     results: Mapping[str, Any] | None = None,
     why: str = "",
 ) -> Place:
-    """Write the report of one run from the files in its folder; returns the path of report.md.
+    """Write the report of one run from the files in its folder; return the path of report.md.
 
     It reads config.json, data.json, results.json, confusion_matrix.csv, metrics.jsonl, quarantine.jsonl, goodput.json
     and the pictures, as far as they exist. It draws the training loss, the curves of the task and the learning rate,

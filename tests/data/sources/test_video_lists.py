@@ -201,8 +201,8 @@ def test_captions_of_a_video_may_be_on_several_lines(root):
     [
         (
             "path,verb,noun\na.mp4,take,cup\nb c.mp4,put,cup\n",
-            "its columns are 'path', 'verb', 'noun', none called 'label' (or 'class', 'category'); name "
-            "the one with the class 'label'",
+            "its columns are 'path', 'verb', 'noun', none called 'label' (or 'class', 'category'); call "
+            "the column of classes 'label'",
         ),
         ("a.mp4,1,2\nb c.mp4,2,2\n", "it has 3 columns without names, none called 'label'"),
         ("path,label\na.mp4,run\nb c.mp4,\n", "line 3: b c.mp4 has no class; give it one"),

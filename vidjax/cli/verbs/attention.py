@@ -88,7 +88,7 @@ def _chosen(maps: AttentionMaps, layer: int | None, head: int | None) -> dict[st
 
 
 def _draw(maps: AttentionMaps, shown: dict[str, np.ndarray], clip: np.ndarray, folder: str) -> dict[str, str]:
-    """Write the files; returns their paths by kind."""
+    """Write the files; return their paths by kind."""
     import io
 
     import numpy as np

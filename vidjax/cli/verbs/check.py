@@ -104,7 +104,7 @@ def _division(arguments: argparse.Namespace, name: str) -> DataConfig:
 
 
 def _write_checksums(audits: Sequence[SplitAudit], root: str, data: DataConfig, threads: int) -> dict[str, Any]:
-    """Add the readable files to the list of checksums; returns its path and how many were added."""
+    """Add the readable files to the list of checksums; return its path and how many were added."""
     from vidjax.data.sources.checksums import add_checksums, checksums_path
 
     files = [file for about in audits for file in about.read]

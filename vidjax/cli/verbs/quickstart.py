@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_seed(seed: int, folder: pathlib.Path, smoke: bool) -> dict[str, dict[str, Any]]:
-    """Pre-train, fine-tune from that run and from scratch; returns the results of the two classifiers."""
+    """Pre-train, fine-tune from that run and from scratch; return the results of the two classifiers."""
     from vidjax.main import read_config
     from vidjax.training import loop
 

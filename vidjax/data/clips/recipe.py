@@ -19,11 +19,11 @@ class Windows:
     """Windows that slide over a video, each scored separately.
 
     Attributes:
-      seconds: from the start of one window to the next; 0: `count` windows, evenly spaced.
+      seconds: time from the start of one window to the next; 0 for `count` windows, evenly spaced.
       count: number of windows if `seconds` is 0.
       merge: how the windows' probabilities become the video's, mean or max.
-      length: of a window in seconds, where clips are spread over it; 0: the span of a clip, such as num_frames * stride
-        frames.
+      length: length of a window in seconds, where clips are spread over it; 0 for the span of a clip, such as
+        num_frames * stride frames.
       threshold: the probability from which a class appears in a time line. None: 0.5 where classes can occur together;
         where they exclude each other, the most probable one, whatever its probability.
     """
@@ -40,7 +40,8 @@ class ClipRecipe:
     """How the clips of a video are sampled, resized, cropped and normalised, and how their scores are merged.
 
     Attributes:
-      num_frames: per clip; stride: frames from one to the next.
+      num_frames: number of frames of a clip; stride: distance between them, in frames of the video or, with a sampling
+        that has a rate, at that rate.
       sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
       image_size: in pixels, the side of a square frame or (height, width).
       interpolation: for resizing, one of `resize.INTERPOLATIONS`.

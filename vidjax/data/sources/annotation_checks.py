@@ -86,7 +86,8 @@ def class_warnings(train: Mapping[str, int], val: Mapping[str, int] | None = Non
     """Sentences about classes with too few videos to be learned or judged.
 
     Args:
-      train: number of training videos per class; val: of validation videos, None without validation.
+      train: number of training videos per class.
+      val: number of validation videos per class; None without validation.
     """
     seen, val = {name: count for name, count in train.items() if count}, val if val is not None else {}
     if len(seen) == 1:

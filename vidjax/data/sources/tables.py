@@ -86,7 +86,7 @@ def read_table(path: str, is_file: Callable[[str], bool], names: frozenset[str])
     """Determine the separator and the columns of a list.
 
     Args:
-      is_file: whether a path, as written in the list, is that of a file.
+      is_file: whether a path, as written in the list, names an existing file.
       names: column names that identify a header, as `plain` returns them.
 
     Raises:

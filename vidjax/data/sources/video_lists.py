@@ -176,7 +176,7 @@ def _columns(table: Table) -> tuple[dict[str, int], str]:
     if table.width == 1:
         return found, "it lists only paths; add a column 'label' with the class of each video"
     where = f"its columns are {_quoted(table)}" if table.header else f"it has {table.width} columns without names"
-    return found, f"{where}, none called 'label' (or 'class', 'category'); name the one with the class 'label'"
+    return found, f"{where}, none called 'label' (or 'class', 'category'); call the column of classes 'label'"
 
 
 def _holds_paths(table: Table, column: int) -> bool:
@@ -203,7 +203,7 @@ def _texts(value: Any, separator: str = "") -> tuple[str, ...]:
 
 
 class _Relative:
-    """Makes paths relative to the root; a path found in no folder is taken to be in the first."""
+    """The conversion of paths to ones relative to the root; a path found in no folder is taken to be in the first."""
 
     def __init__(self, root: str, places: tuple[str, ...]):
         """Keep the folders where relative paths may start; each folder of many paths is resolved once."""

@@ -271,7 +271,7 @@ class _MissingFrameError(Exception):
 
 
 class _Pictures:
-    """Collects the wanted frames in one RGB array, in whatever order they are decoded."""
+    """The wanted frames in one RGB array, collected in whatever order they are decoded."""
 
     def __init__(self, count: int, reformatter: VideoReformatter, where: str):
         self.count = 0

@@ -15,7 +15,7 @@ from vidjax.data.video.readers import OpenVideo, StoredVideo, VideoPlace, open_v
 
 
 class FrameCache:
-    """Keeps the frames that it has decoded, up to a number of bytes; thread-safe.
+    """A store of decoded frames, up to a number of bytes; thread-safe.
 
     Only requested frames are decoded, and nothing is evicted: if the videos do not fit, the cache serves a fixed part
     of them, whatever the order of requests.

@@ -80,7 +80,7 @@ def find_source(address: str) -> LiveSource:
 
 
 def open_live(source: LiveSource, timeout: float, stopped: threading.Event) -> av.container.InputContainer:
-    """Open a source; blocks until it starts sending.
+    """Open a source; block until it starts sending.
 
     Args:
       timeout: seconds of silence after which a file counts as ended, and any other source raises `StalledError`.

@@ -47,7 +47,7 @@ class Counts:
 
 
 class LiveVideo:
-    """Reads a source until it ends or is closed.
+    """A live source, read in a thread until it ends or is closed.
 
     Attributes:
       counts: frames so far.
@@ -157,7 +157,7 @@ class LiveVideo:
                 late = self._take(frame, reformatter)
 
     def _take(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> float:
-        """Keep a frame unless it is damaged or late; returns how late it is in seconds."""
+        """Keep a frame unless it is damaged or late; return how late it is in seconds."""
         now = time.monotonic()
         if frame.is_corrupt:
             self.counts.damaged += 1
