@@ -63,7 +63,7 @@ def steps_sentence(videos: int, experiment: str) -> str:
 
 
 def division_sentence(audits: Sequence[SplitAudit]) -> str:
-    """Describe how unevenly the hash splits the classes; empty if it is even or there are no classes or no hash."""
+    """Describe how unevenly the hash splits the classes; empty if evenly, or without classes or a hash."""
     if len(audits) < 2 or not all(about.hashed and about.class_counts for about in audits):
         return ""
     train, val = audits[0].class_counts, audits[1].class_counts

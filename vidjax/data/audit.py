@@ -51,14 +51,14 @@ class SplitAudit:
     Attributes:
       layout: name of the layout found, such as those of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if none.
       reading: how a user's own videos were read and divided, in a sentence.
-      hashed: whether a hash of each name divided them.
+      hashed: whether the videos were divided by a hash of each name.
       listed: number of videos listed; missing: those of them that do not exist.
       classes: number of classes that occur; num_classes: number of classes in total.
       class_counts: how often each class occurs, counted in `unit`.
       subjects: number of frames of each subject, where subjects are known.
       unreadable: one dict for each video that could not be read: id, reason, detail.
       problems: sentences about faults; notes: sentences about what the protocol allows but a user should know.
-      measured: the videos that were read; targets: the targets of all frames. Both are for charts.
+      measured: the properties of the videos that were read; targets: the targets of all frames. Both are for charts.
       read: the files that were opened without an error.
     """
 

@@ -143,7 +143,7 @@ def _on_beam(work: Callable[[Piece], object], pieces: Sequence[Piece], runner: R
     if runner.name == LOCAL:
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={runner.threads}"]
     if runner.name == DASK and not any(re.match("--dask_(npartitions|partition_size)", flag) for flag in flags):
-        flags.append("--dask_partition_size=1")  # Beam's 128 pieces would all go to one worker
+        flags.append("--dask_partition_size=1")  # by Beam's default, up to 128 pieces go to one worker
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(flags))
         spread = pipeline | "pieces" >> beam.Create(list(pieces)) | "spread" >> beam.Reshuffle()
@@ -159,7 +159,7 @@ def _on_beam(work: Callable[[Piece], object], pieces: Sequence[Piece], runner: R
         raise
     except ValueError as error:  # an unknown runner, or one whose options are missing
         raise ConfigError(f"Beam cannot run on {runner.name}: {error}") from error
-    except Exception as error:  # Beam's own, the runner's, or Beam's wrapper around a worker's
+    except Exception as error:  # an error of Beam or the runner, or Beam's wrapper around a worker's error
         if found := _SAID.search(str(error)):
             raise DataError(found[1]) from error
         first = (str(error).splitlines() or [""])[0]

@@ -46,7 +46,7 @@ class Start:
         return sum(self.seconds[kind] for kind in _TRAINING)
 
     def lose_after(self, step: int) -> None:
-        """Count what this start trained after a step as lost, since the run resumes from that step's checkpoint."""
+        """Count this start's training after a step as lost, since the run resumes from the checkpoint of that step."""
         self.saved = {number: seconds for number, seconds in self.saved.items() if int(number) <= step}
         trained, kept = self.trained, max(self.saved.values(), default=0.0)
         for kind in _TRAINING if trained > kept else ():

@@ -1,7 +1,7 @@
 """`vidjax embed`: compute the features of a frozen model once, into a folder that probes read.
 
-Run the same command again to resume; nothing is computed twice. The folder records why videos could not be decoded;
-the exit code is then 3.
+Run the same command again to resume; nothing is computed twice. If videos cannot be decoded, the folder records the
+reasons, and the exit code is 3.
 """
 
 from __future__ import annotations

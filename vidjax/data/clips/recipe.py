@@ -40,8 +40,8 @@ class ClipRecipe:
     """How the clips of a video are sampled, resized, cropped and normalised, and how their scores are merged.
 
     Attributes:
-      num_frames: number of frames of a clip; stride: distance between them, in frames of the video or, with a sampling
-        that has a rate, at that rate.
+      num_frames: number of frames of a clip.
+      stride: frames from one to the next, counted at the sampling's rate if it has one, else at the video's.
       sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
       image_size: in pixels, the side of a square frame or (height, width).
       interpolation: for resizing, one of `resize.INTERPOLATIONS`.
@@ -132,7 +132,7 @@ class ClipRecipe:
         return f"{self.num_frames} frames, every {self.stride}{ending}{of}"
 
     def sample(self, data: DataConfig) -> DataConfig:
-        """A data configuration with this sampling, on which the rows of some data sets (AFEW-VA) depend."""
+        """The data configuration with this recipe's sampling, since rows of some data sets (AFEW-VA) depend on it."""
         return dataclasses.replace(data, num_frames=self.num_frames, stride=self.stride, sampling=self.sampling)
 
     def one_view(self) -> ClipRecipe:

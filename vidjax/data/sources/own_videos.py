@@ -2,7 +2,7 @@
 
 The first of these that a root holds is used: a list for each split (`train.csv`), a folder for each split
 (`train/<class>/<video>`), one list, class folders (`<class>/<video>`), any tree of videos. Where the root does not
-define the validation split, a hash of each name does (`vidjax.data.sources.hash_split`). The reading depends only on
+define the validation split, a hash of each name does (`vidjax.data.sources.hash_split`). The division depends only on
 the root, never on the task, so that a video held out from pre-training stays held out from fine-tuning.
 """
 
@@ -48,7 +48,7 @@ class OwnVideos:
       root: folder that names are relative to.
       layout: LIST, CLASS_FOLDERS or FOLDERS.
       splits: the videos by the name of their split; a split that the root does not have is absent.
-      places: the list or the folder that a split was read from, which splits may share.
+      places: for each split, the list or the folder that it was read from; splits may share one.
       hashed: the splits divided by a hash; empty where the root determines the split of each video.
       names: class names in the order of their numbers; empty where labels are numbers, or there are none.
       columns: for lists, the name of the column that holds each item, such as the path or the label.

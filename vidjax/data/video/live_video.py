@@ -1,6 +1,6 @@
 """Frames of a live stream, decoded in a thread; only the last seconds are kept, and late frames are dropped.
 
-For a long window, at most one frame per `apart` seconds is kept, and the last one.
+For a long window, at most one frame per `apart` seconds is kept, and the last frame.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vidjax.data.video.decode import displayed_rgb
 from vidjax.data.video.live_source import LiveSource, ends_in_error, live_errors, open_live
 from vidjax.errors import StalledError
 
-_LATE, _VERY_LATE = 0.5, 2.0  # seconds: later than this, frames are dropped; then only key frames are decoded
+_LATE, _VERY_LATE = 0.5, 2.0  # seconds late: frames are dropped; only key frames are decoded
 _MEMORY = 15.0  # seconds: lateness is measured against the most punctual frame of the last 15 to 30 seconds
 _RATES = (1.0, 240.0)  # plausible frames per second
 _USUAL_RATE = 25.0
@@ -50,7 +50,7 @@ class LiveVideo:
     """A live source, read in a thread until it ends or is closed.
 
     Attributes:
-      counts: frames so far.
+      counts: the numbers of frames so far.
       fps: frames per second that the source announces; 25 if it announces none, or an implausible rate.
       size: height and width of the last frame as displayed.
       remarks: sentences about the stream, such as a change of frame size.
