@@ -36,14 +36,15 @@ FAR = 4  # a compiled step with more than this many times the clips does not pre
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans
 
-Made by `python scripts/plans_page.py`; do not edit. The hours for all steps of a published recipe on four slices and,
-in brackets, the share of the chips' peak, **by the TPU compiler's estimate**. Estimates are good to a factor of two,
-were measured on no TPU, and leave out evaluation, checkpoints and waiting for videos. Each is for the fastest of the
-plans that `vidjax compile --plan` tries or, without a flag, the only one tried; for {videos}.
+Made by `python scripts/plans_page.py`; do not edit. The table gives the hours for all steps of a published recipe on
+four slices and, in brackets, the share of the chips' peak. **All figures are the TPU compiler's estimates.** They are
+good to a factor of two, were measured on no TPU, and leave out evaluation, checkpoints and waiting for videos. Each
+figure is for the fastest of the plans that `vidjax compile --plan` tries or, if only the step without a flag was
+tried, for that one. For Kinetics, the number of steps assumes {videos}.
 
-"~" marks hours in proportion to a compiled step of the same model and clips on the same kind of chip. They follow the
-clips per chip, down to a quarter of that step's and, in micro-batches of its size, above it. They ignore that a step
-with fewer clips uses a chip less well. "{not_planned}" marks what nobody has compiled yet;
+"~" marks hours in proportion to a compiled step of the same model and clip size on the same kind of chip. The recipe
+has at least a quarter of that step's clips per chip; more clips per chip count as micro-batches of its size. These
+hours ignore that a step with fewer clips uses a chip less well. "{not_planned}" marks what nobody has compiled yet;
 {missing} of {all} published recipes have no row. To fill one:
 
 ```
@@ -54,8 +55,8 @@ python scripts/plans_page.py --compile videomae_k400:base --slice v5e:8x8
 _EACH = """
 ## The plans
 
-What to set in addition to the recipe, and what the step then costs. "No flag": nothing else was tried. Memory is the
-most that a chip holds at once.
+The table gives the keys to set in addition to the recipe, and the cost of the step with them. "No flag" means that
+nothing else was tried. Memory (GB) is the most that a chip holds at once.
 """
 
 

@@ -3,14 +3,14 @@
     $ python scripts/simulate_input.py --hosts=1000 --batch=16000 --step-ms=300 --decode-ms=25 --latency-ms=40 \\
         --latency-p99-ms=250 --megabytes=0.43 --megabytes-per-second=1250 --workers=16 --threads=4 --cores=16
 
-The model has four stations for every host of a synchronous job; each serves first come, first served:
+The model has four stations for every host of a synchronous job; each serves videos in the order in which they arrive:
 
 1. A reader asks the store for a video and waits. Readers are threads of one process, or of each of `workers` processes,
    which take packs of rows in turn. The latency is log-normal, with the given median and 99th percentile.
 2. The bytes pass through the host's network, one video after the other, at `megabytes-per-second`.
 3. One of the host's `cores` decodes and augments; each video takes `decode-ms` of its time.
-4. Rows are joined in order into batches, `prefetch` of them ahead of the step, as in `vidjax.data.loader`. Each reader
-   of a process is at most two rows (or packs) ahead of the joined rows, and a worker process four packs more.
+4. Rows are joined in order into batches, `prefetch` of them ahead of the step, as in `vidjax.data.loader`. For each
+   reader, a process is at most two rows (or packs) ahead of the joined rows; a worker process may add four packs.
 
 While a step runs, the next batch is taken, as in the training loop. A step begins when the one before it has ended and
 every host has its part of the batch; the time in between is the data wait.

@@ -41,8 +41,8 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
       dump: the folder of schedules from `llo_dump.ask`; it is emptied.
 
     Raises:
-      ConfigError: if the configuration does not fit the topology, if it leaves the batch to be chosen by the number of
-        videos, or if the compiler is not installed.
+      ConfigError: if the configuration does not fit the topology, if data.global_batch is 0, which depends on the
+        number of videos, or if the compiler is not installed.
     """
     check_config(config)
     if not config.data.global_batch:

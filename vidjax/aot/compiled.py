@@ -36,7 +36,7 @@ class Compiled:
       chosen: keys that the configuration leaves open, with the values that a run on these chips would choose.
       clips: clips per call, over all chips.
       fits: whether the program fits in a chip's memory.
-      needed_gb: the most memory that the program holds at once; if it does not fit, what the compiler says it needs.
+      needed_gb: the most memory that the program holds at once; if it does not fit, the memory that it would need.
       argument_gb: the part of needed_gb for parameters, optimiser state and batch; None if the program does not fit.
       flops_per_clip: 2 x MACs of all passes, from the architecture.
       ideal_ms: time of a call at the chip's peak.

@@ -17,7 +17,7 @@ from vidjax.aot.bundles import dump_flags
 _TRIAL = (
     "from jax.experimental import topologies as t; t.get_topology_desc('v5e:1x1', 'tpu', chips_per_host_bounds=(1,1,1))"
 )
-_SECONDS = 120  # for the trial, which takes one or two on an idle machine
+_SECONDS = 120  # for the trial, which takes one or two seconds on an idle machine
 
 
 def ask() -> Path | None:

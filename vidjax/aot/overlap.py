@@ -88,7 +88,7 @@ class _Clock:
             self._pass({transfer.between_slices: 0.0, not transfer.between_slices: transfer.left})
 
     def _pass(self, free: dict[bool, float], carrying: Sequence[str] = ()) -> None:
-        """Advance transfers for as long as the links between slices (True) and within them (False) are free."""
+        """Advance transfers; `free` has the free seconds of the network between slices (True) and of links (False)."""
         for name, transfer in self.under_way.items():
             if not transfer.carried or name in carrying:
                 hidden = min(transfer.left, free[transfer.between_slices])

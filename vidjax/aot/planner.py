@@ -2,8 +2,8 @@
 
 Each try is a compilation that takes minutes. Keys that a recipe leaves open, such as micro-batches, are chosen as a run
 would choose them (`compile_step`), so that few tries are needed. Dividing parameters over all chips needs more
-communication and is tried only if memory is short. A stack without a loop is tried only for a deep model that has a
-loop.
+communication and is tried only if memory is short. Running all layers without a loop is tried only if a run would
+choose a loop, as for deep models.
 """
 
 from __future__ import annotations

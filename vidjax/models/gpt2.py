@@ -274,7 +274,7 @@ class Dropout(nn.Module):
 
 
 def _residual_init(spec: GPT2Spec):
-    """Divide initial kernels at the end of residual branches by the root of the branches' number (section 2.3)."""
+    """Return the initialiser of kernels that end residual branches: std 0.02 / sqrt(their number), section 2.3."""
     return nn.initializers.normal(0.02 / math.sqrt(2 * spec.depth))
 
 

@@ -312,7 +312,7 @@ def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, " dept
 
 
 def _flattened(init: Callable, input_axes: int) -> Callable:
-    """Initialise a kernel of several axes as a matrix whose inputs are the first `input_axes` axes."""
+    """Return `init` for kernels of several axes, as for a matrix whose inputs are the first `input_axes` axes."""
 
     def init_matrix(key, shape, dtype):
         inputs, outputs = int(np.prod(shape[:input_axes])), int(np.prod(shape[input_axes:]))

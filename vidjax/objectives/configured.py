@@ -34,7 +34,7 @@ def masked_autoencoding(config: Config) -> MaskedAutoencoding:
         module, model.mask, model.mask_ratio, model.normalize_target, data.mean, data.std,
         decoder_mask=model.decoder_mask, decoder_mask_ratio=model.decoder_mask_ratio,
     )  # fmt: skip
-    objective.train_flops_per_clip  # noqa: B018 - rejects masks that do not fit before any work is done
+    objective.train_flops_per_clip  # noqa: B018 - before any work is done, rejects masks that do not fit
     return objective
 
 
@@ -77,7 +77,7 @@ def self_distillation(config: Config, total_steps: int) -> SelfDistillation:
         center_momentum=distill.center_momentum,
         teacher_drop_path=distill.teacher_drop_path,
     )  # fmt: skip
-    objective.train_flops_per_clip  # noqa: B018 - rejects views that the patches do not tile before any work is done
+    objective.train_flops_per_clip  # noqa: B018 - before any work is done, rejects views that patches do not tile
     return objective
 
 

@@ -29,7 +29,7 @@ class StepFolders(step_lib.NameFormat[step_lib.Metadata]):
         return self._named.build_name(step)
 
     def find_all(self, base_path: str | os.PathLike) -> Iterator[step_lib.Metadata]:
-        """Return every complete checkpoint, in no order."""
+        """Return every complete checkpoint, in no particular order."""
         return map(_untimed, self._named.find_all(base_path))
 
     def find_step(self, base_path: str | os.PathLike, step: int) -> step_lib.Metadata:

@@ -73,9 +73,9 @@ class AttentionMaps:
 
         attention: over all tokens (VideoMAE, ViViT's model 1, TimeSformer's joint attention).
         space: within frames, the mean over the frames' class tokens.
-        time: over the frames of each place, the mean over the queries of all cubes. Models 3 and 4 of ViViT have no
-          class token; the temporal encoder of its model 2 gives every place of a frame the same number; TimeSformer's
-          class token takes no part in attention over time.
+        time: over the frames of each place, the mean over the queries of all cubes: TimeSformer's class token takes no
+          part in attention over time, and models 3 and 4 of ViViT have no class token. For ViViT's model 2, it is the
+          attention of the temporal encoder's class token, which is the same for every place of a frame.
         class, forward, backward: for a VideoMamba, with one head, averaged over channels and possibly negative. `class`
           is the attention of the class token, which comes first, through both scans; `forward` and `backward` are the
           average attention of all tokens through one scan.
