@@ -39,10 +39,10 @@ def attention(
       mask: True where a query may see a key; any axis may have size 1. Every query must see at least one key.
       is_causal: query i sees only keys 0..i.
       scale: factor on the logits; d^-1/2 if None.
-      implementation: one of `IMPLEMENTATIONS`. None chooses `cudnn` where it runs. Elsewhere, None chooses `xla` if
-        there is a mask or fewer than 128 queries or keys. Without a mask and with more tokens, None chooses
-        `pallas_tpu` on a TPU (`splash` if the keys do not fit in a core), `tiled` on a CPU with many logits, and
-        otherwise plain JAX that recomputes the logits in the backward pass.
+      implementation: one of `IMPLEMENTATIONS`. None chooses `cudnn` where it runs. Elsewhere, None chooses `xla` with a
+        mask, with `is_causal`, or with fewer than 128 queries or keys. In all other cases, None chooses `pallas_tpu` on
+        a TPU (`splash` if the keys do not fit in a core), `tiled` on a CPU with many logits, and otherwise plain JAX
+        that recomputes the logits in the backward pass.
 
     Returns:
       an array like q, in q's dtype.
