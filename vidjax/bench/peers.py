@@ -1,7 +1,7 @@
 """Other software for the same work, if installed: transformers, PyTorch, mamba-ssm.
 
 Each is called as its users call it: under autocast, with scaled_dot_product_attention and, on a GPU, torch.compile and
-the fused AdamW. PyTorch may use all threads that the process may use.
+the fused AdamW. PyTorch can use all threads that the process may use.
 """
 
 from __future__ import annotations
