@@ -1,8 +1,8 @@
 """Compare what self-supervised backbones learn: probe their frozen features for the digit of the embedded videos.
 
     python scripts/probe_digits.py --workdir=runs/digits --backbones RUN [RUN ...] random:videomae_tiny
-    python -m vidjax.main --config=configs/motion_svt.py --workdir=runs/svt        # makes a run of SVT
-    python -m vidjax.main --config=configs/motion_pretrain.py --config.data.name=motion_digits ...   # makes one of VideoMAE
+    python -m vidjax.main --config=configs/motion_svt.py --workdir=runs/svt        # a run of SVT to probe
+    python -m vidjax.main --config=configs/motion_pretrain.py --config.data.name=motion_digits ...   # of VideoMAE
 
 The probes train on 4096 labelled videos and are scored on 1024. Digits shake on black; every backbone sees the same two
 frames of 32 pixels, ten frames apart. The table has accuracy and macro F1 of nearest neighbours and of a linear probe.

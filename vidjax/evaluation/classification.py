@@ -39,7 +39,7 @@ class ClassificationEvaluator(VideoEvaluator):
         return found
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Return the accuracies over all videos and of each class."""
+        """Return the metrics over all videos, and precision, recall and F1 of each class."""
         return summarise(found, recipe) | per_class(found, self.labels)
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:

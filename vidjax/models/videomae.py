@@ -1,8 +1,8 @@
 """VideoMAE: a ViT on space-time cubes, pre-trained as a masked autoencoder (Tong et al. 2022, arXiv:2203.12602).
 
-The encoder sees only the visible tokens. A narrow decoder predicts the pixels of the masked tokens, or of half of them
-in V2 (Wang et al. 2023, arXiv:2303.16727). Encoder and decoder have fixed sine-cosine positions and no key bias.
-Details follow the authors' public training runs.
+The encoder sees only the visible tokens. A narrow decoder predicts the pixels of the masked tokens; in V2 (Wang et al.
+2023, arXiv:2303.16727), it predicts half of all tokens, of which the masked ones count. Encoder and decoder have fixed
+sine-cosine positions and no key bias. Details follow the authors' public training runs.
 """
 
 import dataclasses

@@ -35,7 +35,8 @@ def attention(
     """Compute softmax(scale q k^T) v, with the softmax in float32.
 
     Args:
-      q: n queries; k, v: m keys and values; h heads of d channels.
+      q: n queries, with h heads of d channels.
+      k, v: m keys and values.
       mask: True where a query may see a key; any axis may have size 1. Every query must see at least one key.
       is_causal: query i sees only keys 0..i.
       scale: factor on the logits; d^-1/2 if None.
