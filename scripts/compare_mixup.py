@@ -51,7 +51,7 @@ def report(workdir: pathlib.Path, rows: list[dict]) -> pathlib.Path:
     runs = {name_of(row): workdir / folder_of(row) for row in rows}
     picture = draw_curves(runs, (LOSS, *TASKS["classification"].curves), workdir / "curves.png")
     blocks = [
-        Text("Two runs that differ only in mixup. With mixup, the training loss is on mixed labels and therefore higher."),
+        Text("Two runs that differ only in mixup. With mixup, the training loss is higher, because labels are mixed."),
         Heading("Results"),
         Table(columns, lines),
         *([Picture(picture, "Curves of both runs.")] if picture else []),  # a run may be too short for a curve
