@@ -210,13 +210,13 @@ class OptimConfig:
     step_factors: tuple[float, ...] = ()  # For steps: the factors of base_lr, each from its epoch in step_epochs on
     # Epochs in which the learning rate grows linearly from 0. -1: depends on the length of the run.
     warmup_epochs: OrAutoBelow0[float] = 0.0
-    warmup_steps: NotNegative[int] = 0  # Overrides warmup_epochs when above 0
+    warmup_steps: NotNegative[int] = 0  # Steps of warm-up; overrides warmup_epochs if above 0
     beta1: Fraction = 0.9  # For adamw: decay of the mean of the gradients
     beta2: Fraction = 0.999  # For adamw: decay of the mean of the squared gradients
     eps: NotNegative[float] = 1e-8  # For adamw: added to the denominator
     momentum: Fraction = 0.9  # For sgd: decay of the sum of the gradients
     nesterov: bool = False  # For sgd: use Nesterov's momentum
-    weight_decay: NotNegative[float] = 0.05  # For adamw decoupled from the gradient, for sgd added to it
+    weight_decay: NotNegative[float] = 0.05  # Weight decay: for adamw decoupled from the gradient, for sgd added to it
     # Which parameters decay. kernels: all except biases, norms, tokens and positions. matrices: all except biases and
     # norms.
     decayed: Decayed = "kernels"
@@ -331,22 +331,22 @@ class ProbeConfig:
 class TrainConfig:
     """The training loop: its length, and when it logs, validates and saves."""
 
-    epochs: Length[OrAuto[float]] = 1.0  # Length of the run. 0: depends on the number of videos.
-    steps: Length[NotNegative[int]] = 0  # Overrides epochs when above 0
-    accumulate: Accumulate = 0  # Micro-batches per step, which take less memory. 0: as few as fit.
+    epochs: Length[OrAuto[float]] = 1.0  # Length of the run in epochs. 0: depends on the number of videos.
+    steps: Length[NotNegative[int]] = 0  # Length of the run in steps; overrides epochs if above 0
+    accumulate: Accumulate = 0  # Micro-batches per step; more of them take less memory. 0: as few as fit.
     log_every: MayChange[Count] = 10  # Steps between two lines of metrics
     # Steps between two validations on one view per video, which rank checkpoints. 0: none. -1: every epoch, but at most
     # 50 times. masked_autoencoding has no score; it draws reconstructions instead.
     eval_every: MayChange[OrAutoBelow0[int]] = 0
     # Steps between two checkpoints. 0: one at each validation, or ten in a run without validations.
     checkpoint_every: MayChange[OrAuto[int]] = 1000
-    keep_latest: MayChange[Count] = 2  # Newest checkpoints to keep, besides the best one
+    keep_latest: MayChange[Count] = 2  # Number of newest checkpoints to keep, besides the best one
     # The run stops after this many steps in a row with a loss or gradient that is not finite.
     max_nonfinite: MayChange[Count] = 10
     # Go back to the last good checkpoint after this many steps in a row that were not finite or were skipped as spikes,
     # and continue with the batches after them. 0: never.
     roll_back_after: MayChange[NotNegative[int]] = 0
-    max_roll_backs: MayChange[Count] = 3  # The run stops when it would have to go back more often
+    max_roll_backs: MayChange[Count] = 3  # Largest number of roll-backs; the run stops if it needs another
     profile_start: MayChange[NotNegative[int]] = 0  # First step to profile; 0: none
     profile_steps: MayChange[Count] = 5  # Steps to profile
     wandb: MayChange[str] = ""  # Project on Weights & Biases. Empty: off.
@@ -377,12 +377,13 @@ class EvalConfig:
     clips: Count = 5  # Clips per video, evenly spaced in time
     crops: Count = 3  # Crops per clip, along the long side
     merge: ViewMerge = "mean_softmax"  # How the scores of a video's views become one
-    window_stride: NotNegative[float] = 0.0  # For multi_label: seconds between windows. 0: `clips` evenly spaced ones.
+    # For multi_label: seconds between windows. 0: as many evenly spaced windows as eval.clips states.
+    window_stride: NotNegative[float] = 0.0
     # For multi_label: how the probabilities of a video's windows and crops become one.
     window_merge: Literal["mean", "max"] = "max"
     # The checkpoint that is scored at the end and by mode=evaluate, and that predict, embed and export use. best: the
-    # best in the validations of train.eval_every; if the same videos are scored, its score is too high. last: the last
-    # one, as in VideoMAE.
+    # one with the best validation score, which is optimistic if the same videos are scored. last: the last one, as in
+    # VideoMAE.
     checkpoint: Literal["best", "last"] = "best"
     batch: NotNegative[int] = 0  # Videos per step, over all devices. 0: 8 per device, 1 on a CPU.
     allow_missing: bool = False  # Exit with code 0 even if some videos could not be scored
