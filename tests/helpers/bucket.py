@@ -128,6 +128,7 @@ def serve(port: int) -> None:
 
     socketserver.TCPServer.request_queue_size = 256  # waiting connections; by default, more than 5 are dropped
     Storage.create_file = create_if
+    Storage._write_config_to_file = lambda storage: None  # after every write it would serialise all objects' metadata
     moving = r"^/storage/v1/b/(?P<bucket_name>[-.\w]+)/o/(?P<object_id>.+)/moveTo/o/(?P<new_id>.+)$"
     emulator.HANDLERS = ((moving, {"POST": move}), *emulator.HANDLERS)
     for _, handlers in emulator.HANDLERS:
