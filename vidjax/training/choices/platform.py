@@ -10,7 +10,7 @@ from vidjax.models import family_of, preset
 # nothing, or only what costs more to recompute than to copy. docs/performance.md compares both.
 SHORT = 4
 # The same limit on a TPU, by family; other families take the compiler too long, or were not tried.
-UNROLLED = {"videomae": 24, "timesformer": 12}
+UNROLLED = {"videomae": 24, "timesformer": 12, "vivit": 12}
 SEVERAL = ("self_distillation",)  # tasks whose step has several such stacks; unrolled, they take the compiler too long
 
 # What a loop on a TPU may keep for gradients, by family, from the fastest to the one that takes the least memory:
