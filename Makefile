@@ -27,7 +27,7 @@ test-aot:  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment
 test-drills: $(VENV)/.installed-test  ## kills, damaged files, full disks, fuzzing: what docs/reliability.md counts; over 40 minutes of CPU time, two drills at once
 	$(BIN)/python -m pytest -o python_files='drill_*.py' tests/drills -n 2 --dist worksteal $(ARGS)
 
-test-hub: $(VENV)/.installed-test  ## downloads public weights (6 GB; ARGS=--large for more) and compares their outputs
+test-hub: $(VENV)/.installed-test  ## downloads public weights (14 GB; ARGS=--large for more) and compares their outputs
 	$(BIN)/python tests/hub $(ARGS)
 
 lint: $(VENV)/.installed-test  ## what CI checks

@@ -46,8 +46,9 @@ python -m vidjax.main --config=finetune --config.mode=evaluate --config.init_fro
 python scripts/public_weights_page.py runs/WEIGHTS
 ```
 
-The weights determine the model, its clips and its views; NAME is in the table. The distilled weights of VideoMAE V2
-have the classes of Kinetics-710: add `--config.init_label_map=misc/label_710to400.json`, from VideoMAE V2's repository.
+The weights determine the model, its clips and its views; NAME is in the table, for data sets that vidjax reads. The
+distilled weights of VideoMAE V2 have the classes of Kinetics-710: add
+`--config.init_label_map=misc/label_710to400.json`, from VideoMAE V2's repository.
 
 To fill *outputs*:
 
@@ -80,7 +81,7 @@ def _line(result: Mapping[str, Any], measured: Mapping[str, Any]) -> tuple[str, 
     ours = measured["accuracies"].get(weights)
     return (
         f"`{weights}`", result["data"] + (f", {result['note']}" if result["note"] else ""),
-        f"`{DATA[result['data']]}`", f"{result['num_frames']}{stride}@{height}x{width}",
+        f"`{DATA[result['data']]}`" if result["data"] in DATA else "", f"{result['num_frames']}{stride}@{height}x{width}",
         f"{result['clips']}x{result['crops']}", tested(result), _accuracy(result), result["source"],
         f"{_accuracy(ours)}, {ours['videos']} videos" if ours else NOT_RUN,
         measured["outputs"].get(weights, NOT_RUN),

@@ -3,7 +3,7 @@
     python tests/hub [--large] [--only WORD] [--plan] [--workdir runs/hub]      (make test-hub)
 
 It runs unattended and can be resumed: files stay in the hub's cache (HF_HOME), and unavailable files are reported and
-skipped. By default it fits a laptop with 16 GB and downloads about 6 GB; --large adds larger and further checkpoints.
+skipped. By default it fits a laptop with 16 GB and downloads about 14 GB; --large adds larger and further checkpoints.
 Each is read and compared in a separate process. WORKDIR/table.md and table.json have a row for each comparison.
 
 Exit codes: 0 everything compared and equal, 1 something differs or could not be read, 2 a mistake on the command line,

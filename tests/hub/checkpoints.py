@@ -23,6 +23,7 @@ GPT2 = "transformers, test_modeling_gpt2.py"
 
 _DROPBOX = "https://www.dropbox.com/s"  # links of facebookresearch/TimeSformer, README.md
 _SCENIC = "https://storage.googleapis.com/scenic-bucket/vivit"  # of google-research/scenic, projects/vivit/README.md
+_VJEPA2 = "https://dl.fbaipublicfiles.com/vjepa2"  # links of facebookresearch/vjepa2, README.md
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"  # of openai/CLIP, clip/clip.py; the folder is the SHA-256
 
 
@@ -123,6 +124,9 @@ CHECKPOINTS = (
         "OpenGVLab/VideoMamba/videomamba_m16_k400_mask_pt_f8_res224.pth", "VideoMamba, masked pre-training",
         "VideoMamba",
     ),
+    Checkpoint("facebook/vjepa2-vitl-fpc64-256", "V-JEPA 2, transformers", "V-JEPA 2 of transformers"),
+    Checkpoint("facebook/vjepa2-vitl-fpc16-256-ssv2", "V-JEPA 2, transformers", "V-JEPA 2 of transformers"),
+    Checkpoint(f"{_VJEPA2}/vitl.pt", "V-JEPA 2, official", "V-JEPA 2"),
     Checkpoint("openai/clip-vit-base-patch16", "CLIP, transformers", "CLIP of transformers"),
     Checkpoint(
         f"{_OPENAI}/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt", "CLIP, OpenAI",
@@ -163,5 +167,15 @@ CHECKPOINTS = (
     ),
     Checkpoint("facebook/timesformer-hr-finetuned-k400", "TimeSformer, transformers", "transformers", large=True),
     Checkpoint(f"{_SCENIC}/kinetics_400/vivit_large_16x2_fe/checkpoint", "ViViT, scenic", "ViViT", large=True),
+    Checkpoint("facebook/vjepa2-vith-fpc64-256", "V-JEPA 2, transformers", "V-JEPA 2 of transformers", large=True),
+    Checkpoint("facebook/vjepa2-vitg-fpc64-256", "V-JEPA 2, transformers", "V-JEPA 2 of transformers", large=True),
+    Checkpoint("facebook/vjepa2-vitg-fpc64-384", "V-JEPA 2, transformers", "V-JEPA 2 of transformers", large=True),
+    Checkpoint(
+        "facebook/vjepa2-vitl-fpc32-256-diving48", "V-JEPA 2, transformers", "V-JEPA 2 of transformers", large=True
+    ),
+    Checkpoint("facebook/vjepa2-vitg-fpc64-384-ssv2", "V-JEPA 2, transformers", "V-JEPA 2 of transformers", large=True),
+    Checkpoint(f"{_VJEPA2}/vith.pt", "V-JEPA 2, official", "V-JEPA 2", large=True),
+    Checkpoint(f"{_VJEPA2}/vitg.pt", "V-JEPA 2, official", "V-JEPA 2", large=True),
+    Checkpoint(f"{_VJEPA2}/vitg-384.pt", "V-JEPA 2, official", "V-JEPA 2", large=True),
     Checkpoint("openai/clip-vit-large-patch14", "CLIP, transformers", "CLIP of transformers", large=True),
 )  # fmt: skip

@@ -113,7 +113,8 @@ def _reference(model: Pretrained, name: str, path: Path, video: np.ndarray | Non
             clip = np.repeat(clip[:1], len(clip), axis=0)
         if model.num_classes is None:
             hidden = np.random.default_rng(0).permutation(model.spec.num_tokens) < int(MASKED * model.spec.num_tokens)
-            ours = {"reconstruction": _reconstruction(model, clip, hidden)}
+            found = _of_masked(model, clip, hidden)
+            ours = {name: np.asarray(found[name]) for name in ("reconstruction", "predicted") if name in found}
         else:
             ours = {key: value[None] for key, value in model(clip).items()}
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None or not name:
@@ -131,7 +132,8 @@ def _reference(model: Pretrained, name: str, path: Path, video: np.ndarray | Non
             raise ValueError(f"{output} has shape {found.shape}, in PyTorch {array.shape}")
         largest = max(largest, np.abs(found - array).max() / np.abs(array).max())
         outputs.append(f"all {array.size} {output}")
-    by = "transformers" if "transformers" in name or name == "CLIP of OpenAI" else "PyTorch on the authors' keys"
+    theirs = "transformers" in name or name in ("CLIP of OpenAI", "V-JEPA 2")
+    by = "transformers" if theirs else "PyTorch on the authors' keys"
     return _row(f"{', '.join(outputs)} of {by}, relative", largest, REFERENCE_TO)
 
 
@@ -146,9 +148,14 @@ def _language(model: Pretrained, tokens: np.ndarray) -> np.ndarray:
 
 
 def _reconstruction(model: Pretrained, clip: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    return np.asarray(_of_masked(model, clip, hidden)["reconstruction"])
+
+
+def _of_masked(model: Pretrained, clip: np.ndarray, hidden: np.ndarray) -> dict:
+    """The outputs of a pre-training module that sees the cubes which are not hidden."""
     visible, masked = np.flatnonzero(~hidden)[None], np.flatnonzero(hidden)[None]
     pixels = (clip[None] / np.float32(255) - np.float32(model.mean)) / np.float32(model.std)
-    return np.asarray(jax.jit(model.module.apply)({"params": model.params}, pixels, visible, masked)["reconstruction"])
+    return jax.jit(model.module.apply)({"params": model.params}, pixels, visible, masked)
 
 
 def _clip_of(video: np.ndarray, short_side: int, model: Pretrained) -> np.ndarray:

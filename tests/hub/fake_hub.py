@@ -31,6 +31,7 @@ import torch
 import transformers
 import videomamba_torch
 import vivit_torch
+import vjepa2_peer
 from checkpoints import CHECKPOINTS, Checkpoint
 from torch import nn
 
@@ -76,7 +77,8 @@ class Maker:
             "SVT, official": self._official_timesformer, "image ViT, transformers": self._vit,
             "image ViT, timm": self._timm, "ViViT, transformers": self._vivit, "ViViT, scenic": self._scenic,
             "VideoMamba, official": self._videomamba, "VideoMamba, images": self._videomamba,
-            "VideoMamba, masked pre-training": self._videomamba, "CLIP, transformers": self._clip,
+            "VideoMamba, masked pre-training": self._videomamba, "V-JEPA 2, transformers": self._vjepa2,
+            "V-JEPA 2, official": self._official_vjepa2, "CLIP, transformers": self._clip,
             "CLIP, OpenAI": self._openai, "GPT-2, transformers": self._gpt2,
         }  # fmt: skip
         makers[checkpoint.layout](checkpoint)
@@ -203,6 +205,29 @@ class Maker:
             state = {re.sub(r"^norm_f\.", "norm.", key): value for key, value in state.items()}
             state |= {"clip_decoder.0.head.weight": torch.randn(8, width), "clip_pos_embed": torch.zeros(1, 8, width)}
         torch.save({"model": state}, self._file(checkpoint))
+
+    def _vjepa2_config(self, **others: Any) -> transformers.VJEPA2Config:
+        predictor = {"pred_hidden_size": 64, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
+        return transformers.VJEPA2Config(
+            hidden_size=self.width, num_hidden_layers=self.depth, num_attention_heads=self.width // 64,
+            crop_size=self.side, frames_per_clip=16, **predictor if self.tiny else {}, **others,
+        )  # fmt: skip
+
+    def _vjepa2(self, checkpoint: Checkpoint) -> None:
+        if "ssv2" in checkpoint.name:
+            model = transformers.VJEPA2ForVideoClassification(self._vjepa2_config(num_labels=174))
+        else:
+            model = transformers.VJEPA2Model(self._vjepa2_config())
+        tame(model).save_pretrained(self._folder(checkpoint))
+
+    def _official_vjepa2(self, checkpoint: Checkpoint) -> None:
+        """Widths that are not published need a config.json beside the file."""
+        config = self._vjepa2_config()
+        path = self._file(checkpoint)
+        torch.save(vjepa2_peer.authors_file(tame(transformers.VJEPA2Model(config))), path)
+        names = ("num_attention_heads", "pred_num_attention_heads", "crop_size", "frames_per_clip")
+        said = {name: getattr(config, name) for name in names}
+        path.with_name("config.json").write_text(json.dumps(said))
 
     def _clip(self, checkpoint: Checkpoint) -> None:
         self._clip_tower(16).save_pretrained(self._folder(checkpoint))

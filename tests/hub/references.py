@@ -16,6 +16,7 @@ import torch
 import transformers
 import videomamba_torch
 import vivit_torch
+import vjepa2_peer
 
 from vidjax.weights.checkpoint_contents import read_contents
 from vidjax.weights.model import Pretrained
@@ -31,6 +32,16 @@ TO_TRANSFORMERS = (  # from the names of VideoMAE's authors
     (r"\.attn\.proj\.", ".attention.output.dense."),
     (r"\.mlp\.fc1\.", ".intermediate.dense."),
     (r"\.mlp\.fc2\.", ".output.dense."),
+)
+TO_VJEPA2 = (  # from the names of V-JEPA 2's authors to those of transformers
+    (r"^encoder/patch_embed\.", "encoder.embeddings.patch_embeddings."),
+    (r"^encoder/blocks\.", "encoder.layer."),
+    (r"^encoder/norm\.", "encoder.layernorm."),
+    (r"^predictor/predictor_embed\.", "predictor.embeddings.predictor_embeddings."),
+    (r"^predictor/predictor_blocks\.", "predictor.layer."),
+    (r"^predictor/predictor_norm\.", "predictor.layernorm."),
+    (r"^predictor/predictor_proj\.", "predictor.proj."),
+    (r"\.attn\.", ".attention."),
 )
 FROM_OPENAI = (
     (r"^conv1\.", "embeddings.patch_embedding."),
@@ -154,6 +165,39 @@ def of_videomamba(subject: Subject) -> dict:
     return {"logits" if classes else "pooled": model(subject.frames.transpose(1, 2))}
 
 
+def of_transformers_vjepa2(subject: Subject) -> dict:
+    """A classifier's logits, or the features that the predictor expects of masked cubes."""
+    options = {"local_files_only": True, "attn_implementation": "sdpa"}
+    if subject.model.num_classes:
+        model = transformers.VJEPA2ForVideoClassification.from_pretrained(subject.path, **options)
+        return {"logits": model.eval()(subject.frames).logits}
+    return _predicted(transformers.VJEPA2Model.from_pretrained(subject.path, **options), subject)
+
+
+def of_vjepa2(subject: Subject) -> dict:
+    """The authors' encoder and predictor, under the names of `transformers`."""
+    state = {key: value for key, value in subject.state.items() if not key.startswith("target_encoder/")}
+    numbered = [state.pop(f"predictor/mask_tokens.{n}") for n in range(subject.model.spec.num_mask_tokens)]
+    found = {"predictor.embeddings.mask_tokens": torch.stack(numbered)}
+    for key, value in state.items():
+        if key.endswith("pos_embed"):
+            continue
+        for pattern, name in TO_VJEPA2:
+            key = re.sub(pattern, name, key)
+        parts = ("query", "key", "value") if ".qkv." in key else ("",)
+        for part, array in zip(parts, value.chunk(len(parts)), strict=True):
+            found[key.replace("qkv", part) if part else key] = array
+    model = transformers.VJEPA2Model(vjepa2_peer.config_of(subject.model.spec, "sdpa"))
+    model.load_state_dict(found)
+    return _predicted(model, subject)
+
+
+def _predicted(model: transformers.VJEPA2Model, subject: Subject) -> dict:
+    visible, masked = np.flatnonzero(~subject.masked)[None], np.flatnonzero(subject.masked)[None]
+    tokens = vjepa2_peer.encode(model.eval(), subject.pixels, visible)
+    return {"predicted": vjepa2_peer.predict(model, tokens, visible, masked)}
+
+
 def of_transformers_clip(subject: Subject) -> dict:
     """The mean over frames of the features in the space shared by images and texts."""
     model = transformers.CLIPVisionModelWithProjection.from_pretrained(subject.path, local_files_only=True)
@@ -205,6 +249,8 @@ REFERENCES = {
     "image ViT of transformers": of_transformers_vit,
     "ViViT": of_vivit,
     "VideoMamba": of_videomamba,
+    "V-JEPA 2 of transformers": of_transformers_vjepa2,
+    "V-JEPA 2": of_vjepa2,
     "CLIP of transformers": of_transformers_clip,
     "CLIP of OpenAI": of_openai_clip,
     "GPT-2 of transformers": of_transformers_gpt2,

@@ -183,5 +183,5 @@ def test_random_weights_of_every_layout_pass_end_to_end(tmp_path):
     rows = json.loads((tmp_path / "table.json").read_text())
     assert ended.returncode == 0, ended.stdout
     assert {row["verdict"] for row in rows} == {"equal"}
-    assert len({row["name"] for row in rows}) == 18
+    assert len({row["name"] for row in rows}) == 21
     assert sum("logits of" in row["compared"] or "tokens of" in row["compared"] for row in rows) > 5

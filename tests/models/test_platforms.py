@@ -10,6 +10,7 @@ KERNELS = {  # on a TPU, forward and backward
     "videomae_base": 2,
     "timesformer_base": 4,  # across frames and within them
     "vivit_base_fe": 2,
+    "vjepa2_large": 3,  # JAX's, which stream 8192 keys; the pooler's blocks have the encoder's
     "videomamba_small": 8,  # a convolution and a scan in two directions
 }
 

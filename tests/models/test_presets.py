@@ -46,7 +46,11 @@ def test_every_preset_instantiates_in_float32_parameters(name):
     if FAMILIES[family_of(name)[0]].pretraining:
         module, params, out = shapes(name, dtype="bfloat16")
         assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
-        assert out["reconstruction"].shape[2] == module.spec.patch_dim
+        if "reconstruction" in out:
+            assert out["reconstruction"].shape[2] == module.spec.patch_dim
+        else:  # features instead of pixels
+            assert out["predicted"].shape[2] == module.spec.width
+            assert out["predicted"].dtype == jnp.float32
     module, params, out = shapes(name, num_classes=11, dtype="bfloat16")
     assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
     assert out["tokens"].shape == (1, module.spec.num_tokens, module.spec.width)
@@ -56,7 +60,7 @@ def test_every_preset_instantiates_in_float32_parameters(name):
     _, headless, out = shapes(name, num_classes=0, dtype="bfloat16")
     assert set(out) >= {"tokens", "pooled"}
     assert "logits" not in out
-    assert set(params) - set(headless) == {"head"}
+    assert set(params) - set(headless) - {"pooler"} == {"head"}  # V-JEPA 2's pooler belongs to the head
 
 
 @pytest.mark.parametrize("size", ARCHITECTURE)
@@ -150,7 +154,7 @@ def test_clips_of_another_shape_are_refused_with_the_remedy():
         jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 8, 16, 16, 3)))
 
 
-@pytest.mark.parametrize("family", ["videomae", "timesformer", "videomamba"])
+@pytest.mark.parametrize("family", ["videomae", "timesformer", "videomamba", "vjepa2"])
 def test_the_deviation_of_initial_kernels_can_be_set_for_narrow_models(family):
     model = build_model(f"{family}_tiny", num_classes=8, num_frames=4, image_size=16, init_std=0.06)
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *model.spec.clip_shape)))["params"]

@@ -37,7 +37,11 @@ def test_values_from_the_command_line_and_from_json_have_the_types_of_the_spec()
             {"factorization": "encoder"},
             "config.model.spec.factorization belongs to ViViT; model.name=videomae_base is a VideoMAE; leave it out",
         ),
-        ("vivit_base", {"init_std": 0.1}, "belongs to TimeSformer and VideoMAE and VideoMamba; model.name=vivit_base"),
+        (
+            "vivit_base",
+            {"init_std": 0.1},
+            "belongs to TimeSformer and VideoMAE and VideoMamba and V-JEPA 2; model.name=vivit_base",
+        ),
         ("vivit_base", {"num_frames": 8}, "config.model.spec.num_frames is set by config.data.num_frames; use that"),
         ("vivit_base", {"attention": "xla"}, "config.model.spec.attention is set by config.model.attention"),
         ("vivit_base", {"width": 1.5}, "config.model.spec.width=1.5 must be int"),

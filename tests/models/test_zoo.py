@@ -14,7 +14,10 @@ from vidjax.models.zoo import CLASSES, ZOO, count_params, describe, published, u
 
 PRESETS = tuple(name for name in model_names() if not name.endswith("_tiny"))
 # Presets of published sizes without a published accuracy or cost.
-SILENT = {"videomae_huge_v2", "clip_base32", "clip_base", "clip_large", "clip_large_336"}
+SILENT = {
+    "videomae_huge_v2", "clip_base32", "clip_base", "clip_large", "clip_large_336", "vjepa2_large", "vjepa2_huge",
+    "vjepa2_giant", "vjepa2_giant_384",
+}  # fmt: skip
 
 
 def block(d, mlp, *, k_bias=True):
@@ -72,7 +75,22 @@ def clip(spec, classes):
     return tower + d * spec.projection + d * classes + classes
 
 
-FORMULAS = {"clip": clip, "videomae": videomae, "timesformer": timesformer, "vivit": vivit, "videomamba": videomamba}
+def vjepa2(spec, classes):
+    """A ViT without positions; a pooler of three blocks, and one that attends from a query and has no projection."""
+    d = spec.width
+    encoder = spec.patch_dim * d + d + spec.depth * block(d, spec.mlp_dim) + 2 * d
+    query = d + block(d, 4 * d) - (d * d + d)
+    return encoder + 3 * block(d, 4 * d) + query + d * classes + classes
+
+
+FORMULAS = {
+    "clip": clip,
+    "videomae": videomae,
+    "timesformer": timesformer,
+    "vivit": vivit,
+    "videomamba": videomamba,
+    "vjepa2": vjepa2,
+}
 
 
 def overrides_of(name):
@@ -255,6 +273,9 @@ def test_cards_are_plain_values(name):
         ("vivit", 32, 400, "dense_loop", 2),
         ("videomamba", 16, 400, "segment_rounded", 0),
         ("videomamba", 16, 174, "segment_integer", 0),
+        ("vjepa2", 16, 174, "dense_span", 4),
+        ("vjepa2", 64, 174, "dense_span", 2),
+        ("vjepa2", 32, 48, "dense_span", 2),
     ],
 )
 def test_clips_are_sampled_as_published_for_the_nearest_model(family, num_frames, num_classes, sampling, stride):

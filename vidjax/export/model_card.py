@@ -11,6 +11,7 @@ from vidjax.config import Config
 from vidjax.errors import printable
 from vidjax.files import located, read_json
 from vidjax.models import FAMILIES
+from vidjax.objectives import MaskedAutoencoding
 from vidjax.weights import Pretrained
 from vidjax.weights.run_files import RESULTS
 
@@ -56,7 +57,7 @@ def _what(model: Pretrained) -> str:
     millions = sum(leaf.size for leaf in jax.tree.leaves(model.params)) / 1e6
     height, width = model.clips.frame_size
     role = f"predicts {model.num_classes} classes" if model.num_classes else "computes features of videos"
-    if model.num_classes is None:
+    if isinstance(model.objective, MaskedAutoencoding):
         role = "reconstructs masked videos"
     title = FAMILIES.find(model.family).title
     return (
@@ -71,7 +72,8 @@ def _loading(model: Pretrained, name: str, transformers: bool) -> str:
     text = "## How to load it\n\n" + _code("python", lines)
     if not transformers:
         return text
-    kind = "ForVideoClassification" if model.num_classes else "ForPreTraining" if model.num_classes is None else ""
+    pretraining = isinstance(model.objective, MaskedAutoencoding)
+    kind = "ForVideoClassification" if model.num_classes else "ForPreTraining" if pretraining else ""
     auto = f"AutoModel{kind}"
     lines = [f"from transformers import {auto}", "", f'model = {auto}.from_pretrained("{name}")']
     remark = "`preprocessing.json` records how clips are taken; `transformers` does not read it."

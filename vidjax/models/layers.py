@@ -150,6 +150,7 @@ class Attention(nn.Module):
     Attributes:
       attend: function of queries, keys and values: `ops.attention` over the tokens of each row (b n d), or
         `ops.attention_over_time` over the frames at each place (b t s d).
+      out_init: initialiser of the output projection's kernel; None for `kernel_init`.
     """
 
     num_heads: int
@@ -159,12 +160,13 @@ class Attention(nn.Module):
     kernel_init: Callable = normal_002
 
     attend: Callable = ops.attention
+    out_init: Callable | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *n d"]) -> Float[Array, "b *n d"]:
         q, k, v = QKV(self.num_heads, self.key_bias, self.dtype, self.kernel_init, name="qkv")(x)
         x = self.attend(q, k, v, implementation=self.implementation)
-        return HeadsOut(self.dtype, self.kernel_init, name="proj")(x)
+        return HeadsOut(self.dtype, self.out_init or self.kernel_init, name="proj")(x)
 
 
 class MLP(nn.Module):
@@ -283,26 +285,30 @@ def tapped(block: type[nn.Module]) -> type[nn.Module]:
     """Return a subclass of the block whose scan also keeps the outputs of some layers; see `run_tapped`."""
 
     class Tapped(block):  # ty: ignore[unsupported-base] - the base is an argument
-        def __call__(self, carry, layer):
-            (x, kept), (drop_path, chosen) = carry, layer
-            x, out = super().__call__(x, drop_path)
+        def __call__(self, carry, layer, *shared):
+            (x, kept), (inputs, chosen) = carry, layer
+            x, out = super().__call__(x, inputs, *shared)
             return (x, jnp.where(chosen.reshape(-1, *[1] * x.ndim), x, kept)), out
 
     return Tapped
 
 
 def run_tapped(
-    blocks: nn.Module, x: Float[Array, "b n d"], rates: Float[Array, " depth"] | None, taps: Sequence[int], depth: int
+    blocks: nn.Module, x: Float[Array, "b n d"], inputs: Any, taps: Sequence[int], depth: int, *shared: Any
 ) -> tuple[Float[Array, "k b n d"], Any]:
     """Run a stack of `tapped` blocks, and keep x after each of the blocks `taps`.
 
     The scan carries only the kept values, so that memory does not grow with the depth.
 
+    Args:
+      inputs: the layers' inputs, stacked, such as their drop path rates; shared: inputs that all layers share.
+
     Returns:
       x after the k blocks, in the order of `taps`; and the second outputs of all blocks, stacked.
     """
     chosen = np.arange(depth)[:, None] == np.asarray(taps)
-    (_, kept), out = blocks((x, jnp.zeros((len(taps), *x.shape), x.dtype)), (rates, jnp.asarray(chosen)))
+    kept = jnp.zeros((len(taps), *x.shape), x.dtype)
+    (_, kept), out = blocks((x, kept), (inputs, jnp.asarray(chosen)), *shared)
     return kept, out
 
 

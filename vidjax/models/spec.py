@@ -105,6 +105,11 @@ class ClipSpec(abc.ABC):
         """Tables of learned positions by parameter path; empty if positions are computed."""
         return {}
 
+    @property
+    def computed_positions(self) -> str:
+        """What positions are computed if none are learned, in words."""
+        return "fixed sine-cosine positions"
+
     def for_classes(self):
         """Return the spec for fine-tuning a pre-trained model as a classifier."""
         return self

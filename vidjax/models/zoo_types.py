@@ -14,6 +14,7 @@ CLASSES = {
     "Something-Something v2": 174,
     "UCF101": 101,
     "HMDB51": 51,
+    "Diving48": 48,
 }
 
 # The meaning of the short notes on results.
@@ -23,6 +24,7 @@ NOTES = {
     "masked": "pre-trained on masked video with a CLIP teacher",
     "joint": "joint space-time attention",
     "space only": "attention within frames only",
+    "probe": "an attentive probe of frozen features, which its authors' test lets read the tokens of all clips at once",
 }
 
 

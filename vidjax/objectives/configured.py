@@ -16,6 +16,7 @@ from vidjax.models.pooling import PooledClassifier
 from vidjax.models.projection import ProjectedTimeSformer
 from vidjax.models.spec_keys import spec_fields
 from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.models.vjepa2 import VJEPA2Pretraining
 from vidjax.objectives.classification import Classification
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.mixing import Mixing
@@ -26,10 +27,14 @@ def masked_autoencoding(config: Config) -> MaskedAutoencoding:
     """Build masked autoencoding with the family's pre-training module.
 
     Raises:
-      ConfigError: for masks that do not fit the grid of tokens.
+      ConfigError: for masks that do not fit the grid of tokens, and for a model that predicts no pixels.
     """
     model, data = config.model, config.data
     module = build_model(model.name, **spec_options(config))
+    if isinstance(module, VJEPA2Pretraining):
+        raise ConfigError(
+            f"task=masked_autoencoding predicts pixels; model.name={model.name!r} predicts features; use a VideoMAE"
+        )
     objective = MaskedAutoencoding(
         module, model.mask, model.mask_ratio, model.normalize_target, data.mean, data.std,
         decoder_mask=model.decoder_mask, decoder_mask_ratio=model.decoder_mask_ratio,

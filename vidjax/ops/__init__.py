@@ -14,6 +14,7 @@ from vidjax.ops.masking import (
 )
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
 from vidjax.ops.position import resize_cubic, resize_nearest, sincos_1d
+from vidjax.ops.rotary import rotary_3d, rotate
 from vidjax.ops.row_sharding import by_rows, gathered, product_by_rows
 from vidjax.ops.scan.branch_tpu import BranchWeights
 from vidjax.ops.selective_scan import selective_scan
@@ -37,6 +38,8 @@ __all__ = [
     "random_mask",
     "resize_cubic",
     "resize_nearest",
+    "rotary_3d",
+    "rotate",
     "running_cell_mask",
     "selective_scan",
     "sincos_1d",

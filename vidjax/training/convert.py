@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import cast
@@ -20,6 +21,7 @@ from vidjax.registry import is_outside
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.state import TrainState
 from vidjax.weights import Pretrained
+from vidjax.weights.adapt import adapt
 from vidjax.weights.run_files import LABELS
 
 
@@ -32,6 +34,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
 
     Returns:
       The configuration. Its `model.name` is the most similar preset, and `model.spec` lists the fields that differ.
+      A predictor of features (V-JEPA 2) is left out: the run holds the encoder.
 
     Raises:
       WeightsError: for a model that takes no clips, or takes frames that are not square.
@@ -39,6 +42,9 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
     recipe, objective = model.clip_recipe, model.objective
     if recipe is None:
         raise WeightsError(f"{model.source} holds a {model.family}, which takes no clips and cannot become a run")
+    if model.num_classes is None and objective is None:  # V-JEPA 2 with its predictor
+        module, params, _ = adapt(model.family, model.module, model.params, num_classes=0)
+        model = dataclasses.replace(model, module=module, params=params)
     height, width = recipe.frame_size
     if height != width:
         raise WeightsError(f"{model.source} takes frames of {height}x{width}; a run needs square frames")

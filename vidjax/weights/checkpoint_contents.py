@@ -19,6 +19,9 @@ from vidjax.weights import file_formats
 WRAPPERS = ("teacher", "model_state", "module", "model", "state_dict")  # the first that is found is used
 OTHERS = ("student", "model_ema", "ema")  # other versions of the arrays, which are not used
 PREFIXES = ("module.", "backbone.")
+PARTS = ("encoder", "target_encoder", "predictor")  # networks that a file of V-JEPA 2 holds side by side
+PROBES = "classifiers"  # a file of V-JEPA 2's probes holds a list of them under this key, and no encoder
+_ENCODER_NAME = re.compile(r"vit[a-z](-384)?")  # in the name of such a file
 INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE = ("model.safetensors", "pytorch_model.bin")
 BESIDE = ("config", "preprocessor_config", "preprocessing")  # JSON files that are read beside a checkpoint
@@ -55,7 +58,32 @@ def read_contents(path: Path) -> Contents:
         return _read_folder(path)
     if not path.exists():
         raise WeightsError(f"there is no file or folder {path}")
-    return _contents(str(path), file_formats.read_arrays(path), path.parent)
+    tree = file_formats.read_arrays(path)
+    if isinstance(tree.get(PROBES), list):
+        return _with_encoder(path, tree[PROBES])
+    return _contents(str(path), tree, path.parent)
+
+
+def _with_encoder(path: Path, probes: list) -> Contents:
+    """A probe and the encoder that it was trained on, in the file beside it that the probe's name contains.
+
+    So the authors name them: ssv2-vitl-16x2x3.pt belongs to vitl.pt, ssv2-vitg-384-64x2x3.pt to vitg-384.pt.
+    """
+    if not probes or not isinstance(probes[0], Mapping):
+        raise WeightsError(f"{path} holds no probe under {PROBES!r}; save it again")
+    named = _ENCODER_NAME.search(path.stem)
+    encoder = path.with_name(f"{named[0] if named else 'vitl'}{path.suffix}")
+    if named is None or not encoder.exists():
+        raise WeightsError(
+            f"{path} holds a probe without the encoder that it was trained on; put the encoder's file, {encoder.name}, "
+            f"beside it, and keep that name in the probe's, as in ssv2-{encoder.name}"
+        )
+    contents = _contents(str(path), file_formats.read_arrays(encoder), path.parent)
+    probe = {f"classifier/{key}": array for key, array in _strip(_arrays(probes[0])).items()}
+    notes = [f"the encoder is that of {encoder}"]
+    if len(probes) > 1:
+        notes.append(f"the file holds {len(probes)} probes; the first is used, as by its authors' evaluation")
+    return dataclasses.replace(contents, state=contents.state | probe, notes=(*contents.notes, *notes))
 
 
 def _read_folder(folder: Path) -> Contents:
@@ -96,7 +124,7 @@ def _read_shards(folder: Path, index: Path) -> dict:
 
 def _contents(source: str, tree: Mapping, beside: Path) -> Contents:
     config, preprocessor, preprocessing = (read_json(beside / f"{name}.json") for name in BESIDE)
-    state = _strip(_arrays(_unwrap(tree)))
+    state = _parts(tree) or _strip(_arrays(_unwrap(tree)))
     if not state:
         keys = ", ".join(sorted(map(str, tree))[:5]) or "nothing"
         raise WeightsError(f"{source} holds no arrays where a checkpoint has them (it holds {keys})")
@@ -132,6 +160,14 @@ def _unwrap(tree: Mapping) -> Mapping:
         if isinstance(tree.get(name), Mapping):
             return _unwrap(tree[name])
     return tree
+
+
+def _parts(tree: Mapping) -> dict[str, np.ndarray]:
+    """The arrays of several networks, as `encoder/KEY`; empty for a file that does not hold them side by side."""
+    held = [name for name in PARTS if isinstance(tree.get(name), Mapping)]
+    if len(held) < 2:
+        return {}
+    return {f"{name}/{key}": array for name in held for key, array in _strip(_arrays(tree[name])).items()}
 
 
 def _arrays(tree: Mapping, prefix: str = "") -> dict[str, np.ndarray]:

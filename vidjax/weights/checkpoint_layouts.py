@@ -42,6 +42,8 @@ class Description(Generic[Spec]):
       fresh: regular expression for leaves that the file lacks and that are initialised; `notes` must mention them.
       labels: class names, when the source has them.
       notes: sentences for the user, such as a correction of config.json.
+      left_open: fields of the spec that neither the arrays nor config.json give; the file's name may, see
+        `vidjax.models.zoo.named_fields`.
       module: the module itself, for a model that takes no clips and is not in FAMILIES (GPT-2).
       inputs: `jax.ShapeDtypeStruct`s of the arguments of `module`'s call.
     """
@@ -57,6 +59,7 @@ class Description(Generic[Spec]):
     fresh: str = ""
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    left_open: tuple[str, ...] = ()
     module: nn.Module | None = None
     inputs: tuple[jax.ShapeDtypeStruct, ...] = ()
 

@@ -125,6 +125,8 @@ def _as_numpy(tree: Mapping, torch) -> dict:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             value = _as_numpy(value, torch)
+        elif isinstance(value, list):
+            value = [_as_numpy(item, torch) if isinstance(item, Mapping) else item for item in value]
         elif isinstance(value, torch.Tensor):
             value = value.detach()
             value = (value.float() if value.is_floating_point() else value).numpy()

@@ -21,6 +21,8 @@ from vidjax.files import Place, located
 from vidjax.models import ClipSpec, family_of
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.models.vivit import ViViTSpec
+from vidjax.models.vjepa2 import VJEPA2Pretraining
+from vidjax.models.zoo import named_fields
 from vidjax.objectives import Classification, MaskedAutoencoding, Objective
 from vidjax.tasks import TASKS, clip_recipe
 from vidjax.weights import hub, preprocessing, read_run, run_files
@@ -98,7 +100,7 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
     if run_files.is_run(path):
         return _from_run(path)
     contents = read_contents(hub.fetch(os.fspath(source)) if not path.exists() else downloaded(path))
-    description = _describe(contents, begin)
+    description = _as_published(_describe(contents, begin), os.fspath(source))
     mean, std, notes = _pixels(description, contents.preprocessor)
     said, module = contents.config or {}, description.build()
     ours = contents.preprocessing or {}
@@ -141,6 +143,21 @@ def _describe(contents: Contents, begin: Any) -> Description:
         return layout.describe(contents.state, contents.config)
     except (WeightsError, ConfigError) as error:
         raise WeightsError(f"{contents.source} ({layout.name}): {error}") from error
+
+
+def _as_published(description: Description, source: str) -> Description:
+    """Fill in the fields of the spec that a file leaves open: as published for its name, or else the usual ones."""
+    if not description.left_open:
+        return description
+    named = named_fields(description.family, source)
+    fields = {name: named[name] for name in description.left_open if name in named}
+    spec = dataclasses.replace(description.spec, **fields)
+    notes = description.notes
+    if "num_frames" in description.left_open:
+        clips = f"{spec.num_frames} frames of {spec.frame_size[0]} pixels"
+        unless = "" if named else " unless num_frames and image_size are given"
+        notes += (f"the file does not say which clips it takes: {clips}, as published, are assumed{unless}",)
+    return dataclasses.replace(description, spec=spec, notes=notes)
 
 
 def _params(contents: Contents, description: Description) -> dict:
@@ -235,7 +252,7 @@ def _with_classes(model: Pretrained) -> Pretrained:
 
 def _objective(module: nn.Module, recipe: ClipRecipe | None, *, normalize_target: bool = True) -> Objective | None:
     """Return the objective with which public weights classify or reconstruct; None for a backbone and for GPT-2."""
-    if recipe is None:
+    if recipe is None or isinstance(module, VJEPA2Pretraining):
         return None
     if isinstance(module, VideoMAEPretraining):
         return MaskedAutoencoding(module, "tube", 0.9, normalize_target, recipe.mean, recipe.std)

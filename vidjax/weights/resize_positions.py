@@ -28,7 +28,7 @@ def fit_positions(params: Mapping, old: ClipSpec, new: ClipSpec) -> tuple[dict, 
     flat, notes = dict(flatten(params)), []
     if not old.learned_positions:
         grids = ["x".join(map(str, spec.grid)) for spec in (new, old)]
-        notes.append(f"fixed sine-cosine positions computed for {grids[0]} cubes (t h w) instead of {grids[1]}")
+        notes.append(f"{new.computed_positions} computed for {grids[0]} cubes (t h w) instead of {grids[1]}")
     for path, positions in new.learned_positions.items():
         if path in flat:
             flat[path], note = _resized(path, np.asarray(flat[path]), positions, old, new)

@@ -23,6 +23,7 @@ from vidjax.models.pooling import PooledClassifier
 from vidjax.models.timesformer import TimeSformerClassifier, TimeSformerSpec
 from vidjax.models.videomae import VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
 from vidjax.models.vivit import ViViTClassifier, ViViTSpec
+from vidjax.models.vjepa2 import VJEPA2Classifier, VJEPA2Pretraining, VJEPA2Spec
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.families import vivit as vivit_rules
 from vidjax.weights.families.vivit_scenic import scenic_rules
@@ -32,6 +33,7 @@ transformers = pytest.importorskip("transformers", reason="oracles are in transf
 import timesformer_peer  # noqa: E402 - needs torch and transformers
 import vivit_peer  # noqa: E402 - needs torch and transformers
 import vivit_torch  # noqa: E402 - needs torch
+import vjepa2_peer  # noqa: E402 - needs torch and transformers
 from torch_weights import classifier_params, pretraining_params  # noqa: E402 - for models of transformers
 
 CLASSES = 5
@@ -120,6 +122,25 @@ def test_an_autoencoders_maps_see_every_cube():
     found = attention_maps(model_of(VideoMAEPretraining(VIDEOMAE), pretraining_params(peer)), clip)
     wanted = np.stack([cubes(VIDEOMAE, a[0].numpy().mean(1)) for a in attentions])
     close(found.layers["attention"], wanted)
+
+
+@pytest.mark.parametrize("num_classes", [CLASSES, None])
+def test_vjepa2_maps_have_rotated_queries_and_keys_as_in_transformers(num_classes):
+    spec = VJEPA2Spec(
+        36, 3, 3, 144, 24, 2, 2, 96, pooler_depth=1, pooler_heads=3, patch_size=4, num_frames=4, image_size=12
+    )
+    cls = transformers.VJEPA2ForVideoClassification if num_classes else transformers.VJEPA2Model
+    peer = vjepa2_peer.peer(cls, spec, **({"num_labels": num_classes} if num_classes else {}))
+    module = VJEPA2Classifier(spec, CLASSES) if num_classes else VJEPA2Pretraining(spec)
+    clip, pixels = random_clip(spec)
+    with torch.no_grad():
+        model = peer.vjepa2 if num_classes else peer
+        attentions = [a[0].numpy() for a in model(pixels, skip_predictor=True, output_attentions=True).attentions]
+    found = attention_maps(model_of(module, vjepa2_peer.as_tree(peer, module, num_classes)), clip)
+    start = all_of(spec.num_tokens)
+    assert list(found.layers) == ["attention"]
+    close(found.layers["attention"], np.stack([cubes(spec, start @ a) for a in attentions]))
+    close(found.rollout, cubes(spec, rolled_out([a.mean(0) for a in attentions], start)))
 
 
 def timesformer(attention_type):

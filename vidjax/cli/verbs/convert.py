@@ -25,6 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         config = save_as_run(model, arguments.folder)
     say(f"{config.model.name}, {config.task}; start training from it with --config.init_from={arguments.folder}")
+    if model.num_classes is None and config.task == "classification":
+        say("note: the run holds the encoder alone; its predictor is left out")
     if model.answer and model.answer.activation == "sigmoid":
         say("note: it has several labels per video, which the run does not record; predict with --score=sigmoid")
     print(arguments.folder)

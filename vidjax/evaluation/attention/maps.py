@@ -36,8 +36,10 @@ from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.videomae import VideoMAEPretraining, VideoMAESpec
 from vidjax.models.videomamba import VideoMambaSpec
 from vidjax.models.vivit import ViViTSpec
+from vidjax.models.vjepa2 import VJEPA2Pretraining, VJEPA2Spec
 from vidjax.objectives.normalize import fit_frames, normalize
 
+_PRETRAINING = VideoMAEPretraining | VJEPA2Pretraining  # their encoders are shown
 KINDS = ("attention", "space", "time", "class", "forward", "backward")
 Found = tuple[dict[str, Array], Array]  # layers by kind, (l h t s); roll-out (t s)
 Captured = dict[str, tuple[Array, ...]]  # outputs of modules by their paths, with layers on the first axis
@@ -71,7 +73,7 @@ class AttentionMaps:
       layers: by kind, (layers heads t h w): the attention that each cube receives from the class token or, in a model
         without one, from all tokens on average. Each model has some of the `KINDS`:
 
-        attention: over all tokens (VideoMAE, ViViT's model 1, TimeSformer's joint attention).
+        attention: over all tokens (VideoMAE, V-JEPA 2, ViViT's model 1, TimeSformer's joint attention).
         space: within frames, the mean over the frames' class tokens.
         time: over the frames of each place, the mean over the queries of all cubes: TimeSformer's class token takes no
           part in attention over time, and models 3 and 4 of ViViT have no class token. For ViViT's model 2, it is the
@@ -124,11 +126,11 @@ def _parts(model: Model) -> tuple[Any, tuple, Any]:
     module, params = model.module, model.params
     if isinstance(module, Captioner):
         module, params = module.backbone, params["backbone"]
-    known = isinstance(module, ClipClassifier | PooledClassifier | VideoMAEPretraining)
+    known = isinstance(module, ClipClassifier | PooledClassifier | _PRETRAINING)
     if model.clip_recipe is None or not known or type(module.spec) not in _READ:
         raise ConfigError(
-            f"{model.source} holds a {model.family}, whose attention cannot be shown; give a VideoMAE, TimeSformer, "
-            "ViViT, CLIP or VideoMamba"
+            f"{model.source} holds a {model.family}, whose attention cannot be shown; give a VideoMAE, V-JEPA 2, "
+            "TimeSformer, ViViT, CLIP or VideoMamba"
         )
     return module, (model.clip_recipe.mean, model.clip_recipe.std), params
 
@@ -140,7 +142,7 @@ def _maps(module: Any, pixels: tuple, params: Any, clip: Array) -> Found:
     spec.check_clips(clips)
 
     def run(module, clips):
-        if isinstance(module, VideoMAEPretraining):
+        if isinstance(module, _PRETRAINING):
             return module.encoder(ops.patchify(clips, spec.tubelet_size, spec.patch_size))
         return module(clips)
 
@@ -158,6 +160,13 @@ def _videomae(spec: VideoMAESpec, captured: Captured, params: Any) -> Found:
     del params
     start = _first(spec.num_tokens) if spec.pooling == "first" else _mean(spec.num_tokens)
     return _joint(spec, captured["encoder/blocks/attn/qkv"], start)
+
+
+def _vjepa2(spec: VJEPA2Spec, captured: Captured, params: Any) -> Found:
+    del params
+    q, k, v = captured["encoder/blocks/attn/qkv"]
+    tables = ops.rotary_3d(spec.grid, q.shape[-1])
+    return _joint(spec, (ops.rotate(q, *tables), ops.rotate(k, *tables), v), _mean(spec.num_tokens))
 
 
 def _timesformer(spec: TimeSformerSpec, captured: Captured, params: Any) -> Found:
@@ -225,6 +234,7 @@ def _videomamba(spec: VideoMambaSpec, captured: Captured, params: Any) -> Found:
 
 _READ: Mapping[type[ClipSpec], Callable[[Any, Captured, Any], Found]] = {
     VideoMAESpec: _videomae,
+    VJEPA2Spec: _vjepa2,
     TimeSformerSpec: _timesformer,
     ViViTSpec: _vivit,
     CLIPVisionSpec: _clip,

@@ -24,6 +24,7 @@ __all__ = [
     "Result",
     "count_params",
     "describe",
+    "named_fields",
     "names_weights",
     "published",
     "usual_clip",
@@ -31,7 +32,7 @@ __all__ = [
 
 # Published facts of each family, by size.
 ZOO: Registry[dict[str, Published]] = Registry("vidjax.models.zoo", "PUBLISHED", dict, "a model family")
-_FILES = (".pth", ".pyth")  # the authors' files, recognised by name
+_FILES = (".pth", ".pyth", ".pt")  # the authors' files, recognised by name
 _CLASSES = 400  # for a preset without published results
 
 
@@ -109,6 +110,17 @@ def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") 
 
     stated = [candidate for candidate in results if candidate[1].stride is not None]
     return min(stated, key=unlike)[1] if stated else None
+
+
+def named_fields(family: str, source: str) -> dict[str, Any]:
+    """The fields of the spec, as published, of the weights that a source names; empty if it names none."""
+    for size, facts in ZOO.get(family, {}).items():
+        named = [(result.weights, result.overrides) for result in facts.results]
+        for weights, overrides in [*named, *((weights, {}) for weights, _ in facts.pretrained)]:
+            if names_weights(source, weights):
+                preset = FAMILIES[family].specs[size]
+                return {field.name: getattr(preset, field.name) for field in dataclasses.fields(preset)} | {**overrides}
+    return {}
 
 
 def names_weights(source: str, weights: str) -> bool:

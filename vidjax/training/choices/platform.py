@@ -15,7 +15,12 @@ SEVERAL = ("self_distillation",)  # tasks whose step has several such stacks; un
 
 # What a loop on a TPU may keep for gradients, by family, from the fastest to the one that takes the least memory:
 # recomputing VideoMamba's scans, or attention over long clips, costs more than the copies.
-IN_LOOPS = {"videomamba": ("scans", "full"), "timesformer": ("attention", "full"), "vivit": ("attention", "full")}
+IN_LOOPS = {
+    "videomamba": ("scans", "full"),
+    "timesformer": ("attention", "full"),
+    "vivit": ("attention", "full"),
+    "vjepa2": ("attention", "full"),
+}
 
 
 def choose_by_platform(config: Config, platform: str) -> Config:

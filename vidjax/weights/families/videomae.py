@@ -159,7 +159,8 @@ def _is_official(keys: Collection[str], config: Mapping | None) -> bool:
     del config
     prefix = _official_prefix(keys)
     wanted = {f"{prefix}{OFFICIAL.patch_embed}.weight", f"{prefix}blocks.0.attn.qkv.weight"}
-    return wanted <= set(keys) and f"{prefix}cls_token" not in keys
+    others = {f"{prefix}cls_token", f"{prefix}blocks.0.attn.qkv.bias"}  # of a ViT for images, and of V-JEPA 2
+    return wanted <= set(keys) and others.isdisjoint(keys)
 
 
 def _transformers_prefix(keys: Collection[str]) -> str:

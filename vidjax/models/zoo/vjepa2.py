@@ -1,0 +1,64 @@
+"""V-JEPA 2: weights and the accuracies of probes from the authors' README, protocols from their `configs/inference`.
+
+The probes have 16 heads, and those on Diving48 read four levels of the encoder. `transformers` computes both otherwise
+(as many heads as the encoder, the last level alone), so the accuracies of these probes are listed for the authors'
+files only.
+"""
+
+from functools import partial
+
+from vidjax.models.zoo_types import Published, Result
+
+_README = "facebookresearch/vjepa2 README.md"
+
+_probe = partial(Result, top5=None, crops=3, sampling="dense_span", source=_README, note="probe")
+_ssv2 = partial(_probe, "Something-Something v2", clips=2)
+_diving48 = partial(_probe, "Diving48", clips=4, stride=2)
+
+PUBLISHED = {
+    "large": Published(
+        (
+            _ssv2(
+                73.7, stride=4, overrides={"num_frames": 16},
+                weights="facebook/vjepa2-vitl-fpc16-256-ssv2",
+            ),
+            _ssv2(73.7, stride=4, overrides={"num_frames": 16}, weights="ssv2-vitl-16x2x3.pt"),
+            _diving48(
+                89.0, overrides={"num_frames": 32, "levels": (17, 19, 21, 23)},
+                weights="diving48-vitl-256.pt",
+            ),
+        ),
+        pretrained=(
+            ("facebook/vjepa2-vitl-fpc64-256", "VideoMix22M, self-supervised"),
+            ("vitl.pt", "the same, with the moving average"),
+            ("facebook/vjepa2-vitl-fpc32-256-diving48", "Diving48, probe of the last level"),
+        ),
+    ),
+    "huge": Published(
+        pretrained=(
+            ("facebook/vjepa2-vith-fpc64-256", "VideoMix22M, self-supervised"),
+            ("vith.pt", "the same, with the moving average"),
+        ),
+    ),
+    "giant": Published(
+        pretrained=(
+            ("facebook/vjepa2-vitg-fpc64-256", "VideoMix22M, self-supervised"),
+            ("vitg.pt", "the same, with the moving average"),
+        ),
+    ),
+    "giant_384": Published(
+        (
+            _ssv2(77.3, stride=2, weights="ssv2-vitg-384-64x2x3.pt"),
+            _diving48(
+                90.2, overrides={"num_frames": 32, "levels": (24, 29, 34, 39)},
+                weights="diving48-vitg-384-32x4x3.pt",
+            ),
+        ),
+        pretrained=(
+            ("facebook/vjepa2-vitg-fpc64-384", "VideoMix22M, self-supervised"),
+            ("vitg-384.pt", "the same, with the moving average"),
+            ("facebook/vjepa2-vitg-fpc64-384-ssv2", "SSv2, probe with 22 heads"),
+            ("facebook/vjepa2-vitg-fpc32-384-diving48", "Diving48, probe of the last level with 22 heads"),
+        ),
+    ),
+}  # fmt: skip

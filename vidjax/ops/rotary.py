@@ -1,0 +1,83 @@
+"""Rotary positions in time, height and width: queries and keys are rotated by angles that depend on their cube."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from vidjax.errors import ConfigError
+
+AXES = 3  # time, height and width share a head's channels
+NARROWEST = 2 * AXES  # channels of a head
+LONGEST = 10000.0  # wavelengths, over 2 pi, grow from 1 to this many cubes
+
+
+def rotary_3d(grid: tuple[int, int, int], d: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    """Tables that `rotate` heads of d channels: the cosine, and the sine with the sign of each channel's partner.
+
+    An equal, even number of channels turns with time, with height and with width, in this order; up to 5 channels are
+    left over and do not turn. Among the m channels of an axis, channel j has the angle
+    `position / 10000^(2 (j % (m/2)) / m)`. The partners 2i and 2i + 1 thus have different angles, which is no rotation
+    in their plane; the authors keep it because their weights were trained with it (`src/models/utils/modules.py:38`).
+
+    Computed in float64 on the host. The number of cubes along any axis may differ from that in training.
+
+    Args:
+      grid: cubes along time, height and width; tokens are numbered time first.
+      d: channels of a head.
+
+    Raises:
+      ConfigError: for fewer than 6 channels, none of which would turn.
+
+    Source: Su et al. 2021 (arXiv:2104.09864); in three dimensions V-JEPA 2 (arXiv:2506.09985).
+
+    Example:
+      >>> cos, sin = vidjax.ops.rotary_3d((2, 3, 4), 64)
+      >>> cos.shape, float(cos[0].min()), float(jnp.abs(sin[0]).max())  # the first cube does not turn
+      ((24, 64), 1.0, 0.0)
+    """
+    if d < NARROWEST:
+        raise ConfigError(f"heads of {d} channels are too narrow for rotary positions; use at least {NARROWEST}")
+    cos, sin = _tables(tuple(grid), d)
+    return jnp.asarray(cos), jnp.asarray(sin)
+
+
+@functools.lru_cache(maxsize=8)  # a model is traced more than once
+def _tables(grid: tuple[int, int, int], d: int) -> tuple[np.ndarray, np.ndarray]:
+    turning = d // AXES // 2 * 2  # channels per axis
+    frequencies = LONGEST ** -(np.arange(turning) % (turning // 2) / (turning / 2))
+    places = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), axis=-1).reshape(-1, AXES, 1)
+    angles = np.zeros((len(places), d))
+    angles[:, : AXES * turning] = (places * frequencies).reshape(len(places), -1)
+    sign = np.where(np.arange(d) % 2 == 0, -1.0, 1.0)
+    tables = np.cos(angles).astype(np.float32), (sign * np.sin(angles)).astype(np.float32)
+    for table in tables:
+        table.flags.writeable = False
+    return tables
+
+
+def rotate(
+    x: Float[Array, "*b n h d"], cos: Float[Array, "*#b n d"], sin: Float[Array, "*#b n d"]
+) -> Float[Array, "*b n h d"]:
+    """Rotate the queries or keys of n tokens and h heads, computed in float32.
+
+    Args:
+      x: queries or keys.
+      cos, sin: from `rotary_3d`; for some of the tokens only, their rows of the tables.
+
+    Returns:
+      an array like x, in x's dtype.
+
+    Example:
+      >>> x = jnp.ones((1, 8, 2, 12))
+      >>> tables = vidjax.ops.rotary_3d((2, 2, 2), 12)
+      >>> turned = vidjax.ops.rotate(x, *tables)
+      >>> bool((turned[:, 0] == x[:, 0]).all()), bool((turned[:, 7] == x[:, 7]).all())
+      (True, False)
+    """
+    wide = x.astype(jnp.float32)
+    even = jnp.arange(x.shape[-1]) % 2 == 0
+    # Neighbours by rolling and choosing: an axis of two would need a new layout on a TPU.
+    partner = jnp.where(even, jnp.roll(wide, -1, axis=-1), jnp.roll(wide, 1, axis=-1))
+    return (wide * cos[..., None, :] + partner * sin[..., None, :]).astype(x.dtype)
