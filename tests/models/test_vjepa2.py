@@ -14,7 +14,7 @@ import pytest
 from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import build_model
-from vidjax.models.vjepa2 import VJEPA2_SPECS, VJEPA2Classifier, VJEPA2Pretraining, VJEPA2Spec
+from vidjax.models.vjepa2 import VJEPA2_SPECS, VJEPA2Classifier, VJEPA2Encoder, VJEPA2Pretraining, VJEPA2Spec
 from vidjax.models.zoo import count_params
 
 torch = pytest.importorskip("torch", reason="the oracle is PyTorch's V-JEPA 2 (extra: test)")
@@ -171,6 +171,19 @@ def test_a_probe_of_several_levels_reads_them_side_by_side():
     out = jax.jit(module.apply)({"params": as_tree(model, module, 5)}, clips)
     close(out["tokens"], levels[-1], name="tokens")
     close(out["logits"], model.classifier(model.pooler(torch.cat(levels, dim=1))), name="logits")
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_outputs_of_some_blocks_match_transformers_for_some_cubes(norm):
+    spec, clips, (index, _) = SPEC, random_clips(SPEC), masks(SPEC, 6, 0)
+    model = peer(transformers.VJEPA2Model, spec)
+    params = as_tree(model, VJEPA2Pretraining(spec), None)["encoder"]
+    if not norm:
+        model.encoder.layernorm = torch.nn.Identity()
+    patches = ops.gather_tokens(ops.patchify(clips, spec.tubelet_size, spec.patch_size), index)
+    encoder = VJEPA2Encoder(spec, (0, 2))
+    found = jax.jit(lambda p: encoder.apply({"params": p}, patches, index, norm=norm, method="hidden"))(params)
+    close(found["tokens"], torch.stack(encode(model, clips, index, levels=(0, 2))))
 
 
 def test_frames_need_not_be_square():

@@ -285,13 +285,27 @@ def test_a_video_model_can_be_the_teacher():
     assert objective.fixed_parts[0].key == "align.teacher_from"
 
 
+def test_v_jepa_2_can_be_teacher_and_student():
+    objective = build_objective(
+        config_of(
+            model__name="vjepa2_tiny", model__mask="tube", align__teacher="vjepa2_tiny", align__class_token=False,
+            data__num_frames=4, data__image_size=32,
+        ),
+        1,
+    )  # fmt: skip
+    batch = make_batch(spec=objective.module.spec)
+    params, extra = objective.init(jax.random.key(0), batch)
+    gradient = jax.jit(jax.grad(lambda params: objective.loss(params, extra, batch, rngs(), True)[0]))(params)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient["encoder"]["blocks"]["mlp"]))
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"align__teacher": "videomamba_tiny"}, "model.mask=attention needs a teacher"),
         ({"align__teacher": "videomae_tiny"}, "cubes span 2 frames, the student's 1; set model.spec.tubelet_size=2"),
         ({"align__teacher": "timesformer_tiny"}, "timesformer_tiny cannot return features of its layers"),
-        ({"model__name": "clip_tiny"}, "clip_tiny cannot drop tokens; VideoMAE, VideoMamba can"),
+        ({"model__name": "clip_tiny"}, "clip_tiny cannot drop tokens; VideoMAE, VideoMamba, V-JEPA 2 can"),
         ({"model__name": "vivit_tiny"}, "vivit_tiny cannot return features of its layers"),
         ({"model__name": "videomae_tiny", "align__class_token": True}, "videomae_tiny has no class token"),
         ({"align__student_layers": (-1, -3)}, "name the same number of each"),

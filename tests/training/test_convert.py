@@ -48,6 +48,8 @@ def pretrained(name, num_classes, **options):
         ("vivit_tiny", 5, HEADS | {"factorization": "self_attention"}),
         ("vivit_tiny", 5, HEADS | {"factorization": "encoder", "temporal_depth": 1}),
         ("videomamba_tiny", 5, {"expand": 3, "state_size": 5, "merge_directions": "mean"}),
+        ("vjepa2_tiny", 5, {"num_heads": 2, "mlp_dim": 20, "pooler_heads": 3, "pooler_depth": 2, "levels": (0, 2)}),
+        ("vjepa2_large", 0, {"num_heads": 1, "mlp_dim": 20, "pooler_heads": 1}),
     ],
 )
 def test_what_is_written_as_a_run_is_read_as_the_same_model(tmp_path, name, num_classes, options):

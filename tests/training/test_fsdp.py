@@ -16,6 +16,7 @@ MODELS = {
     "timesformer_tiny": "classification",
     "vivit_tiny": "classification",
     "videomamba_tiny": "classification",
+    "vjepa2_tiny": "classification",
 }
 
 

@@ -202,7 +202,7 @@ class VJEPA2Predictor(nn.Module):
         self.mask_token = self.param("mask_token", nn.initializers.zeros, tokens, jnp.float32)
         self.blocks = _blocks(Block, s, (s.predictor_depth, s.predictor_heads, s.predictor_mlp_dim))
         self.norm = layers.LayerNorm(s.norm_eps, dtype=s.dtype)
-        self.proj = layers.Dense(s.width, s.dtype, init)
+        self.out = layers.Dense(s.width, s.dtype, init)
 
     def __call__(
         self,
@@ -226,7 +226,7 @@ class VJEPA2Predictor(nn.Module):
         index = jnp.concatenate([context_idx, target_idx], axis=1)
         tables = _tables(s, s.predictor_width // s.predictor_heads, index)
         x, _ = self.blocks(x, _layers(s, s.predictor_depth, train), tables)
-        return self.proj(self.norm(x[:, context_idx.shape[1] :])).astype(jnp.float32)
+        return self.out(self.norm(x[:, context_idx.shape[1] :])).astype(jnp.float32)
 
 
 class VJEPA2Pretraining(CompiledInit):
@@ -297,9 +297,8 @@ class VJEPA2Classifier(ClipClassifier[VJEPA2Spec]):
 
 def _blocks(block: type[nn.Module], spec: VJEPA2Spec, sizes: tuple[int, int, int]) -> nn.Module:
     depth, num_heads, mlp_dim = sizes
-    stacked = layers.stack_blocks(
-        block, depth, unroll=spec.unroll, remat=spec.remat, in_axes=(0, nn.broadcast)
-    )  # all layers share the tables
+    in_axes = (0, nn.broadcast)  # all layers share the tables
+    stacked = layers.stack_blocks(block, depth, unroll=spec.unroll, remat=spec.remat, in_axes=in_axes)
     return stacked(num_heads, mlp_dim, spec.norm_eps, spec.attention, jnp.dtype(spec.dtype), spec.init_std)
 
 

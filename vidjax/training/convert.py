@@ -16,6 +16,7 @@ from vidjax.evaluation.merge_views import rule_with
 from vidjax.files import write_json
 from vidjax.models import FAMILIES, ClipSpec
 from vidjax.models.spec_keys import SET_BY
+from vidjax.models.vjepa2 import VJEPA2Pretraining
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.registry import is_outside
 from vidjax.training.checkpoints import Checkpoints
@@ -42,7 +43,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
     recipe, objective = model.clip_recipe, model.objective
     if recipe is None:
         raise WeightsError(f"{model.source} holds a {model.family}, which takes no clips and cannot become a run")
-    if model.num_classes is None and objective is None:  # V-JEPA 2 with its predictor
+    if isinstance(model.module, VJEPA2Pretraining):
         module, params, _ = adapt(model.family, model.module, model.params, num_classes=0)
         model = dataclasses.replace(model, module=module, params=params)
     height, width = recipe.frame_size

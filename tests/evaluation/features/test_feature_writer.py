@@ -52,6 +52,8 @@ FAMILIES = {
     "timesformer": (lambda: backbone("timesformer_tiny"), 16, True),
     "vivit": (lambda: backbone("vivit_tiny", factorization="encoder"), 8, True),
     "videomamba": (lambda: backbone("videomamba_tiny"), 16, True),
+    "vjepa2": (lambda: backbone("vjepa2_tiny", 5), 8, False),
+    "vjepa2, pre-trained": (lambda: backbone("vjepa2_tiny", None), 8, False),
 }
 
 
@@ -80,7 +82,7 @@ def test_every_familys_arrays_equal_numpys_reductions_of_its_tokens(videos, tmp_
             scale = np.abs(expected[name]).max()
             np.testing.assert_allclose(arrays[name][number], expected[name][0], atol=2e-5 * scale)
     if not has_class_token:
-        with pytest.raises(ConfigError, match="videomae_tiny has no feature 'cls'; a videomae has tokens, "):
+        with pytest.raises(ConfigError, match=f"has no feature 'cls'; a {model.family} has tokens, "):
             write_features(model, Split(source, data, "val"), Storage(tmp_path / "other", ("cls",)))
 
 

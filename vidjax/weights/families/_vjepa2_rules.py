@@ -106,7 +106,7 @@ def _predictor(spec: VJEPA2Spec, names: Names, prefix: str, *, biases: bool) -> 
         else Rule(*mask_token, MASK_TOKENS),
         *_blocks(names.block, *blocks, biases=biases),
         *array_layouts.norm(prefix + names.predictor_norm, "predictor/norm"),
-        *array_layouts.linear(prefix + names.predictor_proj, "predictor/proj"),
+        *array_layouts.linear(prefix + names.predictor_proj, "predictor/out"),
     ]
 
 

@@ -35,7 +35,7 @@ def _describe_official(state: State, config: Mapping | None) -> Description[VJEP
     if probe:
         num_classes = shape_of(state, f"{OFFICIAL.head}.weight", 2)[0]
         ignore += [rf"^{other}" for other in (*ENCODERS[:2], "predictor/") if other != prefix]
-        notes.append(f"the probe reads the features of {prefix.rstrip('/')}")
+        notes.append(f"the probe reads the features of {prefix.rstrip('/') or 'encoder'}")
     elif "predictor/action_encoder.weight" in state:
         ignore += ["^predictor/", "^target_encoder/"]
         notes.append("the file holds V-JEPA 2-AC; its predictor, which takes a robot's actions, is left out")
