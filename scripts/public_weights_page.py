@@ -81,7 +81,8 @@ def _line(result: Mapping[str, Any], measured: Mapping[str, Any]) -> tuple[str, 
     ours = measured["accuracies"].get(weights)
     return (
         f"`{weights}`", result["data"] + (f", {result['note']}" if result["note"] else ""),
-        f"`{DATA[result['data']]}`" if result["data"] in DATA else "", f"{result['num_frames']}{stride}@{height}x{width}",
+        f"`{DATA[result['data']]}`" if result["data"] in DATA else "",
+        f"{result['num_frames']}{stride}@{height}x{width}",
         f"{result['clips']}x{result['crops']}", tested(result), _accuracy(result), result["source"],
         f"{_accuracy(ours)}, {ours['videos']} videos" if ours else NOT_RUN,
         measured["outputs"].get(weights, NOT_RUN),
