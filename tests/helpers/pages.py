@@ -8,7 +8,7 @@ import re
 class Page(html.parser.HTMLParser):
     """A parsed page: its tags with their attributes, its text, and whether tags are closed."""
 
-    VOID = ("meta", "img", "input", "br")
+    VOID = ("meta", "img", "input", "br", "wbr")
 
     def __init__(self, text):
         super().__init__()

@@ -4,7 +4,7 @@ import pytest
 from pages import Page, check_stands_alone
 from PIL import Image
 
-from vidjax.viz.document import Code, Gallery, Heading, Picture, Table, Text, write_document
+from vidjax.viz.document import Code, Figures, Gallery, Heading, Picture, Table, Text, write_document
 
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)"> & \' " \udc80 \u202e \x1b[2J'
 
@@ -17,14 +17,20 @@ def picture(tmp_path):
 
 
 def test_names_stay_text_in_a_self_contained_page(tmp_path, picture):
-    blocks = [Heading(NASTY), Text(NASTY), Code(NASTY), Table((NASTY, "share"), [[NASTY, "1"]], [0.25])]
+    blocks = [
+        Heading(NASTY),
+        Text(NASTY),
+        Code(NASTY),
+        Figures([(NASTY, "share")]),
+        Table((NASTY, "share"), [[NASTY, "1"]], [0.25]),
+    ]
     write_document(tmp_path, NASTY, [*blocks, picture, Gallery([picture, picture])])
     page = check_stands_alone(tmp_path / "report.html")
     assert len(page.named("img")) == 3
     assert all(attributes["alt"].startswith("<script>") for attributes in page.named("img"))
     assert (
-        page.text.count("<script>alert(1)</script>") == 11
-    )  # title twice, its link, heading, text, code, 2 cells, 3 pictures
+        page.text.count("<script>alert(1)</script>") == 12
+    )  # title twice, its link, heading, text, code, figure, 2 cells, 3 pictures
     assert "\\u202e" in page.text
     assert "\\udc80" in page.text
     assert "\x1b" not in page.text

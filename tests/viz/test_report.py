@@ -91,6 +91,14 @@ def test_a_single_evaluation_is_a_sentence_not_a_curve(tmp_path):
     assert "Top-1 accuracy, one view: 62.5% at step 30." in text
 
 
+def test_the_results_begin_with_the_figures_that_the_task_draws(tmp_path):
+    run, curves = make_run(tmp_path / "run"), (Curve("val/top1", "top-1 accuracy, one view", fraction=True),)
+    text = report.write_run_report(run, curves).read_text()
+    assert "**75.0%** top-1 accuracy" in text
+    assert text.index("**75.0%**") < text.index("| eval/top1 | 0.75 |")
+    assert "<b>75.0%</b>top-1 accuracy" in (run / "report.html").read_text()
+
+
 def test_comparison_averages_over_seeds(tmp_path):
     for name in ("pretrain", "finetune", "scratch"):
         make_run(tmp_path / "seed0" / name)

@@ -27,6 +27,8 @@ _STYLE = (
     "td,th{padding:.3rem .5rem;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}"
     "meter{width:10rem}summary{cursor:pointer;color:#1a5fb4}"
     "img{max-width:100%}figure{margin:1rem 0}figcaption{color:#555;font-size:.9rem}"
+    ".figures{display:flex;flex-wrap:wrap;gap:.5rem 2.5rem;margin:1rem 0;color:#555;font-size:.9rem}"
+    ".figures b{display:block;font-size:2rem;line-height:1.2;color:#222}"
     ".zoom{overflow:auto;max-height:92vh}.zoom img{cursor:zoom-in}"
     ".zoom :checked+img{max-width:none;cursor:zoom-out}"
     ".gallery{display:flex;flex-wrap:wrap;gap:1rem}.gallery figure{margin:0;width:9.5rem;overflow-wrap:anywhere}"
@@ -72,6 +74,24 @@ class Code:
 
     def html(self) -> str:
         return f"<pre>{html.escape(self.text)}</pre>"
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """The few numbers to see first, in large print.
+
+    Attributes:
+      values: pairs of a number, formatted, and its name.
+    """
+
+    values: Sequence[tuple[str, str]]
+
+    def markdown(self, folder: Place) -> str:
+        return ", ".join(f"**{value}** {name}" for value, name in self.values)
+
+    def html(self) -> str:
+        shown = (f"<div><b>{html.escape(value)}</b>{html.escape(name)}</div>" for value, name in self.values)
+        return f'<div class="figures">{"".join(shown)}</div>'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +149,8 @@ class Picture:
         image = f'<img alt="{caption}" src="data:image/{kind};base64,{data}">'
         if self.zooms:
             image = f'<div class="zoom"><label><input type="checkbox" hidden>{image}</label></div>'
-        return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+        words = caption.replace("/", "/<wbr>")  # paths break after a folder
+        return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +166,7 @@ class Gallery:
         return f'<div class="gallery">{"".join(picture.html() for picture in self.pictures)}</div>'
 
 
-Block = Heading | Text | Code | Table | Picture | Gallery
+Block = Heading | Text | Code | Figures | Table | Picture | Gallery
 
 
 def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block]) -> Place:

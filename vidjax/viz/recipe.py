@@ -27,7 +27,7 @@ def _rows(config: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[
         return
     spec = ", ".join(f"{name} {value}" for name, value in model.get("spec", {}).items())
     yield "model", f"{model.get('name')}{f' ({spec})' if spec else ''}, {model.get('dtype', '')}"
-    yield "begins from", config.get("init_from") or "random weights"
+    yield "starts from", config.get("init_from") or "random weights"
     if config.get("task") == "masked_autoencoding":
         yield "hidden", f"{model.get('mask_ratio', 0):.0%} of the cubes, {model.get('mask')} mask"
     if videos:

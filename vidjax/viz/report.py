@@ -16,7 +16,7 @@ from vidjax.viz.behind_scores import DATA, score_sentences, video_blocks
 from vidjax.viz.clips import clip_blocks
 from vidjax.viz.confusion import confusion_blocks
 from vidjax.viz.curves import LEARNING_RATE, LOSS, METRICS, Curve, draw_curves, read_metric
-from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
+from vidjax.viz.document import Block, Code, Figures, Heading, Picture, Table, Text, write_document
 from vidjax.viz.recipe import recipe_blocks
 from vidjax.viz.time_spent import time_blocks
 
@@ -62,7 +62,7 @@ def write_run_report(
     history = made.add(workdir, made.make(act, _whole(results or {}), changed, why))
     latest = _read(workdir / "results.json")
     pictures = workdir / PICTURES
-    blocks = [*_results(history, latest, workdir), *recipe_blocks(tree, _read(workdir / DATA))]
+    blocks = [*_results(history, latest, workdir, curves), *recipe_blocks(tree, _read(workdir / DATA))]
     if drawn := _curve_blocks({workdir.name: workdir}, (LOSS, *curves, LEARNING_RATE), pictures / "curves.png"):
         blocks += [Heading("Curves"), *drawn]
     blocks += [*confusion_blocks(workdir, pictures), *_calibration(latest, pictures), *clip_blocks(pictures)]
@@ -131,11 +131,13 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(("start", "top-1", "top-5"), lines)
 
 
-def _results(history: Sequence[made.Made], latest: Mapping[str, Any], workdir: Place) -> list[Block]:
+def _results(
+    history: Sequence[made.Made], latest: Mapping[str, Any], workdir: Place, curves: Sequence[Curve]
+) -> list[Block]:
     """The figures of each start that has some, or else the latest figures, each with sentences on their basis."""
 
     def figures_and_words(results: Mapping[str, Any]) -> list[Block]:
-        return [_results_table(results), *map(Text, score_sentences(results, workdir))]
+        return [*_figures(results, curves), _results_table(results), *map(Text, score_sentences(results, workdir))]
 
     scored = [done for done in history if done.results]
     if len(scored) < 2:
@@ -147,6 +149,17 @@ def _results(history: Sequence[made.Made], latest: Mapping[str, Any], workdir: P
         if done.settings:
             blocks += [Text("Settings that differ from the run's:"), Code(done.settings)]
     return blocks
+
+
+def _figures(results: Mapping[str, Any], curves: Sequence[Curve]) -> list[Block]:
+    """The final evaluation's values of the metrics that the task draws as curves."""
+    found = {}
+    for curve in curves:
+        value = results.get(f"eval/{curve.metric.partition('/')[2]}")
+        if isinstance(value, int | float):
+            name = curve.title.partition(",")[0]  # without the number of views
+            found.setdefault(name, f"{value:.1%}" if curve.fraction else f"{value:.3f}")
+    return [Figures([(value, name) for name, value in found.items()])] if found else []
 
 
 def _whole(results: Mapping[str, Any]) -> dict[str, Any]:
