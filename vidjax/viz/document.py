@@ -21,7 +21,7 @@ _FOLDED = 25  # the HTML folds tables of at least this many rows
 _STYLE = (
     "body{max-width:64rem;margin:auto;padding:0 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "h1{margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:2px solid #eee}"
-    "nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.9rem}a{color:#1a5fb4}"
+    "nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.9rem;margin-bottom:1rem}a{color:#1a5fb4}"
     ".table{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}"
     "td,th{overflow-wrap:break-word;max-width:26rem}"
     "td,th{padding:.3rem .5rem;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}"
