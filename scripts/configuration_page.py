@@ -13,6 +13,7 @@ import io
 import sys
 import tokenize
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,20 +132,19 @@ def table(section: type, prefix: str, mark: Any) -> list[str]:
 def page() -> str:
     """Return the whole page."""
     lines = [_HEAD, "## The run", "", *table(Config, "", None)]
-    for field in dataclasses.fields(Config):
-        hint = hints_of(Config)[field.name]
+    for name, hint in sections(Config):
         section = plain(hint)
-        if dataclasses.is_dataclass(section):
-            about = inspect.cleandoc(section.__doc__ or "")
-            lines += [
-                "",
-                f"## {field.name}",
-                "",
-                f"`{section.__name__}`. {about}",
-                "",
-                *table(section, f"{field.name}.", hint),
-            ]
+        about = inspect.cleandoc(section.__doc__ or "")
+        lines += ["", f"## {name}", "", f"`{section.__name__}`. {about}", "", *table(section, f"{name}.", hint)]
     return "\n".join(lines) + "\n"
+
+
+def sections(section: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted names and types of the sections within a section, at any depth."""
+    for name, hint in hints_of(section).items():
+        if dataclasses.is_dataclass(plain(hint)):
+            yield prefix + name, hint
+            yield from sections(plain(hint), f"{prefix}{name}.")
 
 
 def main(argv: list[str]) -> int:

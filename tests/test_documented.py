@@ -90,14 +90,14 @@ def clips(folder):
 
 
 def own_videos(folder):
-    """DIR."""
+    """DIR and VIDEO."""
     real_clips.write_clips(folder / "DIR", 10)
+    shutil.copy(next((folder / "DIR").rglob("*.mp4")), folder / "VIDEO")
 
 
 def quickstart_runs(folder):
     """Two runs where `vidjax quickstart` leaves them, VIDEO and DIR."""
     own_videos(folder)
-    shutil.copy(next((folder / "DIR").rglob("*.mp4")), folder / "VIDEO")
     for name in ("pretrain", "finetune"):
         to = f"--workdir={folder}/runs/quickstart/seed0/{name}"
         assert vidjax.main.main(["vidjax.main", f"--config=motion_{name}:smoke", "--config.train.steps=2", to]) == 0

@@ -56,10 +56,8 @@ def identity(config):
 
 
 def changed(config, key, value):
-    section, _, name = key.rpartition(".")
-    if not section:
-        return dataclasses.replace(config, **{name: value})
-    return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **{name: value})})
+    section, _, name = key.partition(".")
+    return dataclasses.replace(config, **{section: changed(getattr(config, section), name, value) if name else value})
 
 
 KEYS = dict(config_lib.flatten(dataclasses.asdict(config_lib.Config())))

@@ -62,6 +62,17 @@ Accumulate = Annotated[OrAuto[int], Changeable("dropout and drop path draw other
 
 
 @dataclasses.dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adaptation: the backbone keeps its weights W and computes with W + alpha / rank * A B; A and B learn."""
+
+    rank: NotNegative[int] = 0  # Rank of the change of each adapted projection. 0: LoRA is off.
+    alpha: NotNegative[float] = 16.0  # The change of a projection is multiplied by alpha / rank
+    # Patterns (regular expressions) of the names of the projections that LoRA adapts, such as "attn/(query|value)$" or
+    # "mlp". Empty: queries and values of attention; in_proj, x_proj and out_proj of Mamba.
+    targets: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The module, and settings shared by all families; settings of a single family go under `spec`."""
 
@@ -86,6 +97,7 @@ class ModelConfig:
     # Widths of hidden layers between the pooled tokens and the classes. Empty: a linear head.
     head_widths: tuple[int, ...] = ()
     freeze_backbone: bool = False  # Train only the head; the backbone drops no paths, as in evaluation
+    lora: LoraConfig = LoraConfig()
     # Dtype of the computation; parameters are float32. Empty: float32 on a CPU, otherwise bfloat16.
     dtype: Dtype = "bfloat16"
     # What the backward pass recomputes to save memory. Empty: depends on the model, the platform and the memory.

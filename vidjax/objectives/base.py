@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from vidjax.config import LoraConfig
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.models.spec import ClipSpec
 
@@ -43,6 +44,8 @@ class Objective(abc.ABC):
       frozen: pattern of the paths of parameters that are not trained; empty for none. See `training.optim.freezing`.
       unused_blocks: number of the encoder's last blocks on which the loss does not depend; training leaves them
         unchanged, and weight decay does not apply to them.
+      lora: how projections that `frozen` matches are adapted, see `vidjax.models.lora`; None if they are not. The step
+        passes merged parameters to the loss.
       group: number of consecutive rows of a batch that must stay together in a micro-batch, in their order; 0 if only
         each row and its mirror image in the batch must stay together.
     """
@@ -55,6 +58,11 @@ class Objective(abc.ABC):
 
         @property
         def module(self) -> nn.Module: ...
+
+    @property
+    def lora(self) -> LoraConfig | None:
+        """Nothing is adapted by default."""
+        return None
 
     @property
     def fixed_parts(self) -> tuple[Part, ...]:

@@ -6,12 +6,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+from vidjax.config import LoraConfig
 from vidjax.models.outputs import outputs
 from vidjax.objectives.base import Batch, Objective, Params, Rngs
 from vidjax.objectives.normalize import fit_frames, normalize
 
-# The parameters before the head of a `ClipClassifier` or a `PooledClassifier`.
-BACKBONE = r"^(?!(head|token_weighting|hidden_\d+|classes)/)"
+# The parameters before the head of a `ClipClassifier` or a `PooledClassifier`, without the terms of LoRA.
+BACKBONE = r"^(?!(head|token_weighting|hidden_\d+|classes|lora)/)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,23 +23,28 @@ class Supervised(Objective):
       module: a model with `spec` and `num_classes` that returns logits.
       mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
       freeze_backbone: whether to train only the head.
+      lora: train only the head and low-rank terms of the backbone's projections; None for no LoRA.
     """
 
     module: nn.Module
     mean: tuple[float, ...]
     std: tuple[float, ...]
     freeze_backbone: bool = dataclasses.field(default=False, kw_only=True)
+    lora: LoraConfig | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def frozen(self) -> str:
         """Pattern of the parameters that are not trained; empty for none."""
-        return BACKBONE if self.freeze_backbone else ""
+        return BACKBONE if self.freeze_backbone or self.lora else ""
 
     @property
     def train_flops_per_clip(self) -> float:
-        """FLOPs of the forward and backward pass; a frozen backbone has no backward pass."""
+        """FLOPs of the forward and backward pass.
+
+        A frozen backbone has no backward pass; with LoRA, that of the activations but not that of the weights.
+        """
         macs = self.module.spec.classifier_macs(self.module.num_classes)
-        return (2.0 if self.freeze_backbone else 6.0) * macs
+        return (2.0 if self.freeze_backbone else 4.0 if self.lora else 6.0) * macs
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Return random parameters and no further state; the batch is not used."""

@@ -45,14 +45,21 @@ def build_objective(
     """
     check(config)
     objective = TASKS.find(config.task).build(config, num_classes, total_steps, source)
-    if not config.model.freeze_backbone:
+    frozen, lora = config.model.freeze_backbone, config.model.lora
+    if not frozen and not lora.rank:
         return objective
-    if not isinstance(objective, Supervised):
+    if frozen and lora.rank:
         raise ConfigError(
-            f"model.freeze_backbone=True is for tasks that train a head on a backbone, such as classification; set it "
-            f"to False for task={config.task}"
+            f"model.freeze_backbone=True trains the head alone, but model.lora.rank={lora.rank} adapts the backbone "
+            "too; set the first to False or the second to 0"
         )
-    return dataclasses.replace(objective, freeze_backbone=True)
+    if not isinstance(objective, Supervised):
+        key, unset = ("model.freeze_backbone=True", False) if frozen else (f"model.lora.rank={lora.rank}", 0)
+        raise ConfigError(
+            f"{key} is for tasks that train a head on a backbone, such as classification; set it to {unset} for "
+            f"task={config.task}"
+        )
+    return dataclasses.replace(objective, freeze_backbone=frozen, lora=lora if lora.rank else None)
 
 
 def check(config: Config) -> None:

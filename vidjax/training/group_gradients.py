@@ -17,10 +17,11 @@ from jaxtyping import Array
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError
+from vidjax.models.param_paths import split
 from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.mesh_axes import AXES, ROWS, TENSOR, row_blocks
 from vidjax.training.optim import GroupClip
-from vidjax.training.optim.freezing import hold
+from vidjax.training.optim.freezing import form
 from vidjax.training.random_streams import streams
 from vidjax.training.state import TrainState
 
@@ -73,27 +74,29 @@ def group_gradients(objective: Objective, state: TrainState, batch: dict, key: A
       clip: size and norm of the groups, which are consecutive rows of the batch.
     """
 
-    def loss_of(params, rows, key):
+    trained, held = split(state.params, objective.frozen)
+
+    def loss_of(trained, held, rows, key):
         rngs = streams(key, rows["row"][0] // clip.rows)
-        loss, (metrics, _) = objective.loss(hold(params, objective.frozen), state.extra, rows, rngs, True)
+        loss, (metrics, _) = objective.loss(form(objective, trained, held), state.extra, rows, rngs, True)
         return loss, metrics
 
-    def of_device(params, rows, key):
+    def of_device(trained, held, rows, key):
         def of_group(total, rows):
-            (loss, metrics), grads = jax.value_and_grad(loss_of, has_aux=True)(params, rows, key)
+            (loss, metrics), grads = jax.value_and_grad(loss_of, has_aux=True)(trained, held, rows, key)
             factor = clip.norm / jnp.maximum(optax.tree.norm(grads), clip.norm)
             total = jax.tree.map(lambda sum_, leaf: sum_ + factor * leaf, total, grads)
             return total, (objective.weight(rows).astype(jnp.float32), (loss, metrics))
 
         groups = jax.tree.map(lambda leaf: leaf.reshape(-1, clip.rows, *leaf.shape[1:]), rows)
-        total, (weights, numbers) = jax.lax.scan(of_group, jax.tree.map(jnp.zeros_like, params), groups)
+        total, (weights, numbers) = jax.lax.scan(of_group, jax.tree.map(jnp.zeros_like, trained), groups)
         sums = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), numbers)
         return jax.lax.psum((total, weights.sum(), sums), ROWS)
 
     # Kernels run on single-device data and do not declare over which axes their results vary.
     axes = set(ROWS) if mesh.shape[TENSOR] > 1 else set(AXES)
-    specs = {"in_specs": (P(), P(ROWS), P()), "out_specs": P(), "axis_names": axes}
+    specs = {"in_specs": (P(), P(), P(ROWS), P()), "out_specs": P(), "axis_names": axes}
     on_devices = jax.shard_map(of_device, mesh=mesh, check_vma=False, **specs)
-    total, counted, sums = on_devices(state.params, batch, key)
+    total, counted, sums = on_devices(trained, held, batch, key)
     loss, metrics = jax.tree.map(lambda leaf: leaf / jnp.maximum(counted, 1.0), sums)
     return loss, metrics, jax.tree.map(lambda leaf: leaf / (len(batch["row"]) // clip.rows), total)

@@ -17,6 +17,7 @@ from vidjax.errors import DataError, StalledError
 from vidjax.evaluation import Evaluator
 from vidjax.files import Place, absolute, read_json, write_json
 from vidjax.objectives import Objective
+from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS
 from vidjax.training import resume_check
 from vidjax.training.agreement import agree, run_facts
@@ -29,6 +30,7 @@ from vidjax.training.goodput import Goodput
 from vidjax.training.init.state import start
 from vidjax.training.init.video_model import check_source
 from vidjax.training.mesh import batch_sharding, loader_slice, make_mesh, place_like
+from vidjax.training.optim.freezing import form
 from vidjax.training.plan import announce, num_train_steps, plan_run
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
@@ -43,6 +45,7 @@ from vidjax.training.throughput import Meter
 from vidjax.training.workdir import opened as open_workdir
 from vidjax.training.workdir_lock import locked
 from vidjax.viz.document import PAGE, REPORT
+from vidjax.weights.adapter import save_adapter
 from vidjax.weights.checkpoint_scores import choose_step, why_chosen
 from vidjax.weights.read_run import read_params
 from vidjax.weights.run_files import CONFIG, RESULTS, is_run, write_labels
@@ -217,7 +220,8 @@ def train(
                         results = _validate(evaluator, state, checkpoints)
                         telemetry.log(step, _numbers(results))
                     else:
-                        telemetry.show(step, draw_pictures(config, plan.objective, state.params, mesh, workdir))
+                        params = form(plan.objective, state.params, {})
+                        telemetry.show(step, draw_pictures(config, plan.objective, params, mesh, workdir))
                 evaluating = False
             meter.start()
 
@@ -227,7 +231,10 @@ def train(
                 results = _judge(evaluator, state, checkpoints)
             telemetry.log(total, _numbers(results) | goodput.read())
         with telemetry.waiting("drawing pictures for the report"):
-            telemetry.show(total, draw_pictures(config, plan.objective, state.params, mesh, workdir))
+            params = form(plan.objective, state.params, {})
+            telemetry.show(total, draw_pictures(config, plan.objective, params, mesh, workdir))
+        if plan.objective.lora and jax.process_index() == 0:
+            save_adapter(workdir)
         if not evaluator:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / RESULTS, results)  # marks the pictures as drawn; see `_finished`
@@ -239,7 +246,7 @@ def train(
 
 def _validate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
     """Score one view per video, with the moving average if the run keeps one; the main figure ranks the checkpoint."""
-    results = evaluator.validate(state.ema or state.params)
+    results = evaluator.validate(_scored(evaluator, state))
     if (score := results.get(f"val/{evaluator.main}")) is not None:
         checkpoints.set_score(int(state.step), score)
     return results
@@ -247,7 +254,7 @@ def _validate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints)
 
 def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
     """Score the checkpoint that eval.checkpoint names, or the last if the run never validates, by the full protocol."""
-    config, step, params = evaluator.config, int(state.step), state.ema or state.params
+    config, step, params = evaluator.config, int(state.step), _scored(evaluator, state)
     results = _validate(evaluator, state, checkpoints) if config.train.eval_every > 0 else {}
     chosen, why = step, ""
     if checkpoints.score(step) is not None:
@@ -260,6 +267,11 @@ def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) ->
     if checkpoints.score(step) is None:
         checkpoints.set_score(step, results[f"eval/{evaluator.main}"])
     return results
+
+
+def _scored(evaluator: Evaluator, state: TrainState) -> Params:
+    """The parameters of the module to score: the moving average if the run keeps one."""
+    return form(evaluator.objective, state.ema or state.params, {})
 
 
 def _numbers(results: dict) -> dict:

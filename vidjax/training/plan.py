@@ -18,7 +18,7 @@ from vidjax.ops.mesh_axes import row_blocks
 from vidjax.progress import progress
 from vidjax.tasks import build_objective, open_train
 from vidjax.training.agreement import agree, data_facts, run_facts
-from vidjax.training.choices.announce import choice_sentences, few_videos_sentence, pace_sentence
+from vidjax.training.choices.announce import choice_sentences, few_videos_sentence, pace_sentence, trained_sentences
 from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.length import choose_length
 from vidjax.training.choices.memory import Fit, fit_step
@@ -127,7 +127,7 @@ def announce(plan: Plan, params: Params, mesh: Mesh, first: int) -> None:
         f"= {optim.base_lr:.4g} * {data.global_batch} / {optim.reference_batch} at its peak after {length.warmup} "
         f"steps of warm-up, {float(plan.fit.step.optimizer.schedule(length.total)):.4g} at the end"
     )
-    for sentence in choice_sentences(plan.asked, plan.fit):
+    for sentence in (*trained_sentences(config, plan.fit.step), *choice_sentences(plan.asked, plan.fit)):
         say(sentence)
     if first == 0 and (warning := few_videos_sentence(config, len(plan.source))):
         say(warning)

@@ -20,6 +20,7 @@ from vidjax.viz.document import PAGE
 from vidjax.viz.reconstruction import Pictures
 from vidjax.viz.report import PICTURES, write_run_report
 from vidjax.viz.time_spent import KINDS, duration, read_starts, totals
+from vidjax.weights.adapter import ABOUT, ARRAYS
 from vidjax.weights.checkpoint_scores import best_step, read_scores
 from vidjax.weights.run_files import CHECKPOINTS, CONFIG, METRICS
 
@@ -88,6 +89,8 @@ def _where(config: Config, workdir: Place, act: str) -> Iterator[str]:
     best = best_step(steps, read_scores(workdir / CHECKPOINTS))
     which = f"; {best} is the best" if best is not None and len(steps) > 1 else ""
     yield f"  checkpoints  {workdir / CHECKPOINTS}: {', '.join(map(str, steps))}{which}"
+    if (workdir / ARRAYS).exists():
+        yield f"  adapter      {workdir / ARRAYS} and {ABOUT}, on {config.init_from or 'random weights'}"
     yield f"  metrics      {workdir / METRICS}; tensorboard --logdir {workdir / 'tensorboard'}"
     if failed := len(read_json_lines(workdir / QUARANTINE, id=str).rows):
         yield f"  quarantine   {workdir / QUARANTINE}: {failed} video{'s' * (failed != 1)} could not be decoded"

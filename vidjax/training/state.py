@@ -12,6 +12,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from vidjax.config import Config, DataConfig
+from vidjax.models.lora import LORA, initial_terms
+from vidjax.models.param_paths import join, split
 from vidjax.objectives import Objective
 from vidjax.training.mesh import param_shardings, replicated
 from vidjax.training.spikes import no_steps, remembered
@@ -24,8 +26,8 @@ class TrainState(NamedTuple):
 
     Attributes:
       step: updates tried so far, including those that were skipped.
-      params: parameters of the module, float32.
-      opt_state: state of the optax transformation.
+      params: parameters of the module, float32, and the terms of LoRA, if the objective has any.
+      opt_state: state of the optax transformation, for the trained parameters.
       ema: moving average of `params`; {} when it is off.
       extra: what an objective keeps besides the parameters (a teacher, a centre); {} if nothing.
       recent: the latest losses and gradient norms, a `Recent`; () if the configuration does not use them.
@@ -81,8 +83,12 @@ def init_state(
     """
     batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), batch_shapes(data))
     params, extra = objective.init(jax.random.key(seed), batch)
+    trained, held = split(params, objective.frozen)
+    if objective.lora:
+        trained = {**trained, LORA: initial_terms(held, objective.lora, jax.random.key(seed))}
+    params = join(trained, held)
     average = jax.tree.map(jnp.copy, params) if ema else {}
-    return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), average, extra, no_steps(window))
+    return TrainState(jnp.zeros((), jnp.int32), params, tx.init(trained), average, extra, no_steps(window))
 
 
 def state_shapes(config: Config, objective: Objective, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:

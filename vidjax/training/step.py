@@ -12,12 +12,13 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
+from vidjax.models.param_paths import join, split
 from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.mesh_axes import ROWS
 from vidjax.training.group_gradients import group_gradients
 from vidjax.training.mesh import batch_sharding, mirrored_blocks, replicated
 from vidjax.training.optim import Optimizer
-from vidjax.training.optim.freezing import hold
+from vidjax.training.optim.freezing import form
 from vidjax.training.random_streams import streams
 from vidjax.training.spikes import judge
 from vidjax.training.state import TrainState
@@ -61,18 +62,21 @@ def make_train_step(
             extra, (loss, metrics, grads) = state.extra, group_gradients(objective, state, batch, key, clip, mesh)
         else:
             loss, metrics, extra, grads = _gradients(objective, state, batch, key, accumulate, mesh)
+        trained, held = split(state.params, objective.frozen)
         lr, grad_norm = schedule(state.step), optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         sound, recent, judged = finite, state.recent, {}
         if recent:
             sound, recent, judged = judge(recent, loss, grad_norm, optimizer.skip_spikes)
-        direction, opt_state = tx.update(grads, state.opt_state, state.params, step=state.step)
-        params = optax.apply_updates(state.params, jax.tree.map(lambda u: -lr * u, direction))
-        average = jax.tree.map(lambda a, p: ema * a + (1.0 - ema) * p, state.ema, params) if ema else state.ema
+        direction, opt_state = tx.update(grads, state.opt_state, trained, step=state.step)
+        moved = optax.apply_updates(trained, jax.tree.map(lambda u: -lr * u, direction))
+        params = join(moved, held)
+        average, still = split(state.ema, objective.frozen)  # the average of what is held is its value, to the bit
+        average = join(jax.tree.map(lambda a, p: ema * a + (1.0 - ema) * p, average, moved), still) if ema else {}
         extra = objective.after_update(params, extra, state.step)
         tried = TrainState(state.step + 1, params, opt_state, average, extra, state.recent)
         kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), tried, state)
-        change = jax.tree.map(jnp.subtract, kept.params, state.params)  # as applied, in one pass over the parameters
+        change = jax.tree.map(jnp.subtract, split(kept.params, objective.frozen)[0], trained)  # as applied
         numbers = {
             "train/loss": loss,
             "train/lr": lr,
@@ -92,25 +96,26 @@ def make_train_step(
 
 def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array, accumulate: int, mesh: Mesh):
     """Loss, metrics, extra state and gradients of the whole batch; each micro-batch updates the extra state in turn."""
+    trained, held = split(state.params, objective.frozen)
 
-    def loss_of(params, extra, rows, rngs):
-        loss, (metrics, extra) = objective.loss(hold(params, objective.frozen), extra, rows, rngs, True)
+    def loss_of(trained, extra, rows, rngs):
+        loss, (metrics, extra) = objective.loss(form(objective, trained, held), extra, rows, rngs, True)
         return loss, (metrics, extra)
 
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
     if accumulate == 1:
-        (loss, (metrics, extra)), grads = value_and_grad(state.params, state.extra, batch, streams(key))
+        (loss, (metrics, extra)), grads = value_and_grad(trained, state.extra, batch, streams(key))
         return loss, metrics, extra, grads
 
     def micro_step(carry, numbered_rows):
         total, extra = carry
         number, rows = numbered_rows
-        (loss, (metrics, extra)), grads = value_and_grad(state.params, extra, rows, streams(key, number))
+        (loss, (metrics, extra)), grads = value_and_grad(trained, extra, rows, streams(key, number))
         weight = objective.weight(rows).astype(jnp.float32)
         total = jax.tree.map(lambda sum_, leaf: sum_ + weight * leaf, total, grads)
         return (total, extra), (weight, loss, metrics)
 
-    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    zeros = jax.tree.map(jnp.zeros_like, trained)
     numbered = (
         jnp.arange(accumulate),
         jax.tree.map(lambda leaf: _split(leaf, accumulate, objective.group, mesh), batch),
@@ -155,15 +160,17 @@ def _gradients_from_statistics(objective: StatisticalObjective, state: TrainStat
     draw the same random numbers and need the memory of one micro-batch.
     """
 
-    def statistics(params, number, rows):
-        return objective.statistics(hold(params, objective.frozen), rows, streams(key, number), True)
+    trained, held = split(state.params, objective.frozen)
 
-    _, parts = jax.lax.scan(lambda carry, part: (carry, statistics(state.params, *part)), None, numbered)
+    def statistics(trained, number, rows):
+        return objective.statistics(form(objective, trained, held), rows, streams(key, number), True)
+
+    _, parts = jax.lax.scan(lambda carry, part: (carry, statistics(trained, *part)), None, numbered)
     (loss, metrics), back = jax.value_and_grad(objective.loss_from, has_aux=True)(parts)
 
     def micro_step(total, part):
         of_part, (number, rows) = part
-        grads = jax.vjp(lambda params: statistics(params, number, rows), state.params)[1](of_part)[0]
+        grads = jax.vjp(lambda trained: statistics(trained, number, rows), trained)[1](of_part)[0]
         return jax.tree.map(jnp.add, total, grads), None
 
     grads, _ = jax.lax.scan(micro_step, zeros, (back, numbered))

@@ -19,6 +19,7 @@ from vidjax.errors import ConfigError, DataError, WeightsError, names_options
 from vidjax.evaluation.merge_views import rule_with
 from vidjax.files import Place, located
 from vidjax.models import ClipSpec, family_of
+from vidjax.models.gpt2 import GPT2Spec
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.models.vivit import ViViTSpec
 from vidjax.models.vjepa2 import VJEPA2Pretraining
@@ -27,13 +28,17 @@ from vidjax.objectives import Classification, MaskedAutoencoding, Objective
 from vidjax.tasks import TASKS, clip_recipe
 from vidjax.weights import hub, preprocessing, read_run, run_files
 from vidjax.weights.adapt import adapt, fresh
+from vidjax.weights.adapter import is_adapter, read_adapter
 from vidjax.weights.bucket_files import downloaded
 from vidjax.weights.checkpoint_contents import Contents, read_contents
 from vidjax.weights.checkpoint_layouts import Description, example_inputs, recognise
 from vidjax.weights.clip_recipes import published_recipe
 from vidjax.weights.families import vivit_image
 from vidjax.weights.model import Pretrained
+from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest, read
+
+_NUMERICS = ("norm_eps", "merge_directions", "activation")  # settings that change the outputs but no parameter's shape
 
 
 @names_options
@@ -50,9 +55,9 @@ def from_pretrained(
 
     Args:
       source: one of the following. A vidjax run; its eval.checkpoint selects the best or last checkpoint, and the
-        moving average is read if the run keeps one. A hub id, or a file on the hub as owner/name/file.pth. A local
-        folder with config.json and safetensors. A .safetensors, .pth, .pyth, .pt or .bin file in a layout of
-        `weights.checkpoint_layouts`. A scenic msgpack checkpoint.
+        moving average is read if the run keeps one. The folder of an adapter (`vidjax.weights.adapter`). A hub id, or
+        a file on the hub as owner/name/file.pth. A local folder with config.json and safetensors. A .safetensors,
+        .pth, .pyth, .pt or .bin file in a layout of `weights.checkpoint_layouts`. A scenic msgpack checkpoint.
       num_frames, image_size: clip size; None keeps the source's. For another size, fixed positions are recomputed and
         learned positions interpolated; `notes` says so.
       num_classes: number of classes of a new head; 0 for no head; None keeps the source's head. It also turns a
@@ -99,6 +104,8 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
     path = located(os.path.expanduser(source))
     if run_files.is_run(path):
         return _from_run(path)
+    if is_adapter(path):
+        return _from_adapter(path)
     contents = read_contents(hub.fetch(os.fspath(source)) if not path.exists() else downloaded(path))
     description = _as_published(_describe(contents, begin), os.fspath(source))
     mean, std, notes = _pixels(description, contents.preprocessor)
@@ -131,6 +138,62 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
         notes=(*contents.notes, *description.notes, *notes, *_order(recipe)),
         source=os.fspath(source),
         config=contents.config,
+    )
+
+
+def read_start(
+    init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple | None = None
+) -> tuple[Mapping, tuple[str, ...]]:
+    """Read the parameters that a new model starts from, with learned positions resized to its clips.
+
+    Args:
+      init_from: a run, or anything else that `from_pretrained` takes. A run's raw parameters are read, not their moving
+        average; after self-distillation, the teacher's.
+      spec: the new model's; None for a module without one.
+      pixels: its mean and deviation, to note a difference; None to note none.
+
+    Returns:
+      the parameters, and notes on them.
+
+    Raises:
+      ResumeError, WeightsError: if the source cannot be read, or holds a model of another family.
+    """
+    if run_files.is_run(init_from):
+        distilled = read_run.read_config(init_from).task == "self_distillation"
+        step, source = read_run.read_params(init_from, ema=distilled)
+        notes = (f"parameters of {'the teacher of ' if distilled else ''}{init_from} at step {step}",)
+        module = read_run.read_module(init_from)[1] if spec is not None else None
+        if module is not None and "backbone" in source:  # a captioner
+            module, source = module.backbone, source["backbone"]
+        old = module.spec if module is not None else None
+    else:
+        model = load(init_from, begin=spec)
+        source, old = model.params, model.spec
+        notes = (f"parameters of {init_from}", *model.notes, *_other_pixels((model.mean, model.std), pixels))
+    if spec is None:
+        return source, notes
+    if type(old) is not type(spec) or not (isinstance(old, ClipSpec) and isinstance(spec, ClipSpec)):
+        theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
+        raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
+    source, changes = fit_positions(source, old, spec)
+    return source, (*notes, *changes, *_other_numerics(old, spec))
+
+
+def _other_pixels(theirs: tuple, ours: tuple | None) -> tuple[str, ...]:
+    if ours is None:
+        return ()
+    theirs, ours = (tuple(map(tuple, of)) for of in (theirs, ours))
+    if np.shape(theirs) == np.shape(ours) and np.allclose(theirs, ours, atol=1e-3):
+        return ()
+    return (f"trained on pixels normalised by mean and std {theirs}, whereas config.data has {ours}",)
+
+
+def _other_numerics(old: ClipSpec, new: ClipSpec) -> tuple[str, ...]:
+    theirs, ours = old.differences(new), new.differences(old)
+    return tuple(
+        f"trained with {name} {theirs[name]}, whereas the model has {ours[name]}"
+        for name in _NUMERICS
+        if name in theirs
     )
 
 
@@ -209,12 +272,24 @@ def _order(recipe: ClipRecipe | None) -> tuple[str, ...]:
 
 def _from_run(path: Place) -> Pretrained:
     run = read_run.read_model(path)
-    config, module = run.config, run.module
     labels, notes = None, [f"checkpoint {run.step} of {path}{run.chosen}"]
     try:
         labels = run_files.read_labels(path)
     except DataError as damaged:
         notes.append(f"classes have no names, only numbers: {damaged}")
+    return _of_run(run, path, labels, notes)
+
+
+def _from_adapter(path: Place) -> Pretrained:
+    run, labels = read_adapter(path, lambda base, spec: read_start(base, spec)[0])
+    notes = [f"the adapter of step {run.step} in {path}, on {run.config.init_from or 'random weights'}"]
+    return _of_run(run, path, labels, notes)
+
+
+def _of_run(run: read_run.RunModel, path: Place, labels: tuple[str, ...] | None, notes: list[str]) -> Pretrained:
+    config, module, lora = run.config, run.module, run.config.model.lora
+    if lora.rank:
+        notes = [*notes, f"LoRA of rank {lora.rank} is merged into the weights"]
     return Pretrained(
         module=module,
         params=run.params,

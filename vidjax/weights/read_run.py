@@ -15,6 +15,7 @@ import numpy as np
 from vidjax.config import Config, from_saved, other_schema
 from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.files import Place, absolute, located
+from vidjax.models import lora
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS, build_objective
@@ -22,7 +23,7 @@ from vidjax.weights.checkpoint_scores import Which, choose_step, read_scores, wh
 from vidjax.weights.checksums import damaged_files
 from vidjax.weights.run_files import CHECKPOINTS, CONFIG, check_saved, no_checkpoint
 
-_HEADS = ("head", "classes")  # in a family's own classifier, and in one with another pooling or a deeper head
+HEADS = ("head", "classes")  # in a family's own classifier, and in one with another pooling or a deeper head
 
 
 def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool = False):
@@ -35,11 +36,20 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
         raw parameters are read.
 
     Returns:
-      the checkpoint's step, and the parameters as a tree of NumPy arrays.
+      the checkpoint's step, and the parameters as a tree of NumPy arrays, with the terms of LoRA merged.
 
     Raises:
       ResumeError: if the folder holds no checkpoint, or the chosen one is damaged.
+      WeightsError: if a run with LoRA has no usable config.json.
     """
+    step, params = read_unmerged(workdir, which, ema=ema)
+    if lora.LORA in params:
+        params = lora.merge(params, read_config(workdir).model.lora.alpha)
+    return step, params
+
+
+def read_unmerged(workdir: str | os.PathLike, which: Which, *, ema: bool) -> tuple[int, dict]:
+    """Read the parameters as the run trains them, with the terms of LoRA apart; see `read_params`."""
     root = absolute(workdir) / CHECKPOINTS
     check_saved(workdir)
     import orbax.checkpoint as ocp  # imported here, because public weights do not need it
@@ -114,7 +124,7 @@ def read_model(workdir: str | os.PathLike) -> RunModel:
         step, params = read_params(workdir, which, ema=True)
     except ResumeError as error:
         raise WeightsError(str(error)) from error
-    num_classes = next((len(params[name]["bias"]) for name in _HEADS if "bias" in params.get(name, {})), 0)
+    num_classes = next((len(params[name]["bias"]) for name in HEADS if "bias" in params.get(name, {})), 0)
     config, objective = read_objective(workdir, num_classes)
     module, params = TASKS.find(config.task).for_inference(config, objective.module, params)
     chosen = why_chosen(workdir, step, which)
@@ -134,9 +144,18 @@ def read_objective(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Co
       WeightsError: if the folder has no usable config.json.
     """
     config = read_config(workdir)
-    model = dataclasses.replace(config.model, dtype="float32", remat="none")
     with _readable(workdir):
-        return config, build_objective(dataclasses.replace(config, model=model), num_classes)
+        return config, inference_objective(config, num_classes)
+
+
+def inference_objective(config: Config, num_classes: int) -> Objective:
+    """Build the objective of a run with a module that computes in float32.
+
+    Raises:
+      ConfigError: as `build_objective`.
+    """
+    model = dataclasses.replace(config.model, dtype="float32", remat="none")
+    return build_objective(dataclasses.replace(config, model=model), num_classes)
 
 
 def read_config(workdir: str | os.PathLike) -> Config:

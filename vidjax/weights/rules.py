@@ -15,6 +15,7 @@ from concurrent import futures
 import numpy as np
 
 from vidjax.errors import WeightsError
+from vidjax.models.param_paths import flatten, nest
 
 State = Mapping[str, np.ndarray]
 Arrays = tuple[np.ndarray, ...]
@@ -135,23 +136,3 @@ def _listing(words: str, keys: list[str]) -> str:
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     count = "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
     return f"{count} {words}: {', '.join(keys[:SHOWN])}{more}"
-
-
-def flatten(tree: Mapping, prefix: str = "") -> dict:
-    """Return the leaves of nested dicts by path, such as "encoder/norm/scale"."""
-    flat = {}
-    for name, value in tree.items():
-        flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
-
-
-def nest(flat: Mapping[str, object]) -> dict:
-    """Undo `flatten`."""
-    tree: dict = {}
-    for path, leaf in flat.items():
-        *parents, name = path.split("/")
-        place = tree
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[name] = leaf
-    return tree

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jax.tree import leaves
+
 from vidjax.config import Config, get_key, left_open
 from vidjax.data.loader import num_workers
+from vidjax.models.lora import adapted
+from vidjax.models.param_paths import split
 from vidjax.training.choices.memory import Fit
 from vidjax.training.choices.pauses import Pauses
 from vidjax.training.choices.speed import Pace
+from vidjax.training.run_step import RunStep
 
 FEW_VIDEOS = 100  # pre-training on fewer may not help: on 43 it did not help a classifier; on 169 features were useful
 
@@ -24,6 +29,26 @@ def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
             f"a step takes {_gb(fit.needed)} of the {_gb(fit.free)} GB free on a device; videos are decoded by "
             f"{_decoders(fit.config)}"
         )
+
+
+def trained_sentences(config: Config, step: RunStep) -> Iterator[str]:
+    """What a run trains that keeps some of its parameters, the memory that saves, and a warning about random ones."""
+    frozen, lora = step.objective.frozen, step.objective.lora
+    if not frozen:
+        return
+    trained, held = (leaves(half) for half in split(step.shapes.params, frozen))
+    part, whole = (sum(leaf.size for leaf in of) for of in (trained, trained + held))
+    state = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves(step.shapes.opt_state))
+    what = ""
+    if lora:
+        names = ", ".join(adapted(split(step.shapes.params, frozen)[1], lora))
+        what = f"; LoRA of rank {lora.rank}, alpha {lora.alpha:g}, on {names}"
+    yield (
+        f"trained: {part:,} of {whole:,} parameters ({part / whole:.2%}), with {state / 1e6:,.1f} MB of optimiser "
+        f"state{what}"
+    )
+    if lora and not config.init_from:
+        yield "LoRA adapts random weights here, and will learn little; name trained weights with --config.init_from"
 
 
 def pace_sentence(pace: Pace, steps: int, pauses: Pauses) -> str:

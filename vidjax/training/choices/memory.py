@@ -22,9 +22,11 @@ from jax.sharding import Mesh, NamedSharding
 from vidjax.config import Config, left_open, with_keys
 from vidjax.data.machine import free_host_memory
 from vidjax.errors import ConfigError
+from vidjax.models.param_paths import split
 from vidjax.ops.mesh_axes import row_blocks
 from vidjax.training.choices.platform import remat_choices
 from vidjax.training.mesh import mirrored_blocks
+from vidjax.training.optim.freezing import form
 from vidjax.training.random_streams import streams
 from vidjax.training.run_step import RunStep
 from vidjax.training.state import TrainState
@@ -140,7 +142,8 @@ def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accum
     blocks, group = row_blocks(_mesh(batch)), step.optimizer.group_clip.rows
     one, two = (_kept_for_backward(step, batch, rows) for rows in (1, 2))
     rows = group or _rows(batch) // blocks // accumulate
-    gradients = _device_bytes(step.shapes.params) * (1 if accumulate == 1 and not group else 2)
+    trained, _ = split(step.shapes.params, step.objective.frozen)
+    gradients = _device_bytes(trained) * (1 if accumulate == 1 and not group else 2)
     return _device_bytes(step.shapes) + gradients + 2 * _device_bytes(batch) + (two - one) * rows
 
 
@@ -169,11 +172,12 @@ def _kept_for_backward(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], ro
     shapes, objective = step.shapes, step.objective
     few = {name: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype) for name, leaf in batch.items()}
 
-    def kept(params: Any, extra: Any, batch: dict) -> Any:
+    def kept(trained: Any, held: Any, extra: Any, batch: dict) -> Any:
         rngs = streams(jax.random.key(0))
-        return jax.vjp(lambda params: objective.loss(params, extra, batch, rngs, True)[0], params)[1]
+        return jax.vjp(lambda t: objective.loss(form(objective, t, held), extra, batch, rngs, True)[0], trained)[1]
 
-    return sum(_bytes(leaf) for leaf in jax.tree.leaves(jax.eval_shape(kept, shapes.params, shapes.extra, few)))
+    halves = split(shapes.params, objective.frozen)
+    return sum(_bytes(leaf) for leaf in jax.tree.leaves(jax.eval_shape(kept, *halves, shapes.extra, few)))
 
 
 def _compiled_memory(compiled: jax.stages.Compiled) -> int | None:

@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.config import Config
+from vidjax.errors import ConfigError
+from vidjax.models.param_paths import flatten, split
 from vidjax.objectives import Objective
-from vidjax.objectives.base import FIXED
+from vidjax.objectives.base import FIXED, Params
 from vidjax.progress import progress
 from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
@@ -18,6 +20,8 @@ from vidjax.training.run_step import RunStep
 from vidjax.training.spikes import remembered
 from vidjax.training.state import TrainState, init_state
 from vidjax.training.telemetry import say
+from vidjax.weights import adapt
+from vidjax.weights.adapter import FINAL_NORM
 
 
 def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dict) -> TrainState:
@@ -28,7 +32,7 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
 
     Raises:
       ResumeError: when the folder's checkpoints belong to another experiment or are all damaged.
-      ConfigError: when `config.init_from` does not fit.
+      ConfigError: when `config.init_from` does not fit, or lacks parameters that LoRA would not train.
     """
     objective, tx, shapes = step.objective, step.optimizer.tx, step.shapes
 
@@ -52,10 +56,27 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
     params, sentences = init_parts(state.params, config, objective.parts)
     if not sentences:
         return state
+    if objective.lora:
+        _check_base(state.params, params, objective, config)
     for sentence in sentences:
         say(f"starting from {sentence}")
     average = jax.tree.map(jnp.copy, params) if config.optim.ema else {}
     return state._replace(params=params, ema=average, extra=objective.init_extra(params, state.extra))
+
+
+def _check_base(drawn: Params, params: Params, objective: Objective, config: Config) -> None:
+    """Refuse weights that leave random parameters in the part that LoRA holds.
+
+    Raises:
+      ConfigError: naming these parameters and the remedy.
+    """
+    before, held = flatten(drawn), flatten(split(params, objective.frozen)[1])
+    random = [path for path, leaf in held.items() if leaf is before[path] and not FINAL_NORM.search(path)]
+    if random:
+        raise ConfigError(
+            f"config.init_from={config.init_from!r} has no {adapt.groups(random)}, which model.lora.rank="
+            f"{config.model.lora.rank} would leave at random values; fine-tune in full with model.lora.rank=0"
+        )
 
 
 def _with_fixed(state: TrainState, config: Config, objective: Objective) -> TrainState:

@@ -6,21 +6,15 @@ import os
 import re
 from collections.abc import Mapping
 
-import numpy as np
-
 from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.files import located
-from vidjax.models import ClipSpec
-from vidjax.models.gpt2 import GPT2Spec
 from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
-from vidjax.weights import adapt, hub, pretrained, read_run
+from vidjax.weights import adapt, hub, pretrained
 from vidjax.weights.label_map import BIAS, pick_classes
-from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import check_saved, is_run
 
-_NUMERICS = ("norm_eps", "merge_directions", "activation")  # settings that change the outputs but no parameter's shape
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
 _MUST_FIT_IF_THERE = "temporal/"  # ViViT's second encoder, which image models do not have
 
@@ -48,7 +42,7 @@ def init_video_model(
         its temporal encoder has another depth, or the label map does not fit.
     """
     try:
-        theirs, notes = _read(source, part.spec, (mean, std))
+        theirs, notes = pretrained.read_start(source, part.spec, (mean, std))
     except (ResumeError, WeightsError) as error:
         raise ConfigError(f"config.{part.key}: {error}") from error
     found, named = flatten(theirs), flatten(params)
@@ -92,42 +86,3 @@ def check_source(key: str, source: str) -> None:
             hub.check_name(source)
     except (ResumeError, WeightsError) as error:
         raise ConfigError(f"config.{key}: {error}") from error
-
-
-def _read(init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
-    """Read parameters, resized to the clips of the new model, and notes on them."""
-    if is_run(init_from):
-        distilled = read_run.read_config(init_from).task == "self_distillation"
-        step, source = read_run.read_params(init_from, ema=distilled)
-        notes = (f"parameters of {'the teacher of ' if distilled else ''}{init_from} at step {step}",)
-        module = read_run.read_module(init_from)[1] if spec is not None else None
-        if module is not None and "backbone" in source:  # a captioner
-            module, source = module.backbone, source["backbone"]
-        old = module.spec if module is not None else None
-    else:
-        model = pretrained.load(init_from, begin=spec)
-        source, old = model.params, model.spec
-        notes = (f"parameters of {init_from}", *model.notes, *_other_pixels((model.mean, model.std), pixels))
-    if spec is None:
-        return source, notes
-    if type(old) is not type(spec) or not (isinstance(old, ClipSpec) and isinstance(spec, ClipSpec)):
-        theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
-        raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
-    source, changes = fit_positions(source, old, spec)
-    return source, (*notes, *changes, *_other_numerics(old, spec))
-
-
-def _other_pixels(theirs: tuple, ours: tuple) -> tuple[str, ...]:
-    theirs, ours = (tuple(map(tuple, of)) for of in (theirs, ours))
-    if np.shape(theirs) == np.shape(ours) and np.allclose(theirs, ours, atol=1e-3):
-        return ()
-    return (f"trained on pixels normalised by mean and std {theirs}, whereas config.data has {ours}",)
-
-
-def _other_numerics(old: ClipSpec, new: ClipSpec) -> tuple[str, ...]:
-    theirs, ours = old.differences(new), new.differences(old)
-    return tuple(
-        f"trained with {name} {theirs[name]}, whereas the model has {ours[name]}"
-        for name in _NUMERICS
-        if name in theirs
-    )

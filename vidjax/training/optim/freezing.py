@@ -1,8 +1,7 @@
 """Freeze parameters for a whole run, or for its first steps.
 
-Parameters whose path matches `objective.frozen` never change. That takes two functions: `hold` computes no gradients
-for them, so that the gradient norm for clipping excludes them; `freeze` keeps no moments for them and applies no weight
-decay.
+Parameters whose path matches `objective.frozen` are held: the step passes them on unchanged. There are no gradients,
+moments or weight decay for them, and the gradient norm excludes them.
 """
 
 from __future__ import annotations
@@ -14,31 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vidjax.models.param_paths import matches, path_name
+from vidjax.models import lora
+from vidjax.models.param_paths import join, matches, path_name
+from vidjax.objectives import Objective
 from vidjax.training.optim.layer_decay import ENCODER_BLOCKS
 
 LAST_LAYER = r"(^|/)head/last_layer/"  # the last layer of a projection head
 
 
-def hold(params: Any, pattern: str) -> Any:
-    """Return the same parameters, without gradients for those whose path matches; an empty pattern matches none."""
-    if not pattern:
-        return params
-    return jax.tree.map(
-        lambda leaf, frozen: jax.lax.stop_gradient(leaf) if frozen else leaf, params, matches(params, pattern)
-    )
-
-
-def freeze(rule: optax.GradientTransformation, pattern: str) -> optax.GradientTransformationExtraArgs:
-    """Apply `rule` except to parameters whose path matches, which never change; an empty pattern freezes none."""
-    rule = optax.with_extra_args_support(rule)
-    if not pattern:
-        return rule
-
-    def labels(params):
-        return jax.tree.map(lambda frozen: "frozen" if frozen else "trained", matches(params, pattern))
-
-    return optax.partition({"frozen": optax.set_to_zero(), "trained": rule}, labels)
+def form(objective: Objective, trained: Any, held: Any) -> Any:
+    """The parameters of the objective's module, from both halves of a `split` by `objective.frozen`."""
+    params = join(trained, held)
+    return lora.merge(params, objective.lora.alpha) if objective.lora else params
 
 
 def spare_last_blocks(number: int) -> optax.GradientTransformation:

@@ -15,13 +15,23 @@ _FIRST_LAYER = re.compile(r"(^|/)encoder/(patch_embed|pos_embed|time_embed|cls_t
 ENCODER_BLOCKS = re.compile(r"(^|/)encoder/blocks/")
 
 
-def scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
-    """Multiply the update of each layer by its factor from `layer_scales`."""
+def scale_by_layer(layer_decay: float, *, some_frozen: bool = False) -> optax.GradientTransformation:
+    """Multiply the update of each layer by its factor from `layer_scales`.
+
+    Args:
+      some_frozen: whether the trained parameters may have no layers, such as a head alone; all factors are then 1.
+    """
     if layer_decay == 1.0:
         return optax.identity()
-    return optax.stateless(
-        lambda updates, params: jax.tree.map(lambda u, s: u * s, updates, layer_scales(updates, layer_decay))
-    )
+
+    def scale(updates, params):
+        del params
+        layered = any(ENCODER_BLOCKS.search(path_name(path)) for path, _ in jax.tree.leaves_with_path(updates))
+        if some_frozen and not layered:
+            return updates
+        return jax.tree.map(lambda u, s: u * s, updates, layer_scales(updates, layer_decay))
+
+    return optax.stateless(scale)
 
 
 def layer_scales(params, layer_decay: float):

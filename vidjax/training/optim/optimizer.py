@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import optax
 
 from vidjax.config import OptimConfig
 from vidjax.training.optim.clipping import clip_each
-from vidjax.training.optim.freezing import LAST_LAYER, freeze, spare_last_blocks, start_late
+from vidjax.training.optim.freezing import LAST_LAYER, spare_last_blocks, start_late
 from vidjax.training.optim.layer_decay import scale_by_layer
 from vidjax.training.optim.learning_rate import SCHEDULES, RunLength, Schedule, scaled_lr
 from vidjax.training.optim.weight_decay import decay_weights
@@ -31,7 +30,7 @@ class Optimizer(NamedTuple):
     """How parameters are updated.
 
     Attributes:
-      tx: computes the direction of the update.
+      tx: computes the direction of the update from the gradients of the trained parameters.
       schedule: the learning rate of a step, by which the direction is multiplied.
       group_clip: clipping per group of rows, before gradients are averaged and passed to `tx`.
       skip_spikes: steps whose loss or gradient norm is more than this many standard deviations above its recent mean
@@ -56,7 +55,7 @@ def build_optimizer(
     Args:
       run: length of the run, for the schedules.
       global_batch: videos per step, by which the learning rate is scaled.
-      frozen: pattern of the parameters that are never updated; empty for none.
+      frozen: pattern of the parameters that are never updated, and that `tx` never sees; empty for none.
       unused_blocks: number of the encoder's last blocks on which the loss does not depend; they are not updated either.
     """
     peak, floor = scaled_lr(config, global_batch)
@@ -67,12 +66,11 @@ def build_optimizer(
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm and not groups.rows else optax.identity()
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
-    trains_encoder = not (frozen and re.search(frozen, "encoder/blocks/"))  # if not, layer decay has no layers to scale
-    direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay if trains_encoder else 1.0))
+    direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay, some_frozen=bool(frozen)))
     if unused_blocks:
         direction = optax.chain(direction, spare_last_blocks(unused_blocks))
     schedule = SCHEDULES[config.schedule](config, peak, floor, run)
-    return Optimizer(freeze(direction, frozen), schedule, groups, config.skip_spikes)
+    return Optimizer(direction, schedule, groups, config.skip_spikes)
 
 
 def _adamw(config: OptimConfig, decay: optax.GradientTransformation) -> optax.GradientTransformation:
