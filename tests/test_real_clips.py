@@ -65,6 +65,7 @@ def test_the_shape_moves_as_its_class_says():
             assert (turned > 0) == (label == "circle_right"), (label, number)
 
 
+@pytest.mark.slow
 def test_the_mean_of_its_frames_does_not_tell_a_clips_class():
     """A linear classifier on down-sampled mean frames stays within 10 points of chance."""
     labels = [real_clips.CLASSES[number % len(real_clips.CLASSES)] for number in range(90)]

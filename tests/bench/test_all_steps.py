@@ -177,6 +177,7 @@ def test_the_parent_process_leaves_the_device_to_its_children(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_timed_step_is_a_run_of_the_experiment_on_one_device():
     timed = shipped_step.time_step(SHIPPED["videomae_v2_k400:base"].config(tiny=True), 2)
     spec = VIDEOMAE_SPECS["tiny"]

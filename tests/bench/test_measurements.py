@@ -109,6 +109,7 @@ def test_scan_operands_match_a_mamba():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_scan_and_attention_have_a_row_for_each_pass_and_peer():
     pytest.importorskip("torch", reason="the peer is in PyTorch (extra: test)")
     settings = Settings(sizes=("tiny",), batch=1, rounds=1, remark=lambda sentence: None)

@@ -187,6 +187,7 @@ def test_actions_are_those_of_the_evaluation_and_as_probable_as_noun_and_verb_to
     assert len(entry["windows"]) > 1
 
 
+@pytest.mark.slow
 def test_captions_are_those_of_the_evaluation(videos_of_motion, tmp_path, capsys):
     backend = tokenizers.ByteLevelBPETokenizer()
     backend.train_from_iterator(["a red five moves left"], vocab_size=280, special_tokens=["<|endoftext|>"])

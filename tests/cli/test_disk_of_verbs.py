@@ -94,6 +94,9 @@ def test_a_read_only_disk_is_a_sentence(verb, videos, tmp_path):
         is_a_sentence(said, str(disk.folder))
 
 
+@pytest.mark.parametrize(
+    "verb", [prepare, pytest.param(embed, marks=pytest.mark.slow)], ids=["prepare", "embed"], indirect=True
+)
 def test_a_folder_that_is_deleted_under_it_is_a_sentence_and_the_same_command_begins_again(
     verb, videos, whole, tmp_path
 ):

@@ -99,7 +99,7 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
 @pytest.mark.parametrize(
     ("number", "code", "words"),
     [
-        (signal.SIGTERM, 143, ()),
+        pytest.param(signal.SIGTERM, 143, (), marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 130, ("--workers", "1"), marks=pytest.mark.slow),
         (signal.SIGKILL, -9, ()),
     ],

@@ -47,7 +47,7 @@ def told(capsys):
     return answers, last["summary"]
 
 
-@pytest.mark.parametrize("kind", ["tcp", "http", "rtsp"])
+@pytest.mark.parametrize("kind", ["tcp", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("http", "rtsp"))])
 def test_a_stream_is_answered_while_it_comes(kind, pieces, capsys):
     with LiveServer(pieces, kind) as server:
         assert watch(server.address, "--every", "0.5", "--json")
@@ -65,7 +65,9 @@ def test_a_stream_is_answered_while_it_comes(kind, pieces, capsys):
     assert all(two["end"] - one["end"] > 0.3 for one, two in itertools.pairwise(answers[1:]))  # a busy machine skips
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_answers_are_a_window_and_less_than_a_second_late_and_a_signal_ends_with_a_summary(number, code, tmp_path):
     """Measured from outside: a line that ends at s was sent at s, and is read a second later at most."""
     pieces = schedule(write_colours(tmp_path / "long.ts", [("red", 60)]))

@@ -298,7 +298,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", ["patience runs out", "a signal comes"])
+@pytest.mark.parametrize("how", [pytest.param("patience runs out", marks=pytest.mark.slow), "a signal comes"])
 def test_a_process_that_ends_while_a_worker_does_is_silent(tmp_path, how):
     """The thread that closes the worker and the one that ends the process both wait for it."""
     script = tmp_path / "slow.py"

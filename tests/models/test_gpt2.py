@@ -140,6 +140,7 @@ def test_initial_weights_have_the_spread_of_the_paper():
         assert float(leaf.std()) == pytest.approx(0.02 / 4, rel=0.05)
 
 
+@pytest.mark.slow
 def test_recomputation_and_unrolling_change_no_gradient():
     spec = SPECS["three layers, cross-attention"]
     tokens, states, mask = random_inputs(spec, rows=2, length=5)

@@ -41,7 +41,9 @@ def blocks_by_hand(d, depth):
     return depth * (3 * d * d + 2 * d + (d * d + d) + (4 * d * d + 4 * d) + (4 * d * d + d) + 2 * 2 * d)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize(  # test_zoo.py builds all of them too
+    "name", [pytest.param(name, marks=() if name.endswith("_tiny") else pytest.mark.slow) for name in model_names()]
+)
 def test_every_preset_instantiates_in_float32_parameters(name):
     if FAMILIES[family_of(name)[0]].pretraining:
         module, params, out = shapes(name, dtype="bfloat16")

@@ -105,7 +105,7 @@ def test_logits_and_gradients_match_the_original_on_frames_that_are_not_square(a
     ("attention_type", "num_frames", "image_size"),
     [
         ("divided", 5, (10, 25)),
-        ("divided", 2, (20, 15)),
+        pytest.param("divided", 2, (20, 15), marks=pytest.mark.slow),
         ("joint", 4, (15, 40)),
         ("space_only", 2, (5, 30)),
     ],
@@ -269,6 +269,7 @@ def test_stochastic_depth_drops_frames_within_space_and_clips_in_the_mlp():
     assert 0 < kept[:, 0].sum() < 16
 
 
+@pytest.mark.slow
 def test_how_it_is_computed_changes_nothing():
     spec = dataclasses.replace(SPECS["square"], depth=2, drop_path=0.3)
     clips = random_clips(spec)
@@ -308,6 +309,7 @@ def test_clips_that_do_not_fit_are_refused_with_the_remedy():
         build_model("timesformer_tiny", num_classes=3, attention_type="time")
 
 
+@pytest.mark.slow
 def test_it_learns_the_direction_of_time():
     """A bright patch moves right or left over the same places, so that no single frame gives the class away."""
     right = np.zeros((4, 8, 32, 3), np.float32)

@@ -71,7 +71,9 @@ def close(ours, theirs, limit, name=""):
     np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=limit * np.abs(theirs).max(), err_msg=name)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize(
+    "name", ["square", *(pytest.param(name, marks=pytest.mark.slow) for name in SPECS if name != "square")]
+)
 def test_logits_and_gradients_match_the_published_model(name):
     spec, clips = SPECS[name], random_clips(SPECS[name])
     weights = np.random.default_rng(2).normal(size=(2, CLASSES))
@@ -93,6 +95,7 @@ def test_logits_and_gradients_match_the_published_model(name):
         close(ours, theirs, 1e-4, jax.tree_util.keystr(path))
 
 
+@pytest.mark.slow
 def test_the_other_scan_and_recomputation_give_the_same_gradient():
     spec, clips = SPECS["not square, tubelet 2"], random_clips(SPECS["not square, tubelet 2"])
     params = as_tree(arrays(peer(spec)), spec)
@@ -221,6 +224,7 @@ def test_the_tensor_axis_never_divides_the_layers():
         assert place.spec[0] is None, path
 
 
+@pytest.mark.slow
 def test_the_tiny_model_overfits_a_batch():
     module = build_model("videomamba_tiny", num_classes=4, num_frames=2, image_size=16, depth=2)
     clips = np.random.default_rng(3).normal(size=(8, *module.spec.clip_shape)).astype(np.float32)

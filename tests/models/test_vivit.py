@@ -158,6 +158,7 @@ def test_macs_match_the_paper():
         assert VIVIT_SPECS[size].classifier_macs(400) / 1e9 == pytest.approx(published, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factorization", BLOCKS)
 def test_the_tiny_model_overfits_one_batch(factorization):
     module = build_model("vivit_tiny", num_classes=4, num_frames=4, image_size=16, depth=2, factorization=factorization)

@@ -196,7 +196,7 @@ def test_the_teacher_and_its_attention_match_the_authors():
     np.testing.assert_allclose(seen["attention"], attention.detach().numpy(), rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("loss", ["mse", "smooth_l1"])
+@pytest.mark.parametrize("loss", [pytest.param("mse", marks=pytest.mark.slow), "smooth_l1"])
 def test_other_losses_match_pytorch_over_all_values(loss):
     objective, batch = make_objective(loss_of=loss, unit_length=False), make_batch()
     params, extra = jax.jit(lambda: objective.init(jax.random.key(1), {}))()
@@ -238,6 +238,7 @@ def test_blocks_that_the_loss_does_not_reach_stay_identical_to_the_bit():
     assert schedule(0) > 0
 
 
+@pytest.mark.slow
 def test_a_vit_of_two_frame_cubes_learns_from_the_middle_frames_of_a_teacher():
     spec = dataclasses.replace(VIDEOMAE_SPECS["tiny"], image_size=16, num_frames=4, depth=3)
     student = VIDEOMAE.encoder(spec, (0, 2))

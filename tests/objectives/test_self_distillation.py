@@ -93,7 +93,8 @@ def oracle():
 
     def pixels(batch):
         mean, std = torch.tensor(MEAN).double(), torch.tensor(STD).double()
-        return [(torch.from_numpy(batch[name]).double() / 255 - mean) / std for name in VIEWS]
+        views = [value for name, value in batch.items() if name != "valid"]
+        return [(torch.from_numpy(view).double() / 255 - mean) / std for view in views]
 
     def start(seed, optim=None):
         state = svt_torch.random_state(SPEC, DISTILL.prototypes, DISTILL.hidden_dim, DISTILL.bottleneck_dim, seed)
@@ -104,14 +105,14 @@ def oracle():
 
 def test_the_loss_and_its_gradients_match_the_second_implementation(oracle):
     start, as_tree, pixels = oracle
-    peer, batch = start(seed=0), make_batch(views=VIEWS)
+    peer, batch = start(seed=0), make_batch()
     peer.teacher = {key: value.detach() for key, value in start(seed=1).student.items()}
     center = np.random.default_rng(2).normal(0, 0.1, DISTILL.prototypes).astype(np.float32)
     peer.center += peer.center.new_tensor(center)
     expected = peer.loss(pixels(batch), num_global=2)
     expected.backward()
 
-    objective, params = make_objective(views=VIEWS), as_tree(peer.student)
+    objective, params = make_objective(), as_tree(peer.student)
     extra = begin(objective)[1] | {"teacher": as_tree(peer.teacher), "center": center}
 
     def loss(params):
@@ -188,7 +189,7 @@ def alone():
     "options",
     [
         {"mesh": MeshConfig(data=2, fsdp=2, tensor=2), "devices": jax.devices()},
-        {"accumulate": 2},
+        pytest.param({"accumulate": 2}, marks=pytest.mark.slow),
     ],
     ids=["mesh of all three axes", "micro-batches"],
 )
@@ -215,6 +216,7 @@ def test_padding_rows_have_no_effect():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), (after, metrics), (also, others))
 
 
+@pytest.mark.slow
 def test_the_teacher_starts_as_a_copy_and_drops_paths_unless_disabled():
     spec = dataclasses.replace(SPEC, drop_path=0.5)
     batch = make_batch(16)

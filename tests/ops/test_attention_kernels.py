@@ -39,6 +39,12 @@ OVER_TIME = {  # rows, frames of queries, of keys, places, heads, head width
 }
 
 
+def cases(shapes, slow):
+    """A parameter for each shape; those named in `slow` repeat what others check, with larger arrays."""
+    marks = {name: pytest.mark.slow if name in slow else () for name in shapes}
+    return [pytest.param(shape, id=name, marks=marks[name]) for name, shape in shapes.items()]
+
+
 @pytest.fixture(params=["pallas_tpu", "tiled"])
 def implementation(request):
     with pltpu.force_tpu_interpret_mode() if request.param == "pallas_tpu" else jax.named_scope("tiled"):
@@ -74,7 +80,7 @@ def mesh_of(devices, sizes):
     return Mesh(np.array(devices).reshape(sizes), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("shape", cases(SHAPES, slow=("three heads that fill no register together",)))
 def test_outputs_and_gradients_match_einsums(implementation, shape):
     arrays = operands(shape)
     with jax.default_matmul_precision("highest"):
@@ -82,7 +88,7 @@ def test_outputs_and_gradients_match_einsums(implementation, shape):
         assert_close(ours, with_gradients(arrays, implementation="xla", scale=0.2), 2e-6)
 
 
-@pytest.mark.parametrize("shape", OVER_TIME.values(), ids=OVER_TIME)
+@pytest.mark.parametrize("shape", cases(OVER_TIME, slow=("more places than a step takes",)))
 def test_over_time_each_place_attends_to_its_own_frames(implementation, shape):
     b, t, u, s, h, d = shape
     rng = np.random.default_rng(1)

@@ -82,6 +82,7 @@ def test_bfloat16_is_rounded_only_at_inputs_and_outputs(implementation):
     compare((x, kernel, bias, weights), (once, of_x, 1e-5, 1e-5), implementation=implementation)
 
 
+@pytest.mark.parametrize("implementation", ["taps", pytest.param("pallas_tpu", marks=pytest.mark.slow)], indirect=True)
 def test_on_a_mesh_each_device_takes_its_own_rows_and_channels(implementation):
     arrays = operands(4, 11, 256, 4)
     mesh = jax.make_mesh(

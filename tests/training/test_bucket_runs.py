@@ -69,6 +69,7 @@ def test_the_events_of_tensorboard_are_in_the_bucket(trained):
     assert b"train/loss" in tensorboard[0]
 
 
+@pytest.mark.slow
 def test_the_profile_is_in_the_bucket(gs):
     run(f"{gs}/profiled", train__steps=3, train__profile_start=2, train__profile_steps=1)
     assert any(path.endswith(".xplane.pb") for path in bucket.objects(f"{gs}/profiled/profile"))
@@ -86,7 +87,7 @@ def test_it_resumes_where_it_stopped(gs, trained):
     same(read_params(again)[1], read_params(trained[0])[1])
 
 
-@pytest.mark.parametrize("how", ["changed", "removed"])
+@pytest.mark.parametrize("how", [pytest.param("changed", marks=pytest.mark.slow), "removed"])
 def test_a_damaged_object_is_found_and_the_previous_checkpoint_is_used(gs, trained, how, capsys):
     place = f"{gs}/damaged-{how}"
     for path, content in bucket.objects(trained[0]).items():

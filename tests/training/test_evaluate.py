@@ -120,7 +120,7 @@ def test_a_score_on_other_videos_is_not_said_to_be_optimistic(worsened, tmp_path
     assert "chosen from 2 validations on the validation videos of its run (eval" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("which", "step"), [("best", 2), ("last", 4)])
+@pytest.mark.parametrize(("which", "step"), [("best", 2), pytest.param("last", 4, marks=pytest.mark.slow)])
 def test_a_run_ends_with_the_score_of_the_configured_checkpoint(worsened, which, step):
     """Stopped before its last validation; the first one, raised to 1, cannot be beaten."""
     (worsened / "results.json").unlink()

@@ -48,7 +48,7 @@ def test_no_activations_are_sent_between_devices_that_share_parameters(name):
     assert many < 1.1 * few
 
 
-@pytest.mark.parametrize("fsdp", [8, 4])
+@pytest.mark.parametrize("fsdp", [8, pytest.param(4, marks=pytest.mark.slow)])
 def test_gradients_are_summed_and_divided_in_one_operation(fsdp):
     """A device sends each gradient once around its group, and its own part to the devices with a copy of that part."""
     found, parameters = collectives("videomae_tiny", "masked_autoencoding", 8, fsdp)

@@ -50,10 +50,13 @@ def test_classes_are_learned_from_seven_frames_with_balance_and_reported(tmp_pat
 
 
 SHORT = {"train__steps": 2, "train__log_every": 1, "train__checkpoint_every": 2, "data__global_batch": 8}
-SHORT |= {"optim__warmup_steps": 1}
+SHORT |= {"optim__warmup_steps": 1, "eval__batch": 8}
 
 
-@pytest.mark.parametrize(("job", "figure"), [("motion_regression", "ccc"), ("motion_multi_label", "map")])
+@pytest.mark.parametrize(
+    ("job", "figure"),
+    [("motion_regression", "ccc"), pytest.param("motion_multi_label", "map", marks=pytest.mark.slow)],
+)
 def test_a_run_is_scored_during_training_and_afterwards_and_predicts(job, figure, tmp_path, small_motion, capsys):
     config = read(job, train__eval_every=1, **SHORT)
     results = train(config, tmp_path / "run")

@@ -80,6 +80,7 @@ def test_a_run_ends_by_saying_where_everything_is(tmp_path, capsys):
     assert try_it.split(maxsplit=2)[2] == f"vidjax embed --data DIR --out FEATURES --model {tmp_path}"
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_pictures_during_and_after_training_of_a_task_without_a_score(tmp_path, monkeypatch):
     def draw(objective, params, source, config, mesh, folder):
         folder.mkdir(exist_ok=True)

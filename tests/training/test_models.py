@@ -66,6 +66,9 @@ def losses(config, steps, mesh, devices, video=None):
     return found, toy.first_of(state.params)
 
 
+MIXING = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.5}
+
+
 @pytest.mark.parametrize(
     ("devices", "accumulate"),
     [(2, 2), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((1, 2), (1, 4), (2, 4)))],
@@ -73,18 +76,16 @@ def losses(config, steps, mesh, devices, video=None):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"task": "masked_autoencoding", "model__decoder_mask": "running_cell", "data__image_size": 32},
-        {"task": "classification", "data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.5},
-        {
-            "task": "classification",
-            "data__mixup": 0.8,
-            "data__cutmix": 1.0,
-            "data__erase": 0.5,
-            "data__mix_group": 2,
-            "data__global_batch": 16,
-        },
+        pytest.param(
+            {"task": "masked_autoencoding", "model__decoder_mask": "running_cell", "data__image_size": 32}, id="masks"
+        ),
+        pytest.param({"task": "classification", **MIXING}, marks=pytest.mark.slow, id="mixing"),
+        pytest.param(
+            {"task": "classification", **MIXING, "data__mix_group": 2, "data__global_batch": 16},
+            marks=pytest.mark.slow,
+            id="mixing in groups",
+        ),
     ],
-    ids=["masks", "mixing", "mixing in groups"],
 )
 def test_micro_batches_see_the_masks_boxes_and_pairs_of_the_whole_batch(changes, devices, accumulate):
     """A batch cut into micro-batches learns the same: `train.accumulate` only affects memory."""
@@ -96,7 +97,8 @@ def test_micro_batches_see_the_masks_boxes_and_pairs_of_the_whole_batch(changes,
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, alone)
 
 
-@pytest.mark.parametrize("student", ["videomae_tiny", pytest.param("videomamba_tiny", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("student", ["videomae_tiny", "videomamba_tiny"])
 def test_feature_alignment_has_the_same_gradients_in_micro_batches_and_on_any_mesh(student):
     """One step of plain SGD at a rate of 1 moves parameters by the gradient. The teacher's attention hides tokens."""
     changes = {
@@ -117,6 +119,7 @@ def test_feature_alignment_has_the_same_gradients_in_micro_batches_and_on_any_me
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * largest), moved, gradients)
 
 
+@pytest.mark.slow
 def test_groups_of_mixed_rows_may_lie_on_several_devices():
     """A group of 4 on 8 devices with 2 rows each is mixed as on one device."""
     changes = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__mix_group": 4, "data__global_batch": 16}
@@ -149,7 +152,11 @@ def test_separately_clipped_groups_train_alike_on_any_mesh(name, mesh):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), params, alone)
 
 
-@pytest.mark.parametrize("mesh", [MeshConfig(data=2, fsdp=2, tensor=2), MeshConfig(data=2, fsdp=4)], ids=str)
+@pytest.mark.parametrize(
+    "mesh",
+    [MeshConfig(data=2, fsdp=2, tensor=2), pytest.param(MeshConfig(data=2, fsdp=4), marks=pytest.mark.slow)],
+    ids=str,
+)
 @pytest.mark.parametrize("task", ["masked_autoencoding", pytest.param("classification", marks=pytest.mark.slow)])
 def test_a_mesh_of_several_axes_trains_like_one_device(task, mesh):
     extra = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.25, "model__drop_path": 0.1}

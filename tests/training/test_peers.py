@@ -153,16 +153,16 @@ def test_a_process_that_hangs_is_named(tmp_path):
 def test_a_coordinator_that_never_answers_is_named_in_time(tmp_path):
     port = free_port()
     since = time.monotonic()
-    codes, (line,) = ends(begin(1, port, *toy_run(tmp_path, "train__start_seconds=3")))
+    codes, (line,) = ends(begin(1, port, *toy_run(tmp_path, "train__start_seconds=1")))
     assert codes == [4]
-    assert re.search(rf"process 1 on \S+ has waited 3 s for process 0, which does not answer at localhost:{port}", line)
+    assert re.search(rf"process 1 on \S+ has waited 1 s for process 0, which does not answer at localhost:{port}", line)
     assert time.monotonic() - since < 60
 
 
 def test_the_first_process_reports_one_that_never_joins(tmp_path):
-    codes, (line,) = ends(begin(0, free_port(), *toy_run(tmp_path, "train__start_seconds=3")))
+    codes, (line,) = ends(begin(0, free_port(), *toy_run(tmp_path, "train__start_seconds=1")))
     assert codes == [4]
-    assert re.search(r"process 0 on \S+ has waited 3 s at localhost:\d+ for the others: all 2 processes must", line)
+    assert re.search(r"process 0 on \S+ has waited 1 s at localhost:\d+ for the others: all 2 processes must", line)
 
 
 @pytest.mark.slow

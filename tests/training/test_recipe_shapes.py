@@ -14,24 +14,16 @@ from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import annotation_shapes, batch_shapes, init_state
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-FIRST = {  # traced in every run of the tests; the others are slow
-    ("videomamba_pretrain", "middle"), ("videomamba_k400", "ti_384"), ("videomamba_ssv2", "small_288"),
-    ("videomamba_breakfast", "small_f64"), ("videomamba_coin", "ti"), ("finetune_k400", "base_800"),
-    ("finetune_ssv2", "giant"), ("finetune_k600", "giant"), ("finetune_hmdb51", "giant"), ("finetune_ucf101", "giant"),
-    ("timesformer_k400", "space_only"), ("timesformer_ssv2", "base"), ("vivit_k600", "large_fe"),
-    ("vivit_epic_kitchens", "large_fe"), ("svt_linear", "ucf101"), ("svt_finetune", "ssv2"),
-    ("videomamba_lvu", "director"), ("videomamba_lvu", "like_ratio"),
-}  # fmt: skip
+EXPERIMENTS = sorted(recipe.experiment for recipe in RECIPES)
+# One recipe of each family is traced in every run of the tests, for time; the others are slow.
+FAST = {name.partition("_")[0]: name for name in EXPERIMENTS}.values()
 
 
-def recipes():
-    for experiment in sorted(recipe.experiment for recipe in RECIPES):
-        name, _, size = experiment.partition(":")
-        yield pytest.param(name, size, marks=[] if (name, size) in FIRST else [pytest.mark.slow], id=experiment)
-
-
-@pytest.mark.parametrize(("name", "size"), list(recipes()))
-def test_the_recipe_traces_at_its_full_size(name, size):
+@pytest.mark.parametrize(
+    "experiment", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in EXPERIMENTS]
+)
+def test_the_recipe_traces_at_its_full_size(experiment):
+    name, _, size = experiment.partition(":")
     get_config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]
     config = config_lib.from_dict(get_config(size).to_dict())
     objective = build_objective(config, config.data.num_classes or 1, total_steps=1)

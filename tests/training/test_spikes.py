@@ -109,7 +109,9 @@ def test_the_memory_of_steps_is_restored_with_a_checkpoint(skipping, tmp_path):
     same_params(tmp_path, skipping)
 
 
-@pytest.mark.parametrize("first", [{"optim__skip_spikes": 0.0}, {"optim__spike_window": 5}])
+@pytest.mark.parametrize(
+    "first", [{"optim__skip_spikes": 0.0}, pytest.param({"optim__spike_window": 5}, marks=pytest.mark.slow)]
+)
 def test_it_may_be_switched_on_or_changed_when_a_run_resumes(tmp_path, first, capsys):
     run(tmp_path, toy.Spiky(), **SKIP | first | {"train__steps": 4})
     run(tmp_path, toy.Spiky(), **SKIP)
@@ -142,7 +144,7 @@ def test_going_back_is_as_if_all_steps_since_that_checkpoint_had_been_skipped(tm
     same_params(tmp_path / "back", tmp_path / "poisoned")
 
 
-@pytest.mark.parametrize("stop_at", [9, 10, 12, 13])
+@pytest.mark.parametrize("stop_at", [10, *(pytest.param(step, marks=pytest.mark.slow) for step in (9, 12, 13))])
 def test_a_run_stopped_around_a_roll_back_ends_as_if_it_were_not(tmp_path, stop_at):
     astray = toy.ToyObjective(poison=(8, 9, 10))
     run(tmp_path / "whole", astray, **BACK)

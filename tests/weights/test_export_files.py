@@ -142,7 +142,9 @@ def test_a_model_without_head_gives_the_same_class_token_in_transformers(tmp_pat
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("videomamba_tiny", {"width": 32, "depth": 2}, "transformers has no videomamba"),
+        pytest.param(
+            "videomamba_tiny", {"width": 32, "depth": 2}, "transformers has no videomamba", marks=pytest.mark.slow
+        ),
         (
             "vivit_tiny",
             {"width": 24, "num_heads": 4, "factorization": "encoder"},

@@ -65,7 +65,7 @@ def test_a_call_is_the_same_function_under_jit_vmap_and_grad(model, size):
     assert float(jnp.abs(gradient).max()) > 0
 
 
-@pytest.mark.parametrize("family", ["timesformer", "vivit", "videomamba"])
+@pytest.mark.parametrize("family", ["timesformer", "vivit", pytest.param("videomamba", marks=pytest.mark.slow)])
 def test_every_family_can_be_called(family):
     backbone = load_backbone(f"random:{family}_tiny", num_frames=2, image_size=16)
     clips = (uint8_clips(2, 2, 24, 20) / 255).astype(np.float32)

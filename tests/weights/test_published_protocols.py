@@ -86,7 +86,7 @@ def vivit(path):
     [
         (videomae, "vit_g_hybrid_pt_1200e_k710_it_hmdb51_ft.pth"),
         (timesformer, "TimeSformer_divST_64_224_SSv2.pyth"),
-        (videomamba, "videomamba_t16_ssv2_f16_res224.pth"),
+        pytest.param(videomamba, "videomamba_t16_ssv2_f16_res224.pth", marks=pytest.mark.slow),
         (vivit, "kinetics_400/vivit_base_16x2_fe/checkpoint"),
     ],
 )

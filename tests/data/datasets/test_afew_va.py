@@ -157,6 +157,7 @@ def test_a_missing_picture_is_a_failed_video_not_a_crash(afew):
         video.read([0, 1])
 
 
+@pytest.mark.slow
 def test_quadrants_of_seven_frames_are_trained_and_reported_by_class(afew, tmp_path):
     results = run("afew_va.py", "quadrant,smoke", afew, tmp_path / "run")
     held_out = [results[key] for key in ("eval/num_scored", "eval/num_expected")]

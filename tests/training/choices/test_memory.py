@@ -17,7 +17,7 @@ from vidjax.training.run_step import build_step, loaded_shapes
 KEYS = {"data.num_frames": 8, "data.image_size": 32, "data.global_batch": 16, "model.dtype": "float32"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fitted():
     """Fits the step of a configuration on one device."""
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
@@ -43,9 +43,14 @@ def test_a_step_that_fits_is_one_batch_without_recomputation(fitted):
     assert 0 < fit.needed < fit.free
 
 
-def test_less_memory_gives_micro_batches_and_then_rematerialisation(fitted, monkeypatch):
+@pytest.fixture(scope="module")
+def whole(fitted):
+    """Bytes that one batch without recomputation needs."""
+    return fitted(**OPEN).needed
+
+
+def test_less_memory_gives_micro_batches_and_then_rematerialisation(fitted, whole, monkeypatch):
     """The first step's memory is halved, and then cut to a third; what is chosen then fits."""
-    whole = fitted(**OPEN).needed
     monkeypatch.setattr(memory, "free_memory", lambda: whole // 2)
     half = fitted(**OPEN)
     assert half.config.train.accumulate > 1
@@ -57,15 +62,14 @@ def test_less_memory_gives_micro_batches_and_then_rematerialisation(fitted, monk
     assert little.needed <= whole // 3
 
 
-def test_mixed_pairs_stay_in_one_micro_batch(fitted, monkeypatch):
-    whole = fitted(**OPEN).needed
+@pytest.mark.slow
+def test_mixed_pairs_stay_in_one_micro_batch(fitted, whole, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: whole // 3)
     fit = fitted(**OPEN, **{"data.mixup": 0.8, "data.global_batch": 14})
     assert fit.config.train.accumulate in (7,)  # 14 rows in pairs; 2 micro-batches of 7 would split one
 
 
-def test_groups_of_mixed_rows_stay_in_one_micro_batch(fitted, monkeypatch):
-    whole = fitted(**OPEN).needed
+def test_groups_of_mixed_rows_stay_in_one_micro_batch(fitted, whole, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: whole // 2)
     fit = fitted(**OPEN, **{"data.mixup": 0.8, "data.global_batch": 24, "data.mix_group": 8})
     assert fit.config.train.accumulate == 3  # 4, of 6 rows, would split a group
