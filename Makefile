@@ -47,15 +47,13 @@ audit: $(VENV)/.installed-test  ## known advisories of what is installed, by pip
 bench: $(VENV)/.installed-test  ## all that `vidjax bench` measures, beside what else is installed; a table and JSON
 	$(BIN)/vidjax bench --size=tiny --size=base --json=runs/bench.json
 
-test-beam:  ## prepares records on Apache Beam, here and on a Dask cluster of two processes, in an environment that its own pins can have
-	$(MAKE) .venv-beam/bin/python VENV=.venv-beam
-	.venv-beam/bin/python -m pip install --quiet --editable '.[dask]' pytest
-	.venv-beam/bin/python -m pytest tests/cli/test_prepare.py tests/cli/test_on_dask.py
+test-beam: $(VENV)/.installed-test  ## adds Apache Beam and Dask, and prepares records on Beam, here and on a cluster of two processes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dask]'
+	$(BIN)/python -m pytest tests/cli/test_prepare.py tests/cli/test_on_dask.py
 
-test-browser:  ## the page of `vidjax demo` in the system's Chromium, in an environment that gradio's pins can have
-	$(MAKE) .venv-demo/bin/python VENV=.venv-demo
-	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]' playwright pytest
-	.venv-demo/bin/python -m pytest tests/cli/test_demo.py tests/demo tests/browser
+test-browser: $(VENV)/.installed-test  ## adds gradio and Playwright, and opens the page of `vidjax demo` in the system's Chromium
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]' playwright
+	$(BIN)/python -m pytest tests/cli/test_demo.py tests/demo tests/browser
 
 test-onnx:  ## writes ONNX files and runs them in ONNX Runtime, in an environment of its own
 	$(MAKE) .venv-onnx/bin/python VENV=.venv-onnx
@@ -63,11 +61,9 @@ test-onnx:  ## writes ONNX files and runs them in ONNX Runtime, in an environmen
 	.venv-onnx/bin/python -m pip install --quiet --constraint constraints.txt --no-deps jax2onnx
 	.venv-onnx/bin/python -m pytest tests/export/test_onnx.py
 
-docs:  ## the documentation site, into site/; a warning or a dead link fails. Reads vidjax and does not install it
-	$(MAKE) .venv-docs/bin/python VENV=.venv-docs
-	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt $$(.venv-docs/bin/python -c \
-	  'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
-	.venv-docs/bin/python scripts/site.py
+docs: $(VENV)/bin/python  ## the documentation site, into site/; a warning or a dead link fails
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python scripts/site.py
 
 dist: $(VENV)/bin/python  ## an sdist, and a wheel made from it, which holds the experiments too
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt build
