@@ -1,16 +1,16 @@
 """VideoMAE V2's fine-tuning on Kinetics-600 (Wang et al., CVPR 2023, arXiv:2303.16727).
 
-Expected   the authors' top-1 / top-5 at 5 clips x 3 crops: giant, after Kinetics-710, 88.8/98.2 (docs/MODEL_ZOO.md; not
-           re-run by us); none is published for huge_v2
+Expected   the authors' top-1 / top-5 at 5 clips x 3 crops: giant, after Kinetics-710, 88.8/98.2 (docs/MODEL_ZOO.md of
+           https://github.com/OpenGVLab/VideoMAEv2; not re-run by us); none is published for huge_v2
 Command    python -m vidjax.main --config=configs/finetune_k600.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED is, for giant, vit_g_hybrid_pt_1200e_k710_ft.pth or a run on data.name=kinetics710, of whose head
-           the classes listed in misc/label_710to600.json are kept (see Giant in configs/finetune_k400.py); for huge_v2,
-           a run of configs/videomae_v2_k400.py:huge
+           PRETRAINED for giant: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Its head keeps
+           the classes listed in that repository's misc/label_710to600.json (see Giant in configs/finetune_k400.py).
+           PRETRAINED for huge_v2: a run of configs/videomae_v2_k400.py:huge
            the same command with --config.mode=evaluate scores RUN
 Sizes      giant (default), huge_v2; `smoke` runs a tiny model on the embedded data in minutes
 
-The values are those of scripts/finetune/vit_g_k710_it_k600_ft.sh and vit_h_k600_ft.sh.
+The values are those of that repository's scripts/finetune/vit_g_k710_it_k600_ft.sh and vit_h_k600_ft.sh.
 """
 
 from vidjax import config as config_lib

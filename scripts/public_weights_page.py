@@ -38,6 +38,10 @@ without a classifier have none. *ours* is the same figure, scored by vidjax with
 vidjax's outputs for these weights with published outputs or those of another implementation, as `make test-hub` does.
 "{not_run}" marks what we have not measured.
 
+*clip* is frames x stride @ height x width; `all` means spread over the whole video. *views* is clips x crops. *tested
+with* is the frame sampling (`data.sampling`), the interpolation of resized frames, the order of the colour channels,
+and the scored checkpoint.
+
 To fill *ours*, give the data set's folder as DIR. WEIGHTS is a hub id or the path of one of the authors' files:
 
 ```

@@ -61,7 +61,7 @@ def download(address: str, folder: pathlib.Path, names: Iterable[str]) -> Iterat
 def is_copy(path: pathlib.Path, checksum: str) -> bool:
     """Whether a local file matches a checksum returned by `object_checksums`.
 
-    Returns True for kinds that cannot be computed here, such as the ETag of an S3 object uploaded in several parts.
+    Returns True without a check for any other kind: an ETag is not always an MD5.
     """
     kind, _, value = checksum.partition(" ")
     if value == "bytes":

@@ -61,7 +61,7 @@ def torchcodec_clip(path: str, rng: np.random.Generator) -> np.ndarray:
     import torch
     from torchcodec.decoders import VideoDecoder
 
-    torch.set_num_threads(1)  # several threads burn processor time while they wait: 120 ms per clip instead of 20
+    torch.set_num_threads(1)  # several threads burn processor time while they wait
     wanted = _wanted(rng)
     frames = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1).get_frames_at(list(wanted)).data
     return augment(frames.numpy(), RECIPE, rng)

@@ -71,7 +71,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _check_options(verb: str, words: list[str], parser: argparse.ArgumentParser) -> None:
-    """Reject unknown options before argparse reports what is missing in their place."""
+    """Reject unknown options first: argparse would report a missing argument instead."""
     known = [option for action in parser._actions for option in action.option_strings]
     for word in words:
         name = word.split("=")[0]

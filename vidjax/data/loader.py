@@ -68,8 +68,9 @@ def train_batches(
       every class has as many as the largest.
 
     Raises:
-      ConfigError: when the number of processes does not divide the batch.
-      DataError: (from the iterator) when a row and eight substitutes all fail.
+      ConfigError: when the number of processes does not divide the batch, or data.balance=classes and rows do not have
+        one class each.
+      DataError: (from the iterator) when a row and eight substitutes all fail, or a worker process was killed.
       StalledError: (from the iterator) after data.stall_seconds without a video; names the videos being waited for.
 
     Example:
@@ -151,7 +152,8 @@ class BalancedRows:
     def __init__(self, source: VideoSource):
         if source.annotation != LABEL:
             raise ConfigError(
-                f"data.balance=classes needs one class per row, but these rows have {source.annotation}; set it to none"
+                f"data.balance=classes needs one class per row, but these rows have {source.annotation}; set "
+                "data.balance=none"
             )
         labels = source.row_labels()
         counts = np.bincount(labels)

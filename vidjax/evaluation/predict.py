@@ -21,7 +21,7 @@ from vidjax.evaluation.metrics.classification import top_k
 from vidjax.evaluation.multiview import Scoring
 from vidjax.evaluation.time_line import best_segments, likely_segments, own_times
 
-LIKELY = 0.5  # least probability with which a time line names one of several labels
+LIKELY = 0.5  # if a video may have several labels: least probability with which a time line names one
 Advance = Callable[[float], object]
 Logits = Callable[[UInt8[np.ndarray, "v t h w 3"]], Float[np.ndarray, "v classes"]]
 
@@ -79,6 +79,7 @@ class Predictor:
 
         Raises:
           VideoError: if the video cannot be decoded.
+          OutputError: if the scores are not finite.
         """
         [views] = window_views(video, self.recipe, [None])
         return self.score_views(views, advance)
@@ -97,6 +98,7 @@ class Predictor:
 
         Raises:
           VideoError: if the video cannot be decoded.
+          OutputError: if the scores of a window are not finite.
         """
         windows = windows_of(video.frames, video.fps, self.recipe)
 

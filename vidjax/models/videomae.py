@@ -1,8 +1,8 @@
 """VideoMAE: a ViT on space-time cubes, pre-trained as a masked autoencoder (Tong et al. 2022, arXiv:2203.12602).
 
 The encoder sees only the visible tokens. A narrow decoder predicts the pixels of the masked tokens; in V2 (Wang et al.
-2023, arXiv:2303.16727), it predicts half of all tokens, of which the masked ones count. Encoder and decoder have fixed
-sine-cosine positions and no key bias. Details follow the authors' public training runs.
+2023, arXiv:2303.16727), it predicts half of all tokens, and the loss leaves out those that the encoder has seen.
+Encoder and decoder have fixed sine-cosine positions and no key bias. Details follow the authors' public training runs.
 """
 
 import dataclasses
@@ -36,7 +36,8 @@ class VideoMAESpec(ClipSpec):
         `transformers` with use_mean_pooling=true, its default, have none.
       fc_norm_eps, decoder_norm_eps: epsilons of `fc_norm` and of the decoder's norm; some sources use other values than
         `norm_eps` here.
-      init_std: standard deviation of the classifier's initial kernels; the published 0.02 is meant for widths near 768.
+      init_std: standard deviation of the initial kernels of the classifier's blocks; the published 0.02 is meant for
+        widths near 768.
 
     Raises:
       ConfigError: if the heads do not divide the width, for an unknown pooling, and as `ClipSpec`.
@@ -97,9 +98,9 @@ def _sizes(width, depth, num_heads, decoder_width, decoder_depth, decoder_heads,
     )  # fmt: skip
 
 
-# small to huge: arXiv:2203.12602, appendix, decoder depths as in the authors' scripts. V2: arXiv:2303.16727, where all
-# decoders have 4 layers, huge has a narrower one, and giant's ratio of 48/11 holds for both MLPs. tiny: for tests and
-# the quickstart.
+# small to huge: arXiv:2203.12602, appendix, decoder depths as in the authors' scripts. huge_v2 and giant:
+# arXiv:2303.16727, where decoders have 4 layers and 512 channels; giant's MLPs are 48/11 times as wide as their inputs.
+# tiny: for tests and the quickstart.
 VIDEOMAE_SPECS = {
     "tiny": _sizes(96, 4, 4, 64, 2, 2, patch_size=8, num_frames=8, image_size=64),
     "small": _sizes(384, 12, 6, 192, 4, 3),

@@ -256,7 +256,7 @@ class _LatestAndBest(policies.PreservationPolicy):
 
 
 def _everywhere_the_same(check: Callable[[], str]) -> str:
-    """Broadcast what the first process finds, so that all processes choose the same checkpoint."""
+    """Return what the first process finds, so that all processes act alike."""
     if jax.process_count() == 1:
         return check()
     words = check().encode()[:256] if jax.process_index() == 0 else b""

@@ -2,8 +2,8 @@
 
 Scenic trains ViViT this way: the gradient of every device is clipped to norm 1 before the mean over devices
 (vivit/train_utils.py:156). Here a group of rows takes the place of one of Scenic's devices, so the result does not
-depend on the number of devices. A device processes its groups in turn, and holds one group's activations and two
-gradients.
+depend on the number of devices. A device processes its groups in turn; it holds one group's activations, the group's
+gradient and the sum of the gradients so far.
 """
 
 from __future__ import annotations
@@ -49,17 +49,24 @@ def check_group_gradients(config: Config, objective: Objective, extra: object, m
             f"optim.clip_group={group} processes one group after another, which saves the memory that "
             f"train.accumulate={config.train.accumulate} would; set train.accumulate=1"
         )
-    if (data.mixup > 0 or data.cutmix > 0) and (not objective.group or group % objective.group):
+    mixes = data.mixup > 0 or data.cutmix > 0
+    if mixes and not objective.group:
+        raise ConfigError(
+            f"data.mix_group=0 mixes clips of the whole batch, across the groups of optim.clip_group={group}; set "
+            f"data.mix_group={group}"
+        )
+    if mixes and group % objective.group:
         raise ConfigError(
             f"optim.clip_group={group} must be a multiple of data.mix_group={data.mix_group}, within which clips are "
             f"mixed; set data.mix_group={group}"
         )
-    own = data.global_batch * data.clips_per_decode // row_blocks(mesh)
+    blocks = row_blocks(mesh)
+    own = data.global_batch * data.clips_per_decode // blocks
     if own % group:
         raise ConfigError(
-            f"each of {row_blocks(mesh)} devices has {own} clips of a batch, which do not divide into groups of "
-            f"optim.clip_group={group}; use another data.global_batch, fewer devices, a larger mesh.tensor, or another "
-            "optim.clip_group"
+            f"each of the mesh's {blocks} blocks of rows (data x fsdp) has {own} clips of a batch, which do not divide "
+            f"into groups of optim.clip_group={group}; use another data.global_batch, fewer devices, a larger "
+            "mesh.tensor, or another optim.clip_group"
         )
 
 
@@ -71,7 +78,7 @@ def group_gradients(objective: Objective, state: TrainState, batch: dict, key: A
 
     Args:
       key: the step's random key; dropout is drawn group by group.
-      clip: size and norm of the groups, which are consecutive rows of the batch.
+      clip: rows per group, and the norm to which each group's gradient is clipped; groups are consecutive rows.
     """
 
     trained, held = split(state.params, objective.frozen)
@@ -93,7 +100,8 @@ def group_gradients(objective: Objective, state: TrainState, batch: dict, key: A
         sums = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), numbers)
         return jax.lax.psum((total, weights.sum(), sums), ROWS)
 
-    # Kernels run on single-device data and do not declare over which axes their results vary.
+    # Without a tensor axis all axes are manual, so kernels need no shard_map of their own. check_vma=False: kernels do
+    # not declare over which axes their results vary.
     axes = set(ROWS) if mesh.shape[TENSOR] > 1 else set(AXES)
     specs = {"in_specs": (P(), P(), P(ROWS), P()), "out_specs": P(), "axis_names": axes}
     on_devices = jax.shard_map(of_device, mesh=mesh, check_vma=False, **specs)

@@ -76,7 +76,8 @@ def train(
 
     Raises:
       UserError: for anything the user can fix, such as processes that disagree; see `vidjax.errors`.
-      SystemExit: with code 128 + the signal's number, after SIGTERM or SIGINT, once every completed step is saved.
+      SystemExit: with code 128 + the signal's number, after SIGTERM or SIGINT. The last completed step is saved first,
+        unless it was not finite.
     """
     began = time.monotonic()
     if objective is None:

@@ -95,7 +95,10 @@ def make_train_step(
 
 
 def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array, accumulate: int, mesh: Mesh):
-    """Loss, metrics, extra state and gradients of the whole batch; each micro-batch updates the extra state in turn."""
+    """Loss, metrics, extra state and gradients of the whole batch.
+
+    Each micro-batch updates the extra state in turn, except with a `StatisticalObjective`, which leaves it unchanged.
+    """
     trained, held = split(state.params, objective.frozen)
 
     def loss_of(trained, extra, rows, rngs):

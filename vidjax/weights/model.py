@@ -47,7 +47,7 @@ class Pretrained:
       clip_recipe: how clips are sampled and normalised and their scores merged; None for GPT-2.
       objective: the training objective around `module`, which scores, reconstructs or captions clips; None for a
         backbone and for GPT-2.
-      answer: the form of its predictions: classes, numbers or a caption; None if it predicts nothing.
+      answer: the form of its predictions: classes, actions, numbers or a caption; None if it predicts nothing.
       labels: class names, if the source has them.
       notes: sentences about what was assumed, corrected or changed during loading.
       source: where it was loaded from.
@@ -168,7 +168,7 @@ class Pretrained:
         return self._outputs({"params": params}, clips, None, False)
 
     def predict(self, video: str | os.PathLike, *, top: int = 5, **views: Any) -> dict[str, Any]:
-        """Predict the classes or numbers of a video file, as `vidjax predict --json` does.
+        """Predict the classes, actions or numbers of a video file, as `vidjax predict --json` does.
 
         Args:
           video: a path.
@@ -181,12 +181,14 @@ class Pretrained:
         Returns:
           `video`, the path, and `top`, the likeliest classes as {label, probability}, highest first. Sliding windows
           add `windows`, each with start and end in seconds and its own top, and `segments`, the time line: {start, end,
-          label, probability, windows, agree}. A regression has `values`, {name, value}, instead of `top` and `label`.
+          label, probability, windows, agree}. An action also has its `verb` and `noun`. A regression has `values`, a
+          list of {name, value}, instead of `top`, and its segments are {start, end, values}.
 
         Raises:
           VideoError: if the video cannot be decoded.
-          WeightsError: if the model predicts neither classes nor numbers.
+          WeightsError: if the model predicts neither classes, actions nor numbers.
           ConfigError: for an unknown option or an invalid value.
+          OutputError: if the model's outputs are not finite.
 
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")

@@ -34,12 +34,12 @@ def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Pre
     """Make a predictor that takes clips as the model's evaluation does.
 
     Args:
-      model: a classifier or a regression model.
+      model: a model that predicts classes, actions or numbers.
       asked: changes to the model's recipe; None for no changes.
 
     Raises:
-      ConfigError: if the model predicts numbers or actions, for changes that only apply to classes.
-      WeightsError: if the model predicts neither classes nor numbers.
+      ConfigError: for an invalid change, or one that does not apply to the numbers or actions that the model predicts.
+      WeightsError: if the model predicts neither classes, actions nor numbers.
     """
     trained, objective, asked = model.answer, model.objective, asked or RecipeChanges()
     if trained is None or not isinstance(objective, Scoring):
@@ -70,6 +70,7 @@ def make_caption_generator(
 
     Raises:
       WeightsError: if the model generates no captions.
+      ConfigError: if the stride is invalid, or the decoder has no positions for `max_tokens`.
     """
     config, objective = model.config, model.objective
     if not isinstance(config, Config) or not isinstance(objective, Captioning):
@@ -101,6 +102,7 @@ def answer(
 
     Raises:
       VideoError: if the video cannot be decoded.
+      OutputError: if the scores are not finite.
     """
     with open_video(name) as video:
         return answer_opened(predictor, video, name, k, remark, advance)

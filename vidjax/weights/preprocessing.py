@@ -1,7 +1,7 @@
 """preprocessing.json: how to take clips from videos for an exported model, and what the model's outputs mean.
 
-`vidjax export` writes the file beside a program, and into a folder for the hub, whose other files cannot hold all of
-this.
+`vidjax export` writes it beside a StableHLO or ONNX program, and beside weights in `transformers`' or the authors'
+layout, whose own files cannot hold all of this.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vidjax.weights.model import Pretrained
 
 NAME = "preprocessing.json"
-OUTPUTS = {  # the outputs of a program by its model's kind of answer
+OUTPUTS = {  # a program's outputs, by the kind of the model's answer
     "classes": ("probabilities", "logits"),
     "actions": ("probabilities", "logits"),
     "values": ("values",),
@@ -38,10 +38,10 @@ class Preprocessing:
     """The content of a preprocessing.json.
 
     Attributes:
-      recipe: how clips are taken. Its channel order is the module's; an exported program takes RGB.
+      recipe: how clips are taken. Its channel order is that of the Flax module's input; an exported program takes RGB.
       kind: `classes`, `actions` or `values`, as in `vidjax.tasks.Answer`; empty for a model that predicts nothing.
       activation: the activation that turns logits into probabilities.
-      nouns: for actions, how many of the first outputs are nouns.
+      nouns: for actions, the number of nouns, whose outputs precede the verbs'; else 0.
       labels: names of the outputs, if they have any.
     """
 
@@ -69,15 +69,17 @@ def describe(model: Pretrained) -> dict[str, Any]:
         "frames": {
             "num_frames": recipe.num_frames, "stride": recipe.stride, "sampling": recipe.sampling,
             "fps": SAMPLINGS[recipe.sampling].rate or None,
-            "meaning": f"{recipe.words}; fps: the frame rate of the stride, null for the video's own",
+            "meaning": f"{recipe.words}; stride counts frames at `fps`, or at the video's own rate if null",
         },
         "size": {
             "height": recipe.frame_size[0], "width": recipe.frame_size[1], "interpolation": recipe.interpolation,
-            "meaning": "resized until height x width is just covered (the short side of square frames), then cropped",
+            "meaning": "frames are resized until they just cover height x width (if square, their short side gets "
+            "that size), then cropped",
         },
         "views": {
             "clips": recipe.clips, "crops": recipe.crops, "merge": recipe.merge,
-            "meaning": "clips evenly spaced in time, crops along the longer side (one is central); outputs are merged",
+            "meaning": "clips are evenly spaced in time, and crops along the side that exceeds the size; a single crop "
+            "is central; outputs are merged",
         },
         "windows": dataclasses.asdict(recipe.windows) if recipe.windows else None,
         "outputs": {name: ["batch", int(model.num_classes or 0)] for name in names},
@@ -117,7 +119,9 @@ def parse(said: Any, where: str) -> Preprocessing:
     try:
         return _parse(said)
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{where} was not written by vidjax export: {error!r}; export the model again") from error
+        raise WeightsError(
+            f"{where} is not as this version of vidjax export writes it: {error!r}; export the model again"
+        ) from error
 
 
 def _parse(said: Any) -> Preprocessing:

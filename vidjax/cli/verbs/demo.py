@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--host",
         default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 opens it to all networks, as a Space does (127.0.0.1)",
+        help="address to listen on; 0.0.0.0 opens it to all networks, as on a Hugging Face Space (127.0.0.1)",
     )
     about = "get a public address from gradio; visitors log in as 'demo' with the password in the environment "
     about += f"variable {PASSWORD}, or one that you are asked for"

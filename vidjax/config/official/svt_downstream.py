@@ -11,7 +11,7 @@ from vidjax.config.official.timesformer import FLOAT32
 
 _RUN, _SCRIPT, _DEFAULTS = "eval_linear.py", "scripts/eval_linear.sh", "utils/defaults.py"
 _YAML, _FRAMES = "models/configs/Kinetics/TimeSformer_divST_8x32_224.yaml", "datasets/decoder.py"
-_PAPER = "(arXiv:2112.01514), with two clips per video"
+_PAPER = "(arXiv:2112.01514), averaging the features of two clips, whereas this recipe uses one"
 _BEST = (
     "vidjax scores three crops with the last epoch; their script does too, but at the end it prints the best epoch's "
     "score on the left crop (eval_linear.py:180)"
@@ -24,7 +24,7 @@ _KINETICS = (
     ),
     Row(
         "test on Kinetics", "datasets/kinetics.py:139", "a random clip and crop",
-        reason="scored like the splits of UCF101 and HMDB51: one clip, three crops",
+        reason="no key: vidjax scores one clip and three crops, as for UCF101 and HMDB51",
     ),
 )  # fmt: skip
 
@@ -90,7 +90,10 @@ def _linear(size: str, published: str, classes: str, *others: Row) -> Recipe:
 _FIGURES = {"k400": "78.1", "ssv2": "59.2", "ucf101": "93.7, the mean of three splits", "hmdb51": "67.2, likewise"}
 _THEIRS = {recipe.experiment: recipe for recipe in timesformer.RECIPES}
 _BEGINS = ("temporal_fc initialisation", "temporal attention initialisation")
-_NOT_THERE = "TimeSformer's code reads Kinetics and Something-Something only; SVT's authors published no other"
+_NOT_THERE = (
+    "TimeSformer's code reads Kinetics and Something-Something only; SVT's authors published no fine-tuning code of "
+    "their own"
+)
 
 
 def _finetune(size: str) -> Recipe:

@@ -1,17 +1,19 @@
 """Something-Something V2 (Goyal et al. 2017): 174 templates of acted hand motions; 168,913 train, 24,777 validation.
 
-On disk, as distributed (the annotations may also be in `root` itself):
+On disk, as distributed (the annotations may also be in `root` itself or in root/annotations):
 
     root/labels/{labels,train,validation,test}.json   or   root/labels/something-something-v2-{labels,train,...}.json
     root/labels/test-answers.csv                      (id;template; needed to score the test split)
     root/20bn-something-something-v2/<id>.webm        (or any other folder under root)
 
-Labels are the numbers in labels.json. Templates distinguish left from right, so clips are never mirrored.
+Labels are the numbers in labels.json. Templates distinguish left from right, so the protocol below has no mirrored
+clips.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 
 from vidjax.data.datasets import DatasetSpec
@@ -19,6 +21,7 @@ from vidjax.data.sources.official_lists import Listing, first_existing, videos_b
 from vidjax.errors import DataError
 
 TITLE = "Something-Something V2"
+_FOLDERS = ("labels/", "", "annotations/")
 _SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
@@ -37,15 +40,15 @@ def listing(root: str, split: str) -> Listing:
     names = tuple(sorted(numbers, key=numbers.__getitem__))
     path = find_annotations(root, split)
     if path is None:
-        raise DataError(f"{TITLE}: no {_SPLITS.get(split, split)}.json under {root} or {root}/labels")
+        raise DataError(f"{TITLE}: no {_SPLITS.get(split, split)}.json in {_places(root)}")
     answers = _answers(root) if split == "test" else {}
     listed = []
     for row in _load(path):
         try:
             template = answers[row["id"]] if answers else row["template"]
             listed.append((str(row["id"]), numbers[_plain(template)]))
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{path}: the label of {row} cannot be determined: {error} is unknown") from error
+        except (AttributeError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: the label of {row} cannot be determined: {error!r}") from error
     return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".webm")
 
 
@@ -65,7 +68,11 @@ DATASET = DatasetSpec(
 
 def _file(root: str, name: str) -> str | None:
     names = (name, f"something-something-v2-{name}")
-    return first_existing(root, *(f"{folder}{n}" for folder in ("labels/", "", "annotations/") for n in names))
+    return first_existing(root, *(f"{folder}{n}" for folder in _FOLDERS for n in names))
+
+
+def _places(root: str) -> str:
+    return " or ".join(os.path.join(root, folder) for folder in _FOLDERS)
 
 
 def _load(path: str):
@@ -80,8 +87,11 @@ def _label_map(root: str) -> dict[str, int]:
     """Read labels.json, checking that it numbers its templates 0, 1, 2, ... without gaps."""
     path = _file(root, "labels.json")
     if path is None:
-        raise DataError(f"{TITLE}: no labels.json under {root} or {root}/labels")
-    numbers = {_plain(template): int(number) for template, number in _load(path).items()}
+        raise DataError(f"{TITLE}: no labels.json in {_places(root)}")
+    try:
+        numbers = {_plain(template): int(number) for template, number in _load(path).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is not an object of numbers by template: {error!r}") from error
     if sorted(numbers.values()) != list(range(len(numbers))):
         raise DataError(f"{path} does not number its {len(numbers)} templates 0 to {len(numbers) - 1}, each once")
     return numbers
@@ -90,7 +100,7 @@ def _label_map(root: str) -> dict[str, int]:
 def _answers(root: str) -> dict[str, str]:
     path = _file(root, "test-answers.csv")
     if path is None:
-        raise DataError(f"{TITLE}: the test split has no labels without labels/test-answers.csv under {root}")
+        raise DataError(f"{TITLE}: the labels of the test split need test-answers.csv; it is not in {_places(root)}")
     with open(path, encoding="utf-8") as file:
         return dict(re.split("[;,]", line.strip(), maxsplit=1) for line in file if line.strip())
 

@@ -36,7 +36,8 @@ class Column:
     """A column of values, many of which are equal.
 
     Attributes:
-      values: each distinct value once; codes: the index into `values` of each row.
+      values: each distinct value once.
+      codes: for each row, the index of its value in `values`.
     """
 
     values: tuple[Any, ...]
@@ -48,7 +49,7 @@ class Column:
         return cls((value,), np.broadcast_to(np.int32(0), count))
 
     def is_any(self, wanted: Callable[[Any], bool]) -> Bool[np.ndarray, " n"]:
-        """Whether each row has a value for which `wanted` is true."""
+        """For each row, whether `wanted` is true of its value."""
         return np.array([wanted(value) for value in self.values])[self.codes]
 
 
@@ -59,7 +60,7 @@ class GrowingColumn:
         """Start without rows.
 
         Args:
-          value_of: turns a cell, which may be text or any JSON value, into a value.
+          value_of: turns a cell (text, a JSON value or a tuple) into a hashable value.
         """
         self._value_of, self._code_of_cell = value_of, dict[Any, int]()
         self._code_of_value, self._codes = dict[Any, int](), list[Int32[np.ndarray, " n"]]()
@@ -100,9 +101,9 @@ class Videos(Sequence[Entry]):
     """Videos, as a sequence of `Entry`.
 
     Attributes:
-      names: paths of these videos, with the row of each in the list or the folder.
-      labels, splits, captions: columns of every row of the list or the folder, selected or not; captions are empty
-        without such a column.
+      names: paths of these videos, each with its row in the list or folder.
+      labels, splits, captions: columns over all rows of the list or folder, including those not selected; `captions` is
+        empty without such a column.
       line_of: the line number of a row; 0 without a list.
     """
 
@@ -127,7 +128,7 @@ class Videos(Sequence[Entry]):
         """Store files.
 
         Args:
-          folder: the position in the path of the folder that is the class; None without classes.
+          folder: index, from 0, of the path component that names the class; None without classes.
         """
         names = names if isinstance(names, Texts) else Texts.of(names)
         if folder is None:
@@ -140,12 +141,12 @@ class Videos(Sequence[Entry]):
         return cls(names, labels, Column.same("", len(names)), (), lambda row: 0)
 
     def take(self, rows: Bool[np.ndarray, " n"] | Integer[np.ndarray, " k"]) -> Videos:
-        """Select videos by row numbers or by a mask."""
+        """Select some of these videos, by position in this sequence or by a mask over it."""
         chosen = (np.flatnonzero(rows) if rows.dtype == bool else rows).astype(np.int32)
         return dataclasses.replace(self, names=self.names.take(chosen))
 
     def label_codes(self) -> Int32[np.ndarray, " n"]:
-        """The index into `labels.values` of each video."""
+        """For each video, the index of its labels in `labels.values`."""
         return self.labels.codes[self.names.rows]
 
     def label_sets(self) -> list[tuple[str, ...]]:

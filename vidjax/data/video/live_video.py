@@ -1,6 +1,7 @@
 """Frames of a live stream, decoded in a thread; only the last seconds are kept, and late frames are dropped.
 
-For a long window, at most one frame per `apart` seconds is kept, and the last frame.
+If `LiveVideo.keep` sets `apart`, only the first frame of each interval of that many seconds is kept, and the newest
+frame.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from vidjax.data.video.decode import displayed_rgb
 from vidjax.data.video.live_source import LiveSource, ends_in_error, live_errors, open_live
 from vidjax.errors import StalledError
 
-_LATE, _VERY_LATE = 0.5, 2.0  # seconds late: frames are dropped; only key frames are decoded
+_LATE, _VERY_LATE = 0.5, 2.0  # seconds late after which frames are dropped, only key frames decoded
 _MEMORY = 15.0  # seconds: lateness is measured against the most punctual frame of the last 15 to 30 seconds
 _RATES = (1.0, 240.0)  # plausible frames per second
 _USUAL_RATE = 25.0
@@ -39,7 +40,7 @@ class Kept(NamedTuple):
 
 @dataclasses.dataclass
 class Counts:
-    """The numbers of decoded frames, of those among them that were dropped as late, and of damaged pictures."""
+    """Numbers of intact decoded frames (`frames`), of these the late ones (`dropped`), and of damaged pictures."""
 
     frames: int = 0
     dropped: int = 0
@@ -79,12 +80,12 @@ class LiveVideo:
         return self
 
     def __exit__(self, *exception) -> None:
-        """Ask the thread to stop; if it waits for the network, it ends at its time-out."""
+        """Ask the thread to stop; a thread that is waiting for the network ends when that read times out."""
         self._stopped.set()
         self._thread.join(1.0)
 
     def keep(self, seconds: float, apart: float) -> None:
-        """Keep the frames of the last `seconds`, and only one in each `apart` seconds; apart=0 keeps all of them."""
+        """Keep the last `seconds`: the newest frame, and the first in each `apart` seconds; or, if that is 0, all."""
         with self._changed:
             self._keep, self._apart = seconds, apart
             frames, self._frames = self._frames, collections.deque()
@@ -99,8 +100,8 @@ class LiveVideo:
           until: the moment (`time.monotonic`) at which to stop waiting and return nothing.
 
         Raises:
-          StalledError: when no frame arrived within the time-out.
-          DataError: when the source cannot be read, or breaks off.
+          StalledError: when no frame arrived within the time-out, or the source broke off.
+          DataError: when the source cannot be read.
         """
         with self._changed:
             while not (self._frames and self._frames[-1].seconds >= seconds):
@@ -189,7 +190,7 @@ class LiveVideo:
             self._frames.popleft()
 
     def _is_spare(self) -> bool:
-        """Whether to drop the last frame when another arrives: the one before it is in the same `apart` seconds."""
+        """Whether the next frame replaces the last one: the one before it already stands for these `apart` seconds."""
         if not self._apart or len(self._frames) < 2:
             return False
         return self._frames[-1].seconds // self._apart == self._frames[-2].seconds // self._apart

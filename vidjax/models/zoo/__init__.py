@@ -37,7 +37,7 @@ _CLASSES = 400  # for a preset without published results
 
 
 def published(name: str) -> Published:
-    """Return the published facts of a preset; empty for tiny presets, which are ours."""
+    """Return the published facts of a preset; empty if there are none, as for our tiny presets."""
     family, size = family_of(name)
     return ZOO.get(family, {}).get(size, Published())
 
@@ -63,8 +63,8 @@ def describe(name: str) -> dict[str, Any]:
     """Describe a preset in plain values, for a table or JSON: its computed costs and published facts.
 
     Costs are those of the classifier for the data set of the main result. `results` has the published results, the main
-    one first, each with the cost of one view of its number of frames and frame size. A value is None if no source gives
-    it.
+    one first, each with the cost of one view at that result's number of frames and frame size. A value is None if no
+    source gives it.
     """
     facts = published(name)
     main = facts.results[0] if facts.results else None
@@ -89,11 +89,11 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") -> Result | None:
-    """Return the published result closest to a classifier, whose sampling of videos then also suits the classifier.
+    """Return the published result closest to a classifier; its way of sampling videos also suits the classifier.
 
-    Candidates are results with a known stride. Those whose weights `source` names come first, then those with the same
-    number of classes, the same number of frames, and the fewest differing spec fields; the order of the tables decides
-    ties. None if there are no candidates.
+    Candidates are results with a known stride. Results whose weights are named by `source` come first, then those with
+    the same number of classes, the same number of frames, and the fewest differing spec fields; the order of the tables
+    decides ties. None if there are no candidates.
     """
     results = [(size, result) for size, facts in ZOO.get(family, {}).items() for result in facts.results]
 
@@ -113,7 +113,7 @@ def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") 
 
 
 def named_fields(family: str, source: str) -> dict[str, Any]:
-    """The fields of the spec, as published, of the weights that a source names; empty if it names none."""
+    """The published spec fields of the weights that a source names; empty if it names none."""
     for size, facts in ZOO.get(family, {}).items():
         named = [(result.weights, result.overrides) for result in facts.results]
         for weights, overrides in [*named, *((weights, {}) for weights, _ in facts.pretrained)]:
