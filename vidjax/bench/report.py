@@ -37,7 +37,7 @@ class Row:
 
 
 def rates(name: str, unit: str, ours: Sequence[float], peers: Mapping[str, Sequence[float]]) -> list[Row]:
-    """Make one row per peer from rates, of which more is better.
+    """Make one row per peer from rates; more is better.
 
     Args:
       ours, peers: by round; all have the same rounds.

@@ -223,7 +223,7 @@ def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
 
 
 def _first_with(lists: Sequence[VideoList], wanted: Callable[[str], bool]) -> tuple[VideoList, Entry, str]:
-    """The first label for which `wanted` is true, which must exist, with its list and its video."""
+    """Return the first label for which `wanted` is true (there must be one), with its list and its video."""
     for listed in lists:
         rows = np.flatnonzero(listed.videos.labels.is_any(lambda labels: any(map(wanted, labels))))
         if len(rows):
