@@ -114,18 +114,19 @@ class QKV(nn.Module):
     kernel_init: Callable
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*b d"]) -> tuple[Float[Array, "*b h e"], ...]:
-        d, heads = x.shape[-1], (self.num_heads, x.shape[-1] // self.num_heads)
-        kernel = self.param("kernel", _flattened(self.kernel_init, 1), (d, 3, *heads), jnp.float32)
+    def __call__(self, x: Float[Array, "*b d"], heads: slice = slice(None)) -> tuple[Float[Array, "*b h e"], ...]:
+        """Return queries, keys and values of all heads, or of some of them."""
+        d, shape = x.shape[-1], (self.num_heads, x.shape[-1] // self.num_heads)
+        kernel = self.param("kernel", _flattened(self.kernel_init, 1), (d, 3, *shape), jnp.float32)
         names = ("q_bias", "k_bias", "v_bias") if self.key_bias else ("q_bias", "v_bias")
-        bias = {name: self.param(name, nn.initializers.zeros, heads, jnp.float32) for name in names}
+        bias = {name: self.param(name, nn.initializers.zeros, shape, jnp.float32) for name in names}
         # Three plain matrix products: on a TPU, a joint product must be split, and a head axis needs a new layout.
-        kernels = kernel.astype(self.dtype).reshape(d, 3, d)
+        kernels = kernel.astype(self.dtype)[:, :, heads].reshape(d, 3, -1)
         out = []
         for number, name in enumerate(("q_bias", "k_bias", "v_bias")):
             y = product(x, kernels[:, number], self.dtype)
-            y = add_bias(y, bias[name].reshape(d)) if name in bias else y
-            out.append(y.reshape(*y.shape[:-1], *heads))
+            y = add_bias(y, bias[name][heads].reshape(-1)) if name in bias else y
+            out.append(y.reshape(*y.shape[:-1], -1, shape[1]))
         return tuple(out)
 
 
@@ -136,12 +137,18 @@ class HeadsOut(nn.Module):
     kernel_init: Callable
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*b h e"]) -> Float[Array, "*b d"]:
-        heads, d = x.shape[-2:], x.shape[-2] * x.shape[-1]
-        x = x.reshape(*x.shape[:-2], d)
-        kernel = self.param("kernel", _flattened(self.kernel_init, 2), (*heads, d), jnp.float32)
+    def __call__(self, *parts: Float[Array, "*b h e"]) -> Float[Array, "*b d"]:
+        """Project all heads, given as one array or, in order, as several with some heads each."""
+        width, counts = parts[0].shape[-1], [x.shape[-2] for x in parts]
+        d = sum(counts) * width
+        kernel = self.param("kernel", _flattened(self.kernel_init, 2), (sum(counts), width, d), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (d,), jnp.float32)
-        return add_bias(product(x, kernel.reshape(d, d), self.dtype, divided=1), bias)
+        kernels = jnp.split(kernel, np.cumsum(counts)[:-1])
+        products = (
+            product(x.reshape(*x.shape[:-2], -1), rows.reshape(-1, d), self.dtype, divided=1)
+            for x, rows in zip(parts, kernels, strict=True)
+        )
+        return add_bias(functools.reduce(jnp.add, products), bias)
 
 
 class Attention(nn.Module):

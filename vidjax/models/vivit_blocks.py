@@ -42,16 +42,16 @@ class SplitHeadsAttention(nn.Module):
     def __call__(self, x: Float[Array, "b t s d"]) -> Float[Array, "b t s d"]:
         b, t = x.shape[:2]
         half = self.num_heads // 2
+        # Each half has products of its own: on a TPU, cutting arrays in two and joining them copies them.
         qkv = layers.QKV(self.num_heads, True, self.dtype, self.kernel_init, name="qkv")
-        qkv = [rearrange(y, "b (t s) h e -> b t s h e", t=t) for y in qkv(rearrange(x, "b t s d -> b (t s) d"))]
-        in_time = ops.attention_over_time(*(y[..., :half, :] for y in qkv), implementation=self.implementation)
-        in_space = [rearrange(y[..., half:, :], "b t s h e -> (b t) s h e") for y in qkv]
+        x = rearrange(x, "b t s d -> b (t s) d")
+        in_time = [rearrange(y, "b (t s) h e -> b t s h e", t=t) for y in qkv(x, slice(half))]
+        in_time = ops.attention_over_time(*in_time, implementation=self.implementation)
+        in_space = [rearrange(y, "b (t s) h e -> (b t) s h e", t=t) for y in qkv(x, slice(half, None))]
         in_space = ops.attention(*in_space, implementation=self.implementation)
-        heads = [
-            rearrange(in_time, "b t s h e -> b (t s) h e"),
-            rearrange(in_space, "(b t) s h e -> b (t s) h e", b=b),
-        ]
-        x = layers.HeadsOut(self.dtype, self.kernel_init, name="proj")(jnp.concatenate(heads, axis=2))
+        x = layers.HeadsOut(self.dtype, self.kernel_init, name="proj")(
+            rearrange(in_time, "b t s h e -> b (t s) h e"), rearrange(in_space, "(b t) s h e -> b (t s) h e", b=b)
+        )
         return rearrange(x, "b (t s) d -> b t s d", t=t)
 
 
