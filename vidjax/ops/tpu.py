@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
-from jaxtyping import Array, Float
+from jaxtyping import Array, Num
 
 from vidjax.ops import platforms
 
@@ -22,7 +22,7 @@ def output(like, shape: tuple[int, ...], dtype=jnp.float32) -> jax.ShapeDtypeStr
     return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)
 
 
-def as_shaped(x: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
+def as_shaped(x: Num[Array, "*dims"]) -> Num[Array, "*dims"]:
     """Return the array unchanged, and make a TPU store it in the order of its axes.
 
     Otherwise the compiler may choose another innermost axis, one that fills whole tiles (8 clips instead of 197
