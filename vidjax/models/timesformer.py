@@ -20,7 +20,7 @@ from vidjax.models.classifier import ClipClassifier
 from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads
-from vidjax.ops.tpu import as_shaped
+from vidjax.ops.tpu import stored
 
 ATTENTION_TYPES = ("divided", "joint", "space_only")
 RESIZED_POSITIONS = {
@@ -139,7 +139,7 @@ class DividedBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "b t s d"], drop_path: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "b t s d"], None]:
-        x, is_class = as_shaped(x), (jnp.arange(x.shape[2]) == 0)[:, None]
+        x, is_class = stored(x), (jnp.arange(x.shape[2]) == 0)[:, None]
         y = self.drop_places(self.temporal_attn(self.temporal_norm(x)), drop_path)
         x = x + jnp.where(is_class, 0, self.temporal_fc(y))
         y = self.drop_frames(self.attn(self.norm1(x)), drop_path)

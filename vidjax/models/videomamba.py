@@ -21,6 +21,7 @@ from vidjax.models.classifier import ClipClassifier
 from vidjax.models.family import Family
 from vidjax.models.spec import ClipSpec, Positions, check_choice
 from vidjax.ops.selective_scan import IMPLEMENTATIONS
+from vidjax.ops.tpu import stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +122,7 @@ class MambaBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "b l d"], drop_path: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "b l d"], None]:
+        x = stored(x, (1, 0, 2))  # as the scan's kernels take their tokens
         y = nn.RMSNorm(self.spec.norm_eps, dtype=self.spec.dtype, name="norm")(x)
         y = layers.DropPath()(_mixer(self.spec)(y), drop_path)
         return x + y.astype(jnp.float32), None

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, Int, Num
 
-from vidjax.ops.tpu import as_shaped
+from vidjax.ops.tpu import stored
 
 CHANNELS = 3
 
@@ -26,7 +26,7 @@ def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Ar
     """
     # With pixels and channels in one axis, stored last, a TPU copies twice; otherwise it moves the channels by steps of
     # three, which takes three times as long.
-    rows = as_shaped(jnp.reshape(video, (*video.shape[:-2], -1)))
+    rows = stored(jnp.reshape(video, (*video.shape[:-2], -1)))
     row = patch * video.shape[-1]
     return rearrange(rows, "b (t p0) (h p1) (w r) -> b (t h w) (p0 p1 r)", p0=tubelet, p1=patch, r=row)
 

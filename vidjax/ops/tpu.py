@@ -22,13 +22,12 @@ def output(like, shape: tuple[int, ...], dtype=jnp.float32) -> jax.ShapeDtypeStr
     return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)
 
 
-def as_shaped(x: Num[Array, "*dims"]) -> Num[Array, "*dims"]:
-    """Return the array unchanged, and make a TPU store it in the order of its axes.
+def stored(x: Num[Array, "*dims"], order: tuple[int, ...] | None = None) -> Num[Array, "*dims"]:
+    """Return the array unchanged, and make a TPU store its axes in this order, innermost last; None: as they are.
 
     Otherwise the compiler may choose another innermost axis, one that fills whole tiles (8 clips instead of 197
     patches), and then transpose the array for every kernel. Loops over layers do not need this: they fix the layout of
     their carry.
     """
-    return platforms.dispatch(
-        x, tpu=lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))), default=lambda x: x
-    )
+    order = order or tuple(range(x.ndim))
+    return platforms.dispatch(x, tpu=lambda x: with_layout_constraint(x, Layout(order)), default=lambda x: x)

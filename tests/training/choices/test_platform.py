@@ -3,6 +3,7 @@
 import pytest
 import saved_runs
 
+from vidjax.models import preset
 from vidjax.training.choices.platform import choose_by_platform, remat_choices
 
 OPEN = {"model__dtype": "", "model__unroll": 0, "model__remat": ""}
@@ -16,12 +17,12 @@ def test_accelerators_compute_in_bfloat16(platform, dtype):
 @pytest.mark.parametrize(
     ("name", "spec", "loop"),
     [("videomae_base", {}, False), ("videomae_large", {}, False), ("videomae_huge", {}, True),
-     ("timesformer_base", {}, False), ("vivit_base", {}, False), ("vivit_large_fe", {}, True),
-     ("videomae_base", {"depth": 40}, True)],
+     ("videomae_base", {"depth": 40}, True), ("timesformer_base", {}, False), ("vivit_base", {}, False),
+     ("vivit_large_fe", {}, True), ("videomamba_middle", {}, False), ("videomamba_middle", {"depth": 40}, True)],
 )  # fmt: skip
 def test_on_a_tpu_a_stack_has_a_loop_where_it_is_long_to_compile(name, spec, loop):
     model = choose_by_platform(saved_runs.make_config(**OPEN, model__name=name, model__spec=spec), "tpu").model
-    depth = spec.get("depth", {"videomae_large": 24, "vivit_large_fe": 24, "videomae_huge": 32}.get(name, 12))
+    depth = spec.get("depth", preset(name).depth)
     assert (model.unroll < depth) == loop
 
 
@@ -31,11 +32,12 @@ def test_self_distillation_has_several_stacks_to_compile_and_so_a_loop():
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"),
-    [("videomae_huge", ("full",)), ("videomamba_middle", ("scans", "full")), ("vivit_large_fe", ("attention", "full"))],
-)
-def test_a_tpus_loop_keeps_what_costs_more_than_its_copy_where_memory_allows(name, kept):
-    config = choose_by_platform(saved_runs.make_config(**OPEN, model__name=name), "tpu")
+    ("name", "unroll", "kept"),
+    [("videomae_huge", 0, ("full",)), ("vivit_large_fe", 0, ("attention", "full")),
+     ("videomamba_middle", 1, ("scans", "full")), ("videomamba_middle", 0, ("none", "scans", "full"))],
+)  # fmt: skip
+def test_a_tpu_keeps_what_costs_more_to_recompute_where_memory_allows(name, unroll, kept):
+    config = choose_by_platform(saved_runs.make_config(**OPEN | {"model__unroll": unroll}, model__name=name), "tpu")
     assert remat_choices(config, "tpu") == kept
     assert config.model.remat == ("" if len(kept) > 1 else "full")
 

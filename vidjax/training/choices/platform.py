@@ -10,7 +10,7 @@ from vidjax.models import family_of, preset
 # nothing, or only what costs more to recompute than to copy. docs/performance.md compares both.
 SHORT = 4
 # The same limit on a TPU, by family; other families take the compiler too long, or were not tried.
-UNROLLED = {"videomae": 24, "timesformer": 12, "vivit": 12}
+UNROLLED = {"videomae": 24, "timesformer": 12, "vivit": 12, "videomamba": 32}
 SEVERAL = ("self_distillation",)  # tasks whose step has several such stacks; unrolled, they take the compiler too long
 
 # What a loop on a TPU may keep for gradients, by family, from the fastest to the one that takes the least memory:
@@ -40,8 +40,11 @@ def choose_by_platform(config: Config, platform: str) -> Config:
 
 def remat_choices(config: Config, platform: str) -> tuple[str, ...]:
     """The values of `model.remat` to try once `model.unroll` is known, the fastest first."""
+    family, _ = family_of(config.model.name)
     if platform == "tpu" and encoder_depth(config) > config.model.unroll:
-        return IN_LOOPS.get(family_of(config.model.name)[0], ("full",))
+        return IN_LOOPS.get(family, ("full",))
+    if platform == "tpu" and family == "videomamba":
+        return "none", *IN_LOOPS[family]
     return "none", "dots", "full"
 
 
