@@ -20,9 +20,9 @@ from vidjax.ops.scan.branch_tpu import KEPT as KEPT_BY_SCANS
 
 REMAT = {  # the choices of model.remat: what the backward pass keeps; it recomputes the rest
     "none": None,
-    "dots": jax.checkpoint_policies.save_from_both_policies(  # the outputs of matmuls and of attention
+    "dots": jax.checkpoint_policies.save_from_both_policies(  # the outputs of matmuls, attention and scans
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-        jax.checkpoint_policies.save_only_these_names(KEPT),
+        jax.checkpoint_policies.save_only_these_names(KEPT, KEPT_BY_SCANS),
     ),
     "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # attention, and the input of each block
     "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # scans and their states, inputs of blocks

@@ -44,7 +44,7 @@ def remat_choices(config: Config, platform: str) -> tuple[str, ...]:
     if platform == "tpu" and encoder_depth(config) > config.model.unroll:
         return IN_LOOPS.get(family, ("full",))
     if platform == "tpu" and family == "videomamba":
-        return "none", *IN_LOOPS[family]
+        return "none", "dots", *IN_LOOPS[family]
     return "none", "dots", "full"
 
 
