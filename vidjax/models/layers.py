@@ -61,8 +61,9 @@ def dot_general(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
 Linear = functools.partial(nn.Dense, dot_general=dot_general)  # Flax's Dense, which adds the bias in the compute dtype
 
 
-# The backward pass recomputes the norm from its input; otherwise it would read several float32 arrays.
+# The backward pass recomputes a norm from its input; otherwise it would read several float32 arrays.
 LayerNorm = nn.remat(nn.LayerNorm, prevent_cse=False)
+RMSNorm = nn.remat(nn.RMSNorm, prevent_cse=False)
 
 
 def gelu(x: Float[Array, "*b d"], approximate: bool = False) -> Float[Array, "*b d"]:

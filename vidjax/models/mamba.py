@@ -4,6 +4,7 @@ Sources: Gu & Dao 2023 (arXiv:2312.00752, section 3.4) for one direction, and Zh
 two.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -106,6 +107,12 @@ class Direction(nn.Module):
         return ops.mamba_branch(x, weights, reverse=self.reverse, scan=self.scan)
 
 
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def _gated(y: Float[Array, "b l d"], gate: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
+    """Multiply by the gate's SiLU, which the backward pass computes again."""
+    return y * nn.silu(gate)
+
+
 class Mixer(nn.Module):
     """Both directions over one projection of the tokens, merged, gated, and projected back.
 
@@ -147,7 +154,7 @@ class Mixer(nn.Module):
             self.init_std,
         )
         y = Direction(False, *options, name="forward")(x) + Direction(True, *options, name="backward")(x)
-        y = MERGES[self.merge_directions] * checkpoint_name(y, KEPT) * nn.silu(gate)
+        y = _gated(MERGES[self.merge_directions] * checkpoint_name(y, KEPT), gate)
         out_init = _scaled(layers.torch_kernel, self.out_scale)
         out_proj = layers.Linear(
             tokens.shape[-1], use_bias=False, dtype=self.dtype, kernel_init=out_init, name="out_proj"

@@ -123,7 +123,7 @@ class MambaBlock(nn.Module):
         self, x: Float[Array, "b l d"], drop_path: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "b l d"], None]:
         x = stored(x, (1, 0, 2))  # as the scan's kernels take their tokens
-        y = nn.RMSNorm(self.spec.norm_eps, dtype=self.spec.dtype, name="norm")(x)
+        y = layers.RMSNorm(self.spec.norm_eps, dtype=self.spec.dtype, name="norm")(x)
         y = layers.DropPath()(_mixer(self.spec)(y), drop_path)
         return x + y.astype(jnp.float32), None
 

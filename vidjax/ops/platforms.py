@@ -17,6 +17,9 @@ _ALLOWED: contextvars.ContextVar[tuple[str, ...] | None] = contextvars.ContextVa
 def dispatch(*operands: Any, default: Callable, **own: Callable) -> Any:
     """Call `jax.lax.platform_dependent` with functions for the platforms that `restricted_to` allows.
 
+    Under a mesh of TPUs, only their function is traced. With several, a gradient would keep, until one platform is
+    lowered, what the functions of all platforms keep, and estimates of memory would count all of it.
+
     Args:
       default: function for all other platforms.
       own: functions by platform.
@@ -24,6 +27,9 @@ def dispatch(*operands: Any, default: Callable, **own: Callable) -> Any:
     allowed = _ALLOWED.get()
     if allowed is not None:
         own = {platform: function for platform, function in own.items() if platform in allowed}
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    if allowed is None and device is not None and device.device_kind.startswith("TPU"):
+        return own.get("tpu", default)(*operands)
     return jax.lax.platform_dependent(*operands, default=default, **own) if own else default(*operands)
 
 

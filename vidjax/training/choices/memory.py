@@ -34,6 +34,7 @@ from vidjax.training.state import TrainState
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in a compiler's error message
 SHARE = 0.9  # the share of the free memory that the estimate for a step may take
 ROWS_A_DEVICE = 4  # rows of a micro-batch per device; with fewer, small matrix products cost more than recomputing
+KERNEL_ROWS = 8  # rows per device with which any kernel can be used; with fewer, other code keeps more for gradients
 _FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # the fastest values of the keys chosen here
 
 
@@ -140,11 +141,12 @@ def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accum
     When gradients are clipped per group, a group takes the place of a micro-batch.
     """
     blocks, group = row_blocks(_mesh(batch)), step.optimizer.group_clip.rows
-    one, two = (_kept_for_backward(step, batch, rows) for rows in (1, 2))
+    few = KERNEL_ROWS * blocks
+    one, two = (_kept_for_backward(step, batch, rows) for rows in (few, 2 * few))
     rows = group or _rows(batch) // blocks // accumulate
     trained, _ = split(step.shapes.params, step.objective.frozen)
     gradients = _device_bytes(trained) * (1 if accumulate == 1 and not group else 2)
-    return _device_bytes(step.shapes) + gradients + 2 * _device_bytes(batch) + (two - one) * rows
+    return _device_bytes(step.shapes) + gradients + 2 * _device_bytes(batch) + (two - one) * rows // few
 
 
 def _closed(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
