@@ -101,7 +101,11 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
     each = [(*headings, "chip-hours", "compiled"), ("---",) * (2 + len(headings))]
     for name in planned:
         found = plans[name]
-        each += [_line(name, slice_, found[slice_]) for slice_ in SLICES if "ms" in found.get(slice_, ())]
+        each += [
+            _line(name, slice_, found[slice_])
+            for slice_ in dict.fromkeys((*SLICES, *found))
+            if "ms" in found.get(slice_, ())
+        ]
     return f"{head}\n{_table(hours)}{_EACH}\n{_table(each)}"
 
 
