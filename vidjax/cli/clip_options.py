@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from vidjax.cli.terminal import say
@@ -25,6 +26,21 @@ def check_stride(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             f"--stride={arguments.stride} must be at least 1, or 0 to spread the frames over the whole video"
         )
+
+
+def add_windows(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add --every and --window; `default` says what happens without --every."""
+    add = parser.add_argument
+    add("--every", type=float, metavar="SECONDS", help=f"slide a window over each video, at this stride ({default})")
+    about = "length of a window; the frames of its clip are spread over it (as long as a clip)"
+    add("--window", type=float, metavar="SECONDS", help=about)
+
+
+def check_windows(arguments: argparse.Namespace) -> None:
+    """Refuse an --every or --window that is not a positive number of seconds."""
+    for name in ("every", "window"):
+        if (value := getattr(arguments, name)) is not None and not 0 < value < math.inf:
+            raise ConfigError(f"--{name}={value:g} must be above 0 seconds")
 
 
 def note_short_video(sentence: str) -> None:

@@ -23,6 +23,7 @@ class EmbedJob:
 
     Attributes:
       model, num_frames, image_size, stride: the backbone and its clips.
+      every, window: seconds, for a feature per window; None for one per video.
       data_set: name and root; workers: loader processes.
       split, task: as on the command line.
       words: command-line words that name videos, if no data set does; videos: the paths of these videos.
@@ -32,6 +33,8 @@ class EmbedJob:
     num_frames: int | None
     image_size: int | None
     stride: int | None
+    every: float | None
+    window: float | None
     data_set: tuple[str, str]
     workers: int
     split: str
@@ -44,6 +47,7 @@ class EmbedJob:
         """Build the job of a command line."""
         videos = tuple(paths.find_videos(words)) if words else ()
         asked = (arguments.model, arguments.num_frames, arguments.image_size, arguments.stride)
+        asked += (arguments.every, arguments.window)
         return cls(*asked, (name, root), arguments.workers, arguments.split or "", arguments.task, tuple(words), videos)
 
     def for_other_machines(self) -> EmbedJob:
@@ -68,11 +72,12 @@ class EmbedJob:
         backbone, (name, root) = _backbone(self), self.data_set
         data = DataConfig(name=name, root=root, workers=self.workers, threads=os.cpu_count() or 1)
         data = backbone.clips.sample(data)
+        windows = backbone.clips.windows if self.every or self.window else None
         if self.words:
-            return backbone, Split(FileSource(ALL, Files.of(root, self.videos)), data, ALL, self.words)
+            return backbone, Split(FileSource(ALL, Files.of(root, self.videos)), data, ALL, self.words, windows)
         split = self.split or usual_split(data)
         wanted = tasks.TASKS[self.task].annotation if self.task else NOTHING
-        return backbone, Split(open_source(data, split, wanted), data, split)
+        return backbone, Split(open_source(data, split, wanted), data, split, windows=windows)
 
 
 def _backbone(job: EmbedJob) -> Pretrained:
@@ -85,5 +90,6 @@ def _backbone(job: EmbedJob) -> Pretrained:
         backbone = load_backbone(job.model, num_frames=job.num_frames, image_size=job.image_size)
     for note in backbone.notes:
         say(f"note: {note}")
-    recipe = change_recipe(backbone.clips, RecipeChanges(stride=job.stride))
+    asked = RecipeChanges(stride=job.stride, every=job.every, window=job.window)
+    recipe = change_recipe(backbone.clips, asked)
     return dataclasses.replace(backbone, clip_recipe=recipe)

@@ -100,13 +100,13 @@ class Predictor:
           VideoError: if the video cannot be decoded.
           OutputError: if the scores of a window are not finite.
         """
-        windows = windows_of(video.frames, video.fps, self.recipe)
+        windows, seconds = windows_of(video.times, video.fps, self.recipe)
 
         def of_window(share: float) -> None:
             advance(share / len(windows))
 
         scores = [self.score_views(views, of_window) for views in window_views(video, self.recipe, windows)]
-        return video.times[np.rint(np.array(windows) * video.fps).astype(int)], np.stack(scores)
+        return seconds, np.stack(scores)
 
     def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:
         """Merge the scores of a video's windows into those of the video."""

@@ -18,8 +18,10 @@ from jaxtyping import Array, Float, Num
 
 from vidjax import ops
 from vidjax.config import Config
-from vidjax.data.clips.eval_views import protocol_views
+from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.video.readers import open_video
+from vidjax.data.window_clips import check_length, windows_in
 from vidjax.errors import ConfigError, check_options, names_options
 from vidjax.evaluation.features.extraction import ARRAYS, clip_features
 from vidjax.evaluation.predict import Predictor
@@ -208,22 +210,31 @@ class Pretrained:
 
     @names_options
     def embed(
-        self, video: str | os.PathLike, *, features: Sequence[str] = (), stride: int | None = None
+        self,
+        video: str | os.PathLike,
+        *,
+        features: Sequence[str] = (),
+        stride: int | None = None,
+        every: float | None = None,
+        window: float | None = None,
     ) -> dict[str, Float[np.ndarray, " ..."]]:
-        """Compute the features of a video file's central view, as `vidjax embed` does.
+        """Compute the features of a video file's central view, or of its windows, as `vidjax embed` does.
 
         Args:
           video: a path.
           features: names from `vidjax.evaluation.features.extraction.features`; if empty, everything that the model
             computes except the tokens.
           stride: frame stride; 0 spreads the frames over the whole video; None uses the model's own.
+          every: seconds from the start of one window to the next.
+          window: length of a window in seconds, over which the frames of a clip are spread.
 
         Returns:
-          float32 arrays by name: token_mean (d), token_max (d), width_mean (n), pooled (d), cls (d), tokens (n d).
+          float32 arrays by name: token_mean (d), token_max (d), width_mean (n), pooled (d), cls (d), tokens (n d). With
+          `every` or `window`, these have a first axis of windows, and `times` (w 2) has their start and end in seconds.
 
         Raises:
           VideoError: if the video cannot be decoded.
-          ConfigError: for features that the model does not compute.
+          ConfigError: for features that the model does not compute, or windows longer than the video.
 
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")
@@ -231,14 +242,33 @@ class Pretrained:
           {'token_mean': (96,), 'token_max': (96,), 'width_mean': (256,), 'pooled': (96,)}
           >>> m.embed("video.mp4", features=["tokens"])["tokens"].shape
           (256, 96)
+          >>> found = m.embed("video.mp4", features=["pooled"], every=0.4, window=0.8)
+          >>> found["pooled"].shape, found["times"].tolist()
+          ((3, 96), [[0.0, 0.8], [0.4, 1.2], [0.8, 1.6]])
         """
-        recipe = change_recipe(self.clips, RecipeChanges(stride=stride)).one_view()
-        found = self._features(self.params, protocol_views(video, recipe))
+        recipe = change_recipe(self.clips, RecipeChanges(stride=stride, every=every, window=window)).one_view()
+        computed = []
+        with open_video(video) as opened:
+            windows, times = [None], None
+            if every or window:
+                windows, times = windows_in(opened, None, recipe)
+                check_length(recipe.windows, float(opened.times[-1]), f"{os.fspath(video)}, which has")
+            for clip in window_views(opened, recipe, windows):
+                found = self._features(self.params, clip)
+                computed.append({name: np.asarray(found[name]) for name in self._feature_names(features, found)})
+        arrays = {name: np.concatenate([one[name] for one in computed]) for name in computed[0]}
+        return {name: array[0] for name, array in arrays.items()} if times is None else arrays | {"times": times}
+
+    def _feature_names(self, asked: Sequence[str], found: Mapping[str, Array]) -> Sequence[str]:
+        """Return the features asked for, or all except the tokens.
+
+        Raises:
+          ConfigError: for one that the model does not compute.
+        """
         given = [name for name in ARRAYS if name in found]
-        names = tuple(features) or [name for name in given if name != "tokens"]
-        if unknown := [name for name in names if name not in given]:
+        if unknown := [name for name in asked if name not in given]:
             raise ConfigError(f"{self.source} has no feature {unknown[0]!r}; a {self.family} has {', '.join(given)}")
-        return {name: np.asarray(found[name][0]) for name in names}
+        return asked or [name for name in given if name != "tokens"]
 
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))

@@ -20,7 +20,7 @@ from vidjax.data.sources.annotation_checks import (
 )
 from vidjax.data.sources.annotations import window_labels
 from vidjax.data.sources.rows import Row
-from vidjax.data.sources.windows import WindowSource, window_starts
+from vidjax.data.sources.windows import WindowSource, windows_of
 from vidjax.data.video.decode import Video
 from vidjax.errors import ConfigError, DataError
 
@@ -170,18 +170,55 @@ def test_an_annotation_that_a_data_set_does_not_have_is_refused(short, monkeypat
         open_source(DataConfig(name="motion", num_classes=7), "train", "target")
 
 
+def frames_of(times, fps, windows, **clip):
+    """The windows of a video as (first, stop) frames."""
+    found = windows_of(np.asarray(times, float), fps, ClipRecipe(windows=Windows(**windows), **clip)).windows
+    return [(round(start * fps), round(stop * fps)) for start, stop in found]
+
+
 @pytest.mark.parametrize(
     ("frames", "every", "count", "starts"),
     [
-        (80, 8, 1, [0, 8, 16, 24, 32, 40, 48, 56, 64]),
-        (83, 8, 1, [0, 8, 16, 24, 32, 40, 48, 56, 64, 67]),  # the last window ends with the video
-        (10, 8, 1, [0]),
+        (80, 0.8, 1, [0, 8, 16, 24, 32, 40, 48, 56, 64]),
+        (83, 0.8, 1, [0, 8, 16, 24, 32, 40, 48, 56, 64, 67]),  # the last window ends with the video
+        (10, 0.8, 1, [0]),
         (80, 0, 1, [32]),
         (80, 0, 3, [0, 32, 64]),
     ],
 )
 def test_windows_cover_a_video(frames, every, count, starts):
-    assert window_starts(frames, 16, every=every, count=count).tolist() == starts
+    windows = frames_of(np.arange(frames + 1) / 10, 10.0, {"seconds": every, "count": count}, num_frames=4, stride=4)
+    assert windows == [(start, min(start + 16, frames)) for start in starts]
+
+
+def test_windows_begin_at_their_second_however_long_the_video_is():
+    """A hundred minutes at 29.97 frames per second: a stride rounded to 15 frames would be six seconds late."""
+    fps = 30000 / 1001
+    windows = frames_of(np.arange(180001) / fps, fps, {"seconds": 0.5, "length": 1.0})
+    starts = np.array(windows)[:-1, 0] / fps
+    assert np.abs(starts - 0.5 * np.arange(len(starts))).max() <= 0.5001 / fps
+    assert {stop - start for start, stop in windows} <= {30}
+
+
+def test_windows_of_a_variable_rate_begin_and_end_at_their_seconds():
+    """Ten frames per second for two seconds, a picture of three seconds, and two frames per second."""
+    times = np.array([*np.arange(20) / 10, 2.0, *np.arange(5, 9.1, 0.5)])
+    recipe = ClipRecipe(windows=Windows(seconds=1.0, length=2.0))
+    found = windows_of(times, (len(times) - 1) / 9, recipe)
+    # The windows from 2 and from 3 s show only the long picture and are one, from 2 to 5 s.
+    assert found.seconds.tolist() == [[0, 2], [1, 3], [2, 5], [4, 6], [5, 7], [6, 8], [7, 9]]
+    frames = frames_of(times, (len(times) - 1) / 9, {"seconds": 1.0, "length": 2.0})
+    assert frames == [(0, 20), (10, 21), (20, 21), (20, 23), (21, 25), (23, 27), (25, 29)]
+
+
+def test_a_last_picture_that_stays_has_one_window():
+    found = windows_of(np.array([0.0, 0.5, 1.0, 9.0]), 1 / 3, ClipRecipe(windows=Windows(seconds=1.0, length=2.0)))
+    assert found.seconds.tolist() == [[0, 2], [1, 9]]
+
+
+def test_half_frames_are_rounded_alike_for_every_window():
+    assert frames_of(np.arange(21) / 10, 10.0, {"seconds": 0.5, "length": 0.75})[:3] == [(0, 8), (5, 13), (10, 18)]
+    assert frames_of(np.arange(21) / 10, 10.0, {"seconds": 1.0, "length": 5.0}) == [(0, 20)]
 
 
 def test_windows_are_rows_whose_frames_are_the_videos(long):

@@ -36,3 +36,25 @@ def test_every_frame_comes_once_and_in_order(container):
 def test_a_frame_that_cannot_be_decoded_is_an_error():
     with Video(flip_bits(encode(moving_texture(40)), count=400)) as video, pytest.raises(VideoError):
         list(video.pictures())
+
+
+@pytest.mark.parametrize("container", ["mp4", "mpegts", "h264", "avi"])
+@pytest.mark.parametrize("wanted", [range(40), [0], [39], [3, 17, 4, 17, 31], range(1, 40, 7)])
+def test_wanted_frames_come_one_by_one_as_they_are_read_together(container, wanted):
+    codec = "mpeg4" if container == "avi" else "libx264"
+    content = encode(moving_texture(40, 32, 48), container, codec, options={"bf": "2", "g": "9"})
+    with Video(content) as video:
+        together = video.read(sorted(set(wanted)))
+        for _ in range(2):  # the decoder is left as it was
+            found = list(video.iterate(wanted))
+            assert [number for number, _ in found] == sorted(set(wanted))
+            np.testing.assert_array_equal(np.stack([frame for _, frame in found]), together)
+        next(video.iterate([0, 20]))  # abandoned
+        np.testing.assert_array_equal(video.read([39])[0], decode_all(content)[39])
+
+
+def test_a_frame_that_cannot_be_decoded_ends_the_wanted_ones_too():
+    with Video(flip_bits(encode(moving_texture(40)), count=400)) as video, pytest.raises(VideoError):
+        list(video.iterate(range(40)))
+    with Video(encode(CLIP)) as video, pytest.raises(IndexError, match="frames 3 to 12 requested"):
+        list(video.iterate([3, 12]))

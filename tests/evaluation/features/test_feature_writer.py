@@ -5,22 +5,18 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from small_backbones import CLIPS, backbone
 from videos import encode, moving_texture
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import eval_crops
-from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.open import open_source
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.evaluation.features.store import FeatureStore
 from vidjax.evaluation.features.writer import Split, Storage, digest, embed_videos, write_features
-from vidjax.models import build_model
-from vidjax.weights import Pretrained
 from vidjax.weights.backbones import load_backbone
-
-CLIPS = {"num_frames": 4, "image_size": 16}
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +28,6 @@ def videos(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(moving_texture(20, 32, 40, seed=number)) if number != 1 else b"no video")
     return root
-
-
-def backbone(name, num_classes=0, **options):
-    """A model with no parameter small or zero; with num_classes=None, the pre-training module."""
-    module = build_model(name, num_classes=num_classes, depth=2, **CLIPS, **options)
-    inputs = [np.zeros((1, *module.spec.clip_shape))]
-    if num_classes is None:
-        inputs += [np.zeros((1, 1), int), np.zeros((1, 1), int)]
-    shapes, rng = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"], np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape, scale=0.1).astype(np.float32), shapes)
-    recipe = ClipRecipe(stride=4, interpolation="area", mean=(0.4,) * 3, std=(0.3,) * 3, **CLIPS)
-    return Pretrained(module, params, module.spec, name.split("_")[0], recipe, source=name)
 
 
 FAMILIES = {

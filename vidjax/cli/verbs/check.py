@@ -2,8 +2,8 @@
 
 Names, files, classes and counts are compared with the published ones. --read opens every video and compares it with its
 checksum if SHA256SUMS in the root, or beside the list, has one. For a folder or a list of videos, it prints the classes
-and splits that training will use, and opens some videos for their lengths and sizes. The exit code is 0 if nothing is
-missing, else 1.
+and splits that training will use, and opens some videos for their lengths and sizes. A folder that `vidjax embed` wrote
+is read and compared with its hashes. The exit code is 0 if nothing is missing, else 1.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import paths
 from vidjax.cli.check_page import print_audits
+from vidjax.cli.check_store import check_store, is_store
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.config import Config, DataConfig, choices, with_keys
@@ -35,7 +36,7 @@ DATASET_HELP = f"{', '.join(NAMES)}, or module:ATTR for your own"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    about = f"a folder or a list of videos; or {DATASET_HELP}"
+    about = f"a folder or a list of videos; or {DATASET_HELP}; or a folder of features"
     parser.add_argument("dataset", metavar="DIR_OR_DATASET", help=about)
     parser.add_argument("--root", default="", metavar="DIR", help="the folder of the named data set or of its records")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
@@ -59,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the data and print the findings."""
+    if is_store(arguments.dataset):
+        return 0 if check_store(arguments.dataset, as_json=arguments.json) else SOMETHING_MISSING
     from vidjax.data.audit import Opening, audit
     from vidjax.data.datasets import DATASETS
 

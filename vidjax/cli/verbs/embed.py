@@ -1,5 +1,8 @@
 """`vidjax embed`: compute the features of a frozen model once, into a folder that probes read.
 
+A video has one feature, of its central clip; with --every or --window, one for each window that slides over it, with
+its times. --npy also writes those as one array per video.
+
 Run the same command again to resume; nothing is computed twice. If videos cannot be decoded, the folder records the
 reasons, and the exit code is 3.
 """
@@ -23,6 +26,8 @@ from vidjax.registry import is_outside, names_in
 if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe
     from vidjax.data.runners import Runner
+    from vidjax.evaluation.features.header import Header
+    from vidjax.evaluation.features.store import FeatureStore
     from vidjax.evaluation.features.writer import Written
 
 SOME_FAILED = 3
@@ -47,10 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "the annotation that rows need for probing: a class, or numbers (default: a class if they have one)"
     add("--task", default="", choices=TASKS, help=about)
     clip_options.add_stride(parser)
+    clip_options.add_windows(parser, "one feature per video")
+    add("--npy", default="", metavar="DIR", help="also write NAME.npy and NAME.json for each video, for its windows")
     add("--num-frames", type=int, metavar="N", help="frames per clip (the model's)")
     add("--image-size", type=int, metavar="N", help="side of the frames, in pixels (the model's)")
     add("--dtype", default="float16", choices=("float16", "float32"), help="type on disk; default float16")
-    add("--batch", type=int, default=0, metavar="N", help="videos per step (8 per device)")
+    add("--batch", type=int, default=0, metavar="N", help="videos or windows per step (8 per device)")
     add("--workers", type=int, default=0, metavar="N", help="loader processes; 0 (default) uses threads")
     add("--share", metavar="K/P", help="compute share K (from 0) of P, as in a job array")
     add("--runner", default="", metavar="NAME", help=f"{beam_options.RUNNERS}; default: this process")
@@ -70,13 +77,17 @@ def run(arguments: argparse.Namespace) -> int:
     share, runner = _share(arguments.share), _runner(arguments)
     paths.check_writable(arguments.out)
     clip_options.check_stride(arguments)
+    clip_options.check_windows(arguments)
+    names = tuple(word.strip() for word in arguments.features.split(",") if word.strip())
+    _check_window_options(arguments, names)
     from vidjax.evaluation.features.cluster import write_on_cluster
+    from vidjax.evaluation.features.npy_files import write_npy_files
+    from vidjax.evaluation.features.store import FeatureStore
     from vidjax.evaluation.features.writer import Storage, StoreWriter, write_features
     from vidjax.training import distributed
 
     if share is None and runner is None:
         distributed.initialize()
-    names = tuple(word.strip() for word in arguments.features.split(",") if word.strip())
     job, storage = EmbedJob.of(arguments, name, root, words), Storage(arguments.out, names, arguments.dtype)
     if runner:
         job = job.for_other_machines()
@@ -87,12 +98,37 @@ def run(arguments: argparse.Namespace) -> int:
             written = write_on_cluster(runner, job, StoreWriter(backbone, split, storage, arguments.batch), advance)
         else:
             written = write_features(backbone, split, storage, batch=arguments.batch, process=share, on_row=advance)
+    store = FeatureStore.open(arguments.out) if split.windows and not written.missing else None
+    files = write_npy_files(arguments.npy, store, _of_npy(names, store.header)) if store and arguments.npy else []
     if arguments.json:
-        print_json(_answer(arguments.out, written))
+        print_json(_answer(arguments.out, written, store) | ({"npy": files} if arguments.npy else {}))
     else:
-        _say(written, backbone.clips)
-        print(_how_to_read(arguments.out, written))
+        _say(written, backbone.clips, store)
+        print(_how_to_read(arguments.out, written, store))
+        if arguments.npy:
+            print(_about_npy(arguments.npy, files, written))
     return SOME_FAILED if written.failed else 0
+
+
+def _check_window_options(arguments: argparse.Namespace, names: tuple[str, ...]) -> None:
+    """Refuse options that windows exclude, and --npy without windows."""
+    if arguments.every or arguments.window:
+        if arguments.workers:
+            raise ConfigError(f"--workers={arguments.workers}: windows are decoded by threads; leave --workers out")
+    elif arguments.npy:
+        raise ConfigError(f"--npy={arguments.npy} writes features of windows; add --every or --window")
+    if not arguments.npy:
+        return
+    if names and names[0] == "tokens":
+        raise ConfigError("--npy writes one vector per window, but tokens are many; put another of --features first")
+    if beam_options.same_everywhere(arguments.npy) == beam_options.same_everywhere(arguments.out):
+        raise ConfigError(f"--npy={arguments.npy} is also --out; name two folders")
+    paths.check_writable(arguments.npy)
+
+
+def _of_npy(names: tuple[str, ...], header: Header) -> str:
+    """Return the feature that --npy writes: the first of --features, by default the input of a classifier's head."""
+    return names[0] if names else "pooled" if "pooled" in header.arrays else next(iter(header.arrays))
 
 
 def _of_no_data_set(arguments: argparse.Namespace) -> list[str]:
@@ -151,9 +187,9 @@ def _runner(arguments: argparse.Namespace) -> Runner | None:
     return runner
 
 
-def _answer(folder: str, written: Written) -> dict[str, Any]:
+def _answer(folder: str, written: Written, store: FeatureStore | None) -> dict[str, Any]:
     header = written.header
-    return {
+    answer = {
         "folder": folder,
         "complete": not written.missing,
         "rows": header.num_rows,
@@ -163,23 +199,48 @@ def _answer(folder: str, written: Written) -> dict[str, Any]:
         "arrays": {name: list(shape) for name, shape in header.arrays.items()},
         "failures": [{"id": name, "reason": reason} for name, reason in written.failed],
     }
+    if not header.windows:
+        return answer
+    short = [{"id": name, "seconds": round(seconds, 3)} for name, seconds in written.short]
+    windows = header.windows | {"count": _count(store), "shorter_videos": short}
+    return answer | {"windows": windows}
 
 
-def _how_to_read(folder: str, written: Written) -> str:
-    """Describe the folder and the two ways to use it; return only its name while shares are missing."""
+def _count(store: FeatureStore | None) -> int | None:
+    """Return the number of windows in a complete store."""
+    return len(store.windows.times) if store and store.windows is not None else None
+
+
+def _how_to_read(folder: str, written: Written, store: FeatureStore | None) -> str:
+    """Describe the folder and the ways to use it; return only its name while shares are missing."""
     header = written.header
     if written.missing:
         return folder
     (name, shape), *_ = header.arrays.items()
     unit = "videos" if header.data["annotation"] in ("", "label") else "rows"
+    opened = f"vidjax.evaluation.features.store.FeatureStore.open({folder!r})"
+    if store:
+        return (
+            f"{folder}: features of {_count(store)} windows of {header.num_rows} {unit}; {name} has the shape "
+            f"{(_count(store), *shape)}\n"
+            f"read them with store = {opened}: store.array({name!r}, [0]) and store.times(0) are of the first row"
+        )
     return (
         f"{folder}: features of {header.num_rows} {unit}; {name} has the shape {(header.num_rows, *shape)}\n"
-        f"read them by vidjax.evaluation.features.store.FeatureStore.open({folder!r}).array({name!r}), or probe them: "
-        f"vidjax probe --train {folder} --test ANOTHER"
+        f"read them by {opened}.array({name!r}), or probe them: vidjax probe --train {folder} --test ANOTHER"
     )
 
 
-def _say(written: Written, recipe: ClipRecipe) -> None:
+def _about_npy(folder: str, files: list[str], written: Written) -> str:
+    """Describe the arrays of --npy, or say why there are none."""
+    if written.missing:
+        return f"{folder}: the share that completes the store writes the arrays"
+    if not files:
+        return f"{folder}: no arrays, since no video has features"
+    return f"{folder}: {len(files)} arrays, such as {files[0]}.npy with its times in {files[0]}.json"
+
+
+def _say(written: Written, recipe: ClipRecipe, store: FeatureStore | None) -> None:
     header, failures = written.header, written.failed
     for name, reason in failures[:SHOWN]:
         say(f"{name} has no features: {reason}")
@@ -189,12 +250,22 @@ def _say(written: Written, recipe: ClipRecipe) -> None:
         say("all features already existed; nothing was computed")
     elif not written.missing and written.computed < header.num_rows:
         say(f"{header.num_rows - written.computed} rows already existed; {written.computed} were computed")
+    if written.short:
+        name, seconds = written.short[0]
+        window = f"a window of {recipe.windows.length:g} s" if recipe.windows and recipe.windows.length else "a window"
+        say(
+            f"note: {len(written.short)} of {header.num_rows} videos are shorter than {window}, the first of them "
+            f"{name} ({seconds:.3g} s); each has one window, all of it"
+        )
     there = header.num_parts - len(written.missing)
     counted = f"{header.num_rows - len(failures)} of {header.num_rows} rows have"
     if written.missing:
         counted = f"{there} of {header.num_parts} parts exist, the rest belong to other shares; rows have"
+    elif store:
+        counted = f"{header.num_rows - len(failures)} of {header.num_rows} rows have {_count(store)} windows with"
     shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
-    say(f"{counted} {shapes}, {header.dtype}, of {recipe.words}")
+    every = f"a window every {header.windows['every']:g} s, " if header.windows else ""
+    say(f"{counted} {shapes}, {header.dtype}, of {every}{recipe.words}")
 
 
 VERB = Verb(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clip_options.add_stride(parser)
     add("--merge", choices=choices("eval.merge"), help="how to merge views and windows (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="for one label or several (as the model was trained)")
-    add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
-    about = "length of a window; the frames of its clip are spread over it (as long as a clip)"
-    add("--window", type=float, metavar="SECONDS", help=about)
+    clip_options.add_windows(parser, "as trained")
     about = "lowest probability of a class in a time line (0.5 for several labels per video, else the best class)"
     add("--threshold", type=float, metavar="P", help=about)
     time_line_files.add_arguments(parser)
@@ -60,9 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("top", "clips", "crops"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name}={value} must be at least 1")
-    for name in ("every", "window"):
-        if (value := getattr(arguments, name)) is not None and not 0 < value < math.inf:
-            raise ConfigError(f"--{name}={value:g} must be above 0 seconds")
+    clip_options.check_windows(arguments)
     clip_options.check_stride(arguments)
     videos = paths.find_videos(arguments.videos)
     files = time_line_files.find_files(arguments, videos)

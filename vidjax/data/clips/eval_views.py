@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 
 from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
@@ -14,8 +15,6 @@ from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.sources.annotations import Seconds
 from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 from vidjax.errors import VideoError
-
-_FRAMES_AT_ONCE = 128  # decoded together for consecutive windows
 
 
 def protocol_views(source: VideoPlace, recipe: ClipRecipe, window: Seconds = None) -> UInt8[np.ndarray, "v t h w 3"]:
@@ -38,17 +37,37 @@ def window_views(
 ) -> Iterator[UInt8[np.ndarray, "v t h w 3"]]:
     """Yield the views of each window, as `protocol_views` returns them, from one opened video.
 
-    Consecutive windows are decoded together, each frame once.
+    Each frame is decoded and resized once, however many windows it is in, and kept for as long as one of them needs it.
 
     Raises:
       VideoError: when the video cannot be decoded.
     """
     spans = (span(video, window) for window in windows)
-    for block in _blocks([first + eval_indices(count, video.fps, recipe) for first, count in spans]):
-        wanted, places = np.unique(block, return_inverse=True)
-        crops = eval_crops(video.read(wanted), recipe)
-        for clips in places.reshape(block.shape):
-            yield rearrange(crops[:, clips], "crop clip t h w c -> (clip crop) t h w c")
+    numbers = [first + eval_indices(count, video.fps, recipe) for first, count in spans]
+    last_use = {int(number): place for place, clips in enumerate(numbers) for number in clips.flat}
+    kept: dict[int, UInt8[np.ndarray, "crop h w 3"]] = {}
+    with contextlib.closing(_crops(video, recipe, sorted(last_use), together=len(numbers) == 1)) as crops:
+        for place, clips in enumerate(numbers):
+            wanted = np.unique(clips).tolist()
+            while not all(number in kept for number in wanted):
+                number, frame = next(crops)
+                kept[number] = frame
+            frames = np.stack([kept[number] for number in clips.flat], axis=1)
+            yield rearrange(frames, "crop (clip t) h w c -> (clip crop) t h w c", t=clips.shape[1])
+            for number in wanted:
+                if last_use[number] == place:
+                    del kept[number]
+
+
+def _crops(
+    video: OpenVideo, recipe: ClipRecipe, wanted: Sequence[int], *, together: bool
+) -> Generator[tuple[int, UInt8[np.ndarray, "crop h w 3"]]]:
+    """Yield the number and the crops of each wanted frame; of all frames `together`, or one after the other."""
+    if together:
+        yield from zip(wanted, np.moveaxis(eval_crops(video.read(wanted), recipe), 1, 0), strict=True)
+        return
+    for number, frame in video.iterate(wanted):
+        yield number, eval_crops(frame[None], recipe)[:, 0]
 
 
 def too_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> str:
@@ -71,15 +90,3 @@ def span(video: OpenVideo, window: Seconds) -> tuple[int, int]:
         return 0, video.frames
     first = min(max(round(window[0] * video.fps), 0), video.frames - 1)
     return first, max(1, min(round(window[1] * video.fps), video.frames) - first)
-
-
-def _blocks(windows: Sequence[Int64[np.ndarray, "clips t"]]) -> Iterator[Int64[np.ndarray, "w clips t"]]:
-    """Group windows that are decoded together."""
-    block: list[np.ndarray] = []
-    for indices in windows:
-        if block and len(np.unique([*block, indices])) > _FRAMES_AT_ONCE:
-            yield np.stack(block)
-            block = []
-        block.append(indices)
-    if block:
-        yield np.stack(block)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, Integer
+from jaxtyping import Float, Integer
 
 from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.data.sources.base import VideoSource
@@ -14,35 +15,88 @@ from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import open_video
 from vidjax.errors import VideoError
 
+_ROUNDING = 1e-6  # seconds
 
-def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> Int64[np.ndarray, " w"]:
-    """First frames of the windows of a video: one window every `every` frames, or `count` evenly spaced.
 
-    The last window ends with the video, so that no frame is left out if the stride is at most the length of a window. A
-    video shorter than a window has one window, which begins at its start.
+class Slid(NamedTuple):
+    """The windows of a video.
 
-    Args:
-      frames: number of frames of the video; span: number of frames of a window.
+    Attributes:
+      windows: first frame and the frame after the last, divided by the rate, as
+        `vidjax.data.clips.eval_views.span` takes them.
+      seconds: when they start and end, as a player shows the video.
     """
-    last = max(frames - span, 0)
-    if every:
-        return np.unique(np.append(np.arange(0, last + 1, every), last))
-    if count == 1:
-        return np.array([last // 2])
-    return np.unique(np.arange(count) * last // (count - 1))
+
+    windows: list[tuple[float, float]]
+    seconds: Float[np.ndarray, "w 2"]
 
 
-def windows_of(frames: int, fps: float, recipe: ClipRecipe) -> list[tuple[float, float]]:
-    """Start and end in seconds of the windows of a video, as recipe.windows defines them.
+def windows_of(times: Float[np.ndarray, " frames+1"], fps: float, recipe: ClipRecipe) -> Slid:
+    """Slide the windows that recipe.windows defines over a video.
+
+    With recipe.windows.seconds, windows begin at multiples of it, with the frame that is shown then. The last window
+    ends with the video, so that no frame is left out if the stride is at most the length of a window. Consecutive
+    windows with the same frames, as while a picture stays, are one. Without, recipe.windows.count windows are evenly
+    spaced.
 
     Unless recipe.windows gives their length, windows have the frames that a clip is taken from: num_frames * stride
-    frames, for example, or the whole video if clips are spread over it.
+    frames, for example, or the whole video if clips are spread over it. A video shorter than a window has one, all of it.
+
+    Args:
+      times: seconds at which each frame is shown, and at which the last one ends.
+      fps: average frames per second.
     """
-    windows = recipe.windows or Windows()
-    span = min(frames, max(1, round(windows.length * fps))) if windows.length else recipe.covers(frames, fps)
-    every = max(1, round(windows.seconds * fps)) if windows.seconds else 0
-    starts = window_starts(frames, span, every=every, count=windows.count)
-    return [(start / fps, (start + span) / fps) for start in starts]
+    windows, frames = recipe.windows or Windows(), len(times) - 1
+    half = min(1 / fps, float(np.median(np.diff(times)))) / 2 + _ROUNDING  # of a usual frame: some may stay for long
+    span = 0 if windows.length else recipe.covers(frames, fps)
+    latest = max(times[-1] - windows.length, 0.0) if windows.length else times[frames - span]
+    if windows.seconds:
+        due = np.arange(0, latest + half, windows.seconds)
+        due = np.append(due[due <= latest - half], latest)
+    elif windows.count == 1:
+        due = times[[(frames - span) // 2]]
+    else:
+        due = times[np.unique(np.arange(windows.count) * (frames - span) // (windows.count - 1))]
+    firsts = _shown_at(due, times, half)
+    starts = np.where(np.abs(times[firsts] - due) <= half, times[firsts], due)
+    if windows.length:
+        over = starts + windows.length
+        stops = np.maximum(_over_by(over, times, half), firsts + 1)
+        if windows.seconds:
+            stops[-1] = frames
+        ends = np.where(np.abs(over - times[stops]) <= half, times[stops], np.minimum(over, times[-1]))
+    else:
+        stops = firsts + span
+        ends = times[stops]
+    return _merged(np.stack([firsts, stops], axis=1), np.stack([starts, ends], axis=1), fps)
+
+
+def _merged(frames: Integer[np.ndarray, "w 2"], seconds: Float[np.ndarray, "w 2"], fps: float) -> Slid:
+    """Join consecutive windows with the same frames: such a window lasts from the first start to the last end."""
+    new = np.append(True, (frames[1:] != frames[:-1]).any(axis=1))
+    last = np.append(new[1:], True)
+    joined = np.stack([seconds[new, 0], seconds[last, 1]], axis=1)
+    return Slid([(first / fps, stop / fps) for first, stop in frames[new].tolist()], joined)
+
+
+def _shown_at(
+    seconds: Float[np.ndarray, " n"], times: Float[np.ndarray, " frames+1"], half: float
+) -> Integer[np.ndarray, " n"]:
+    """Return the frame that is shown at each moment, or the next if its start is nearer and at most half a frame away."""
+    shown = np.searchsorted(times[:-1], seconds + _ROUNDING, "right") - 1
+    since, until = seconds - times[shown], times[shown + 1] - seconds
+    later = (until < since - _ROUNDING) & (until <= half)
+    return np.minimum(shown + later, len(times) - 2)
+
+
+def _over_by(
+    seconds: Float[np.ndarray, " n"], times: Float[np.ndarray, " frames+1"], half: float
+) -> Integer[np.ndarray, " n"]:
+    """Count the frames shown before each moment, without one that has just begun."""
+    shown = np.searchsorted(times[:-1], seconds - _ROUNDING) - 1
+    since, until = seconds - times[shown], times[shown + 1] - seconds
+    begun = (since < until - _ROUNDING) & (since <= half)
+    return shown + 1 - begun
 
 
 class WindowSource(VideoSource):
@@ -63,8 +117,9 @@ class WindowSource(VideoSource):
         owners, durations, short = [], [], []
         for index in range(len(source)):
             row = source[index]
-            frames, fps = _length(row)
-            windows = windows_of(frames, fps, recipe) if frames else [None]
+            times, fps = _times(row)
+            frames = len(times) - 1
+            windows = windows_of(times, fps, recipe).windows if frames else [None]
             self._windows += windows
             owners += [index] * len(windows)
             durations.append(frames / fps)
@@ -95,12 +150,12 @@ class WindowSource(VideoSource):
         return np.array([window or (0.0, 0.0) for window in self._windows])
 
 
-def _length(row: Row) -> tuple[int, float]:
-    """Frames and rate of a video; no frames if it cannot be opened."""
+def _times(row: Row) -> tuple[Float[np.ndarray, " frames+1"], float]:
+    """When the frames of a video are shown, and their rate; no frames if it cannot be opened."""
     if row.video is None:
-        return 1, 1.0
+        return np.arange(2.0), 1.0
     try:
         with open_video(row.video) as video:
-            return video.frames, video.fps
+            return video.times, video.fps
     except VideoError:
-        return 0, 1.0
+        return np.zeros(1), 1.0

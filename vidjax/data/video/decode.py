@@ -195,13 +195,62 @@ class Video:
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
         """Decode exact display frames as RGB; see `read_frames`."""
         numbers = np.asarray(indices, np.int64).reshape(-1)
+        wanted = self._wanted(numbers)
+        with reading(self._where):
+            found = self._decode_counting(wanted) if self._index.counted else self._decode(wanted)
+        return found if np.array_equal(wanted, numbers) else found[np.searchsorted(wanted, numbers)]
+
+    def iterate(self, indices: FrameNumbers) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        """Yield the number and the RGB of each wanted frame, as decoded: each once, and only one held at a time.
+
+        Frames come in the order of the decoder, which is the order of display in all but damaged files. Until the
+        iterator is exhausted or closed, do not read from this video otherwise.
+
+        Args:
+          indices: as for `read`; repeats are yielded once.
+
+        Raises:
+          VideoError, IndexError: as in `read`, from the iterator.
+        """
+        wanted = self._wanted(np.asarray(indices, np.int64).reshape(-1))
+        with reading(self._where):
+            size, steps = None, self._iterate_counting(wanted) if self._index.counted else self._iterate(wanted)
+            for number, pixels in steps:
+                size = size or pixels.shape
+                _check_same_size(pixels.shape, size, self._where)
+                yield number, pixels
+
+    def _wanted(self, numbers: Int64[np.ndarray, " t"]) -> Int64[np.ndarray, " u"]:
+        """Return the unique numbers in ascending order, after checking that these frames exist."""
         wanted = np.unique(numbers)
         if len(wanted) == 0 or wanted[0] < 0 or wanted[-1] >= self.frames:
             asked = f"frames {wanted[0]} to {wanted[-1]}" if len(wanted) else "no frames"
             raise IndexError(f"{asked} requested from {self._where}, which has frames 0 to {self.frames - 1}")
-        with reading(self._where):
-            found = self._decode_counting(wanted) if self._index.counted else self._decode(wanted)
-        return found if np.array_equal(wanted, numbers) else found[np.searchsorted(wanted, numbers)]
+        return wanted
+
+    def _iterate(self, wanted: Int64[np.ndarray, " t"]) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        index, left = self._index, _Left(wanted, self._index, self._reformatter)
+        try:
+            for start, stop in _runs([index.display[number] for number in wanted], index):
+                for frame in self._play(start, stop, left.numbers if self._context.name in _SKIPPABLE else None):
+                    yield from left.taken(frame)
+            left.check_empty()
+        except (av.error.FFmpegError, _MissingFrameError):
+            again = _Left(wanted, index, self._reformatter)
+            for frame in self._play(index.first_key, max(index.display[number] for number in wanted), None):
+                yield from (found for found in again.taken(frame) if found[0] in left.missing)
+            again.check_empty()
+
+    def _iterate_counting(self, wanted: Int64[np.ndarray, " t"]) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        """For streams without usable times: decode from the start and count the frames."""
+        left = set(wanted.tolist())
+        for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
+            if number in left:
+                left.remove(number)
+                yield number, _intact(frame, self._reformatter)
+            if not left:
+                return
+        raise _MissingFrameError(f"the decoder did not return {len(left)} of {len(wanted)} frames")
 
     def _decode(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
         index = self._index
@@ -270,6 +319,35 @@ class _MissingFrameError(Exception):
     pass
 
 
+class _Left:
+    """The frames that are wanted and not decoded yet, recognised by their presentation times.
+
+    Attributes:
+      numbers: display frame numbers of all wanted frames, by time.
+      missing: numbers of those that are not decoded yet.
+    """
+
+    def __init__(self, wanted: Iterable[int], index: PacketIndex, reformatter: VideoReformatter):
+        self.numbers = {index.pts[index.display[number]]: int(number) for number in wanted}
+        self.missing = set(self.numbers.values())
+        self._reformatter = reformatter
+
+    def taken(self, frame: av.VideoFrame) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        """Yield a decoded frame if it is wanted; one that comes a second time is an error."""
+        number = self.numbers.get(frame.pts)
+        if number is None:
+            return
+        if number not in self.missing:
+            raise _MissingFrameError(f"the decoder returned the frame at {frame.time} s twice")
+        pixels = _intact(frame, self._reformatter)
+        self.missing.remove(number)
+        yield number, pixels
+
+    def check_empty(self) -> None:
+        if self.missing:
+            raise _MissingFrameError(f"the decoder did not return {len(self.missing)} of {len(self.numbers)} frames")
+
+
 class _Pictures:
     """The wanted frames in one RGB array, collected in whatever order they are decoded."""
 
@@ -279,15 +357,10 @@ class _Pictures:
         self._array: np.ndarray | None = None
 
     def put(self, row: int, frame: av.VideoFrame):
-        if frame.is_corrupt:
-            raise _MissingFrameError(f"the decoder marks the frame at {frame.time} s as damaged")
-        pixels = displayed_rgb(frame, self._reformatter)
+        pixels = _intact(frame, self._reformatter)
         if self._array is None:
             self._array = self._allocate(pixels.shape)
-        if pixels.shape != self._array.shape[1:]:
-            raise VideoError(
-                "corrupt", f"{self._where} changes its size from {self._array.shape[1:3]} to {pixels.shape[:2]}"
-            )
+        _check_same_size(pixels.shape, self._array.shape[1:], self._where)
         self._array[row] = pixels
         self.count += 1
 
@@ -305,6 +378,18 @@ class _Pictures:
                 "too_large", f"{size} from {self._where} exceed {MAX_READ_BYTES >> 30} GiB; read fewer at once"
             )
         return np.empty((self._expected, *shape), np.uint8)
+
+
+def _intact(frame: av.VideoFrame, reformatter: VideoReformatter) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the pixels of a frame that the decoder does not mark as damaged."""
+    if frame.is_corrupt:
+        raise _MissingFrameError(f"the decoder marks the frame at {frame.time} s as damaged")
+    return displayed_rgb(frame, reformatter)
+
+
+def _check_same_size(shape: tuple[int, ...], first: tuple[int, ...], where: str) -> None:
+    if shape != first:
+        raise VideoError("corrupt", f"{where} changes its size from {first[:2]} to {shape[:2]}")
 
 
 def _runs(ordinals: Sequence[int], index: PacketIndex) -> Iterator[tuple[int, int]]:

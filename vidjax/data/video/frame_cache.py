@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,6 +118,14 @@ class _CachedVideo:
             found.update(zip(missing, decoded, strict=True))
             self._cache.keep(self._place, self._kept, missing, decoded)
         return np.stack([found[number] for number in numbers])
+
+    def iterate(self, indices: FrameNumbers) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        """Yield the number and the RGB of each wanted frame, once; opens the file.
+
+        Raises:
+          VideoError: when one cannot be decoded.
+        """
+        return self._opened().iterate(indices)
 
     def _opened(self) -> OpenVideo:
         if self._video is None:

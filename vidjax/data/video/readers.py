@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
@@ -93,6 +93,10 @@ class OpenVideo(Protocol):
 
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]: ...
 
+    def iterate(self, indices: FrameNumbers) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        """Yield the number and the RGB of each wanted frame, once."""
+        ...
+
     def close(self) -> None: ...
 
     def __enter__(self) -> Self: ...
@@ -162,7 +166,23 @@ class StretchOfVideo:
         Raises:
           VideoError: when one cannot be decoded.
         """
-        return self._video.read(np.clip(np.asarray(indices) + self._first, 0, self._video.frames - 1))
+        return self._video.read(self._numbers(np.asarray(indices)))
+
+    def iterate(self, indices: FrameNumbers) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        """Yield the number and the RGB of each wanted frame, once.
+
+        Raises:
+          VideoError: when one cannot be decoded.
+        """
+        own = np.unique(indices)
+        numbers = self._numbers(own)
+        for number, pixels in self._video.iterate(numbers):
+            for index in own[numbers == number]:
+                yield int(index), pixels
+
+    def _numbers(self, indices: np.ndarray) -> np.ndarray:
+        """Return the numbers of these frames in the whole video."""
+        return np.clip(indices + self._first, 0, self._video.frames - 1)
 
 
 class FrameVideo:
@@ -204,6 +224,15 @@ class FrameVideo:
         if len(sizes) > 1:
             raise VideoError("corrupt", f"{' and '.join(sizes.values())} have different sizes")
         return np.stack([pictures[path] for path in paths])
+
+    def iterate(self, indices: FrameNumbers) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        """Yield the number and the RGB of each wanted frame, once.
+
+        Raises:
+          VideoError: as in `read`.
+        """
+        own = np.unique(indices)
+        yield from zip(own.tolist(), self.read(own), strict=True)
 
 
 def _picture(path: str) -> UInt8[np.ndarray, "h w 3"]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from vidjax.data.runners import Runner, run_pieces, watching
-from vidjax.evaluation.features.extraction import Backbone
+from vidjax.evaluation.features.extraction import Backbone, OnRow
 from vidjax.evaluation.features.parts import part_path
 from vidjax.evaluation.features.writer import Split, Storage, StoreWriter, Written
 
@@ -17,15 +17,13 @@ Opener: TypeAlias = Callable[[], tuple[Backbone, Split]]
 _ONE_AT_A_TIME = threading.Lock()  # the parts of a process share its devices
 
 
-def write_on_cluster(
-    runner: Runner, opener: Opener, writer: StoreWriter, on_row: Callable[[], None] = lambda: None
-) -> Written:
+def write_on_cluster(runner: Runner, opener: Opener, writer: StoreWriter, on_row: OnRow = lambda rows: None) -> Written:
     """Write the missing parts of a store, each on any machine of the cluster.
 
     Args:
       opener: opens the writer's backbone and split, once in each process of the cluster; picklable and hashable.
       writer: a writer for a folder that all machines see.
-      on_row: called for each row when its part is written.
+      on_row: called with 1 for each row when its part is written.
 
     Raises:
       UserError: as in `vidjax.evaluation.features.writer.write_features` and `vidjax.data.runners.run_pieces`.
@@ -37,10 +35,10 @@ def write_on_cluster(
 
     def tell(part: int) -> None:
         for _ in writer.header.rows_of(part):
-            on_row()
+            on_row(1)
 
     for _ in range(writer.header.num_rows - writer.count(missing)):
-        on_row()
+        on_row(1)
     if missing:
         work = _WritePart(opener, writer.storage, writer.batch, repr(writer.header.facts()))
         with watching(missing, is_written, tell):

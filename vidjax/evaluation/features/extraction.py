@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from vidjax.data.loader import eval_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row
 from vidjax.errors import ConfigError, DataError, VideoError
+from vidjax.evaluation.features.window_times import WindowTimes
 from vidjax.evaluation.multiview import NOT_FINITE, one_late
 from vidjax.models import ClipSpec
 from vidjax.objectives.normalize import fit_frames
@@ -32,6 +33,8 @@ from vidjax.ops.mesh_axes import ROWS, local_mesh
 ARRAYS = ("tokens", "token_mean", "token_max", "width_mean", "cls", "pooled")
 VIDEOS_A_DEVICE = 8  # per step
 _LARGEST = float(np.finfo(np.float16).max)
+Step: TypeAlias = Callable[[UInt8[np.ndarray, "b t h w c"]], dict[str, dict[str, Array]]]
+OnRow: TypeAlias = Callable[[float], object]
 
 
 class Backbone(Protocol):
@@ -63,14 +66,16 @@ class Block(NamedTuple):
     """The features of some consecutive rows.
 
     Attributes:
-      arrays: by name, (rows, ...); zeros for rows without features.
+      arrays: by name, (rows, ...), with zeros for rows without features; or (windows, ...).
       labels: (rows,) class numbers.
       reasons: why a row has no features, one of `VideoError.REASONS` or not_finite; empty if it has features.
+      windows: the windows that the arrays are of; None for one central view per row.
     """
 
     arrays: dict[str, np.ndarray]
     labels: Int64[np.ndarray, " rows"]
     reasons: tuple[str, ...]
+    windows: WindowTimes | None = None
 
 
 def features(outputs: dict[str, Array]) -> dict[str, Array]:
@@ -125,8 +130,8 @@ class Extraction:
     Attributes:
       names: names from `features`.
       dtype: dtype of the arrays.
-      most_rows: the most rows of any block, in this call or another.
-      batch: videos per step over the devices of this process; 0 for 8 per device.
+      most_rows: the most rows of any block, in this call or another; not used for windows.
+      batch: clips per step over the devices of this process; 0 for 8 per device.
     """
 
     names: Sequence[str]
@@ -146,19 +151,16 @@ class Extractor:
         self._backbone, self._source, self._data, self._extraction = backbone, source, data, extraction
 
     @functools.cached_property
-    def _step(self) -> Callable[[Array], dict]:
-        """The compiled function from clips on the devices to arrays."""
-        params = jax.device_put(self._backbone.params, NamedSharding(local_mesh(), PartitionSpec()))
-        step = _make_step(self._backbone, tuple(self._extraction.names), self._extraction.dtype)
-        return functools.partial(step, params)
+    def _step(self) -> Step:
+        return make_step(self._backbone, self._extraction)
 
     def blocks(
-        self, blocks: Sequence[range], on_row: Callable[[], None] = lambda: None
-    ) -> Generator[Block, None, None]:
-        """Yield the features of each block of rows.
+        self, blocks: Sequence[range], on_row: OnRow = lambda rows: None
+    ) -> Generator[tuple[int, Block], None, None]:
+        """Yield the place and the features of each block of rows.
 
         Args:
-          on_row: called for each row that is done.
+          on_row: called with 1 for each row that is done.
 
         Raises:
           ConfigError: if the batch is not a multiple of the devices.
@@ -166,26 +168,24 @@ class Extractor:
         """
         if not blocks:
             return
-        mesh, asked = local_mesh(), self._extraction
-        batch = _batch_size(asked.batch, asked.most_rows, mesh.size)
-        over_devices = NamedSharding(mesh, PartitionSpec(ROWS))
+        asked, devices = self._extraction, jax.local_device_count()
+        batch = min(steps_batch(asked.batch), -(-asked.most_rows // devices) * devices)
         filled = [np.pad(np.asarray(block), (0, -len(block) % batch), "edge") for block in blocks]
         chosen = _Chosen(self._source, np.concatenate(filled))
         batches = eval_batches(chosen, self._data, clip_recipe_of(self._backbone), batch=batch)
 
         def run(local: dict) -> dict:
-            video = jax.device_put(local["video"][:, 0], over_devices)
-            return self._step(video) | {key: local[key] for key in ("label", "decoded", "failed_reason")}
+            return self._step(local["video"][:, 0]) | {key: local[key] for key in ("label", "decoded", "failed_reason")}
 
-        with contextlib.closing(batches), jax.set_mesh(mesh):
+        with contextlib.closing(batches):
             outputs = one_late(map(run, batches))
-            for block in blocks:
+            for place, block in enumerate(blocks):
                 parts = []
                 for start in range(0, len(block), batch):
                     parts.append(next(outputs))
                     for _ in block[start : start + batch]:
-                        on_row()
-                yield _checked(_join(parts, len(block)), self._source, block, asked.dtype)
+                        on_row(1)
+                yield place, _checked(_join(parts, len(block)), self._source, block, asked.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,15 +202,27 @@ class _Chosen:
         return self.source[int(self.rows[index])]
 
 
-def _make_step(backbone: Backbone, names: tuple[str, ...], dtype: str) -> Callable[[Any, Array], dict]:
-    """Make the step that computes arrays of clips, and each row's greatest absolute value for `_checked`."""
+def make_step(backbone: Backbone, extraction: Extraction) -> Step:
+    """Put the model on the devices of this process, and compile the step that computes arrays of clips.
+
+    Returns:
+      a function from a batch of clips to their `arrays`, and the greatest absolute value of each clip, `peaks`, to
+      check for float16; both by name.
+    """
+    mesh, names = local_mesh(), tuple(extraction.names)
+    params = jax.device_put(backbone.params, NamedSharding(mesh, PartitionSpec()))
+    over_devices = NamedSharding(mesh, PartitionSpec(ROWS))
 
     @jax.jit
-    def step(params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, dict[str, Array]]:
+    def compiled(params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, dict[str, Array]]:
         found = clip_features(backbone, params, clips)
         found = {name: found[name] for name in names}
         peaks = {name: jnp.abs(array).max(axis=range(1, array.ndim)) for name, array in found.items()}
-        return {"arrays": {name: array.astype(dtype) for name, array in found.items()}, "peaks": peaks}
+        return {"arrays": {name: array.astype(extraction.dtype) for name, array in found.items()}, "peaks": peaks}
+
+    def step(clips: UInt8[np.ndarray, "b t h w c"]) -> dict[str, dict[str, Array]]:
+        with jax.set_mesh(mesh):
+            return compiled(params, jax.device_put(clips, over_devices))
 
     return step
 
@@ -223,15 +235,8 @@ def _join(parts: list[dict], count: int) -> dict:
 def _checked(found: dict[str, Any], source: VideoSource, block: range, dtype: str) -> Block:
     """Make the block: zero the rows that failed, and reject values that float16 cannot hold."""
     arrays, decoded = found["arrays"], found["decoded"]
-    finite = np.all([np.isfinite(peak) for peak in found["peaks"].values()], axis=0)
-    for name, peak in found["peaks"].items():
-        too_large = decoded & finite & (peak > _LARGEST)
-        if dtype == "float16" and too_large.any():
-            row = int(too_large.argmax())
-            raise DataError(
-                f"{name} of {source[block[row]].id} reaches {peak[row]:.6g}, but float16 ends at {_LARGEST:.0f}; store "
-                "float32 (--dtype=float32, or --config.probe.dtype=float32) in a new folder"
-            )
+    finite = finite_rows(found["peaks"])
+    check_range(found["peaks"], decoded & finite, [source[row].id for row in block], dtype)
     reasons = tuple(
         VideoError.REASONS[code] if not ok else "" if whole else NOT_FINITE
         for ok, whole, code in zip(decoded, finite, found["failed_reason"], strict=True)
@@ -241,8 +246,31 @@ def _checked(found: dict[str, Any], source: VideoSource, block: range, dtype: st
     return Block(arrays, found["label"].astype(np.int64), reasons)
 
 
-def _batch_size(batch: int, most_rows: int, devices: int) -> int:
-    if batch < 0 or batch % devices:
-        near = max(1, round(batch / devices)) * devices
-        raise ConfigError(f"a batch of {batch} videos is not a multiple of the {devices} devices here; use {near}")
-    return min(batch or VIDEOS_A_DEVICE * devices, -(-most_rows // devices) * devices)
+def finite_rows(peaks: dict[str, np.ndarray]) -> np.ndarray:
+    """Find the rows whose values are all finite."""
+    return np.all([np.isfinite(peak) for peak in peaks.values()], axis=0)
+
+
+def check_range(peaks: dict[str, np.ndarray], kept: np.ndarray, names: Sequence[str], dtype: str) -> None:
+    """Reject values that float16 cannot hold."""
+    for name, peak in peaks.items():
+        too_large = kept & (peak > _LARGEST)
+        if dtype == "float16" and too_large.any():
+            row = int(too_large.argmax())
+            raise DataError(
+                f"{name} of {names[row]} reaches {peak[row]:.6g}, but float16 ends at {_LARGEST:.0f}; store "
+                "float32 (--dtype=float32, or --config.probe.dtype=float32) in a new folder"
+            )
+
+
+def steps_batch(asked: int) -> int:
+    """Return the number of clips per step: as asked for, or 8 per device of this process.
+
+    Raises:
+      ConfigError: if it is not a multiple of the devices.
+    """
+    devices = jax.local_device_count()
+    if asked < 0 or asked % devices:
+        near = max(1, round(asked / devices)) * devices
+        raise ConfigError(f"a batch of {asked} videos is not a multiple of the {devices} devices here; use {near}")
+    return asked or VIDEOS_A_DEVICE * devices

@@ -20,7 +20,7 @@ from vidjax.files import Place, write_json
 
 HEADER = "features.json"
 DTYPES = ("float16", "float32")
-_FORMAT = 3
+_FORMAT, _WINDOWED = 3, 4  # of a store with one central view per row, and of one with windows
 _DATA = {
     "split": "split",
     "annotation": "annotation",
@@ -41,6 +41,8 @@ class Header:
       arrays: shape of one row of each array, by name.
       rows_per_part: rows in each part; the last part may have fewer.
       dtype: dtype of the arrays on disk, one of `DTYPES`.
+      windows: seconds from the start of one window to the next (`every`), and the `length` of a window, 0 for the span
+        of a clip; None for one central view per row.
     """
 
     backbone: dict[str, str]
@@ -49,6 +51,7 @@ class Header:
     arrays: dict[str, tuple[int, ...]]
     rows_per_part: int
     dtype: str
+    windows: dict[str, float] | None = None
 
     @property
     def num_rows(self) -> int:
@@ -66,6 +69,7 @@ class Header:
             "backbone": self.backbone["digest"],
             **{name: self.data[key] for name, key in _DATA.items()},
             **{f"clip.{key}": value for key, value in self.clip.items()},
+            **{f"windows.{key}": value for key, value in (self.windows or {}).items()},
             **{f"arrays.{name}": shape for name, shape in self.arrays.items()},
             "rows_per_part": self.rows_per_part,
             "dtype": self.dtype,
@@ -75,6 +79,12 @@ class Header:
         """Return the rows of a part."""
         first = part * self.rows_per_part
         return range(first, min(first + self.rows_per_part, self.num_rows))
+
+    def window_seconds(self, fps: float) -> float:
+        """Return the length of a window of a long enough video at `fps`, in a store of windows."""
+        if self.windows and self.windows["length"]:
+            return self.windows["length"]
+        return self.clip["num_frames"] * SAMPLINGS[self.clip["sampling"]].own_stride(self.clip["stride"], fps) / fps
 
     def command(self, folder: str | os.PathLike) -> str:
         """Return the command that resumes a store of these features."""
@@ -90,6 +100,8 @@ class Header:
         }
         square = isinstance(clip["image_size"], int)
         options |= {"num-frames": clip["num_frames"], "image-size": clip["image_size"] if square else ""}
+        if self.windows:
+            options |= {"every": self.windows["every"], "window": self.windows["length"] or ""}
         options |= {"features": ",".join(self.arrays), "dtype": "" if self.dtype == DTYPES[0] else self.dtype}
         if isinstance(data["root"], list):
             options = options | {"split": ""}
@@ -126,7 +138,7 @@ def read_header(folder: Place) -> Header | None:
         return None
     try:
         tree = json.loads(path.read_text())
-        if tree.pop("format") != _FORMAT:
+        if tree.pop("format") != (_WINDOWED if "windows" in tree else _FORMAT):
             raise DataError(f"{path} is from another version of vidjax; embed into another folder")
         if tree.pop("sha256") != _hash(tree):
             raise ValueError("it is not what was written")
@@ -138,7 +150,10 @@ def read_header(folder: Place) -> Header | None:
 def write_header(folder: Place, header: Header) -> None:
     """Write `features.json`; several processes may do so at once."""
     tree = dataclasses.asdict(header)
-    write_json(folder / HEADER, {"format": _FORMAT, **tree, "sha256": _hash(tree)})
+    if not header.windows:
+        del tree["windows"]
+    number = _WINDOWED if header.windows else _FORMAT
+    write_json(folder / HEADER, {"format": number, **tree, "sha256": _hash(tree)})
 
 
 def _hash(tree: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The parts of a feature store: files of consecutive rows that appear only when complete, with hashes of their content.
 
 `part-00012.safetensors` holds every array of a block of rows, with their labels, targets, ids, groups and, for a video
-without features, the reason. Arrays and rows are checked against their hashes when read.
+without features, the reason. In a store of windows it also holds the number of windows of each row, their times, and
+the rate and the length of each video. Arrays and rows are checked against their hashes when read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -21,12 +23,14 @@ import safetensors.numpy
 from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError, VideoError
 from vidjax.evaluation.features.header import Header
+from vidjax.evaluation.features.window_times import WindowTimes
 from vidjax.evaluation.multiview import NOT_FINITE
 from vidjax.files import DRAFTS, Place, in_bucket, write_whole
 
 REASONS = (*VideoError.REASONS, NOT_FINITE)  # why a row has no features; parts hold their indices, -1 for no reason
 _ABOUT = "about"  # the only entry of metadata, since several have no fixed order in the file
 _ROWS = "rows"
+_WINDOWS = "windows."  # before the names of what is known of windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +58,23 @@ class Part:
             raise ValueError(f"{name} is not what was written")
         return found
 
+    def check(self) -> None:
+        """Read every array.
+
+        Raises:
+          ValueError: if one is not what was written.
+        """
+        for name in self.hashes.keys() - {_ROWS}:
+            self.array(name)
+
+    def windows(self) -> WindowTimes:
+        """Read what is known of the windows of a part; for a store of windows.
+
+        Raises:
+          ValueError: if it is not what was written.
+        """
+        return WindowTimes(*(self.array(f"{_WINDOWS}{name}") for name in WindowTimes._fields))
+
 
 def write_part(
     folder: Place,
@@ -61,13 +82,15 @@ def write_part(
     arrays: dict[str, np.ndarray],
     rows: Sequence[Row],
     reasons: Sequence[str],
+    windows: WindowTimes | None = None,
 ) -> None:
     """Write one part, which appears only when it is complete.
 
     Args:
-      arrays: the arrays of the part's rows, in the dtype of the store.
+      arrays: the arrays of the part's rows or windows, in the dtype of the store.
       rows: the rows, whose labels, targets, ids and groups are stored.
       reasons: one of `REASONS` for a row without features, else empty.
+      windows: the windows that the arrays are of; None for one central view per row.
     """
     codes = [REASONS.index(reason) if reason else -1 for reason in reasons]
     arrays = arrays | {
@@ -75,6 +98,7 @@ def write_part(
         "target": np.array([row.target for row in rows], np.float32).reshape(len(rows), -1),
         "reason": np.array(codes, np.int8),
     }
+    arrays |= {f"{_WINDOWS}{name}": array for name, array in (windows._asdict() if windows else {}).items()}
     names = [{"id": row.id, "group": row.group} for row in rows]
     hashes = {name: _hash(array) for name, array in arrays.items()} | {_ROWS: _hash_rows(names)}
     about = {_ABOUT: json.dumps({_ROWS: names, "sha256": hashes}, ensure_ascii=False)}
@@ -115,6 +139,20 @@ def failures(folder: Place, header: Header, parts: Sequence[int]) -> list[tuple[
         with open_part(folder, header, part) as content:
             codes = zip(content.rows, content.array("reason"), strict=True)
             found += [(row["id"], REASONS[code]) for row, code in codes if code >= 0]
+    return found
+
+
+def short_videos(folder: Place, header: Header, parts: Sequence[int]) -> list[tuple[str, float]]:
+    """Return the id and the seconds of each row in some parts that is shorter than a window, in a store of windows."""
+    found = []
+    for part in parts:
+        with open_part(folder, header, part) as content:
+            windows = content.windows()
+            lasts = np.cumsum(windows.counts) - 1
+            for row, count, last, fps in zip(content.rows, windows.counts, lasts, windows.fps, strict=True):
+                seconds = float(windows.times[last, 1] - windows.times[last, 0]) if count == 1 else math.inf
+                if seconds + 0.5 / max(fps, 1e-9) < header.window_seconds(fps or 1):
+                    found.append((row["id"], seconds))
     return found
 
 

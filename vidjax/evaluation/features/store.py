@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from vidjax.errors import ConfigError, DataError
 from vidjax.evaluation.features.header import HEADER, Header, differences, read_header
 from vidjax.evaluation.features.parts import REASONS, missing_parts, open_part
+from vidjax.evaluation.features.window_times import WindowTimes
 from vidjax.files import Place, located
 
 
@@ -25,22 +26,31 @@ class FeatureStore:
       groups: (n,) the subject of each row; its id if the data names no subject.
       reasons: why a row has zeros instead of features, one of `REASONS`; empty if it has features.
       decoded: (n,) bool, whether a row has features.
+      windows: the windows of all rows, which the arrays are of; None if they are of one central view per row.
+
+    Example:
+      >>> store = FeatureStore.open("features/windows")  # written with --every or --window
+      >>> for row, name in enumerate(store.ids):
+      ...     features, times = store.array("pooled", [row]), store.times(row)  # (w, d) and (w, 2), in seconds
     """
 
     def __init__(self, folder: Place, header: Header):
         self.folder, self.header = folder, header
-        labels, targets, reasons, rows = [], [], [], []
+        labels, targets, reasons, rows, windows = [], [], [], [], []
         for part in range(header.num_parts):
             with open_part(folder, header, part) as content:
                 labels.append(content.array("label"))
                 targets.append(content.array("target"))
                 reasons.append(content.array("reason"))
                 rows += content.rows
+                if header.windows:
+                    windows.append(content.windows())
         self.labels, self.targets = np.concatenate(labels), np.concatenate(targets)
         self.reasons = tuple(REASONS[number] if number >= 0 else "" for number in np.concatenate(reasons))
         self.decoded = np.array([not reason for reason in self.reasons])
         self.ids = tuple(row["id"] for row in rows)
         self.groups = np.array([row["group"] or row["id"] for row in rows])
+        self.windows = WindowTimes(*map(np.concatenate, zip(*windows, strict=True))) if windows else None
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> FeatureStore:
@@ -70,6 +80,9 @@ class FeatureStore:
     ) -> Float[np.ndarray, "*shape"]:
         """Read an array of all or some rows as float32; only the parts that hold the rows are read.
 
+        Returns:
+          (rows, ...), or (windows, ...) for a store of windows: those of the first row, then those of the next.
+
         Raises:
           ConfigError: if the store has no such array.
         """
@@ -79,22 +92,46 @@ class FeatureStore:
                 "--features"
             )
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
-        found = np.empty((len(wanted), *self.header.arrays[name]), np.float32)
-        parts = wanted // self.header.rows_per_part
+        counts = np.ones(len(self), np.int64) if self.windows is None else self.windows.counts
+        found = np.empty((counts[wanted].sum(), *self.header.arrays[name]), np.float32)
+        parts, targets = np.repeat(wanted // self.header.rows_per_part, counts[wanted]), _ranges(counts, wanted)
         for part in np.unique(parts):
-            chosen = parts == part
+            chosen, own = parts == part, self.header.rows_of(int(part))
             with open_part(self.folder, self.header, int(part)) as content:
-                found[chosen] = content.array(name)[wanted[chosen] - self.header.rows_of(part).start]
+                found[chosen] = content.array(name)[targets[chosen] - counts[: own.start].sum()]
         return found
+
+    def times(self, row: int) -> Float[np.ndarray, "w 2"]:
+        """Return the start and end of each window of a row, in seconds of its video.
+
+        Raises:
+          ConfigError: if the store has no windows.
+        """
+        if self.windows is None:
+            raise ConfigError(f"{self.folder} holds one feature per row; embed with --every or --window for windows")
+        return self.windows.times[_ranges(self.windows.counts, np.array([row]))]
+
+
+def _ranges(counts: Int[np.ndarray, " n"], rows: Int[np.ndarray, " m"]) -> Int[np.ndarray, " w"]:
+    """Return the positions of the windows of some rows among those of all rows."""
+    own, starts = counts[rows], np.cumsum(counts) - counts
+    before = np.cumsum(own) - own
+    return np.repeat(starts[rows] - before, own) + np.arange(own.sum())
 
 
 def check_pair(train: FeatureStore, test: FeatureStore) -> None:
     """Reject two stores whose features are not comparable.
 
     Raises:
-      ConfigError: if backbones, clips, arrays or annotations differ, or a class or target has another name; the message
-        names the differences.
+      ConfigError: if backbones, clips, arrays or annotations differ, a class or target has another name, or the features
+        are those of windows; the message names the differences.
     """
+    for store in (train, test):
+        if store.windows is not None:
+            raise ConfigError(
+                f"{store.folder} holds a feature per window, and probes take one per video; embed without --every and "
+                "--window"
+            )
     unlike = differences(train.header, test.header, ("backbone", "annotation", "clip", "arrays"))
     if unlike:
         told = [f"{name} is {ours} in {train.folder}, {theirs} in {test.folder}" for name, ours, theirs in unlike]

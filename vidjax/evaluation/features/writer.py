@@ -6,22 +6,32 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from vidjax.config import DataConfig
+from vidjax.data.clips.recipe import Windows
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, DataError
-from vidjax.evaluation.features.extraction import Backbone, Extraction, Extractor, clip_recipe_of, feature_shapes
+from vidjax.evaluation.features.extraction import (
+    Backbone,
+    Extraction,
+    Extractor,
+    OnRow,
+    clip_recipe_of,
+    feature_shapes,
+)
 from vidjax.evaluation.features.header import DTYPES, Header, check_same, read_header, write_header
-from vidjax.evaluation.features.parts import failures, missing_parts, remove_leftovers, write_part
+from vidjax.evaluation.features.parts import failures, missing_parts, remove_leftovers, short_videos, write_part
+from vidjax.evaluation.features.window_extraction import WindowExtractor, check_windows
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.files import Place, located
 
 _PART_BYTES, PART_ROWS = 2**27, (8, 256)  # most bytes of a part, but at least 8 and at most 256 rows
+_USUAL_SECONDS, _WINDOWED_PARTS = 300, 16  # of a video with windows; parts of a small store, to be read in parallel
 
 
 class Written(NamedTuple):
@@ -32,12 +42,14 @@ class Written(NamedTuple):
       computed: number of rows computed now.
       missing: parts that the store still lacks; they belong to other processes.
       failed: id and reason of each row without features: in all parts or, if others are missing, in this process's.
+      short: id and seconds of each row that is shorter than a window, in the same parts.
     """
 
     header: Header
     computed: int
     missing: list[int]
     failed: list[tuple[str, str]]
+    short: list[tuple[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +61,14 @@ class Split:
       data: names their data set and sets the speed of loading: workers, threads and prefetch.
       name: name of the split.
       words: the words that name the videos on a command line; empty for a split of a data set.
+      windows: how windows slide over each video, for a feature per window; None for one per video.
     """
 
     source: VideoSource
     data: DataConfig
     name: str
     words: tuple[str, ...] = ()
+    windows: Windows | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +79,7 @@ class Storage:
       folder: folder of the store.
       names: names from `vidjax.evaluation.features.extraction.features`; empty for all except the tokens.
       dtype: dtype on disk, float16 or float32.
-      rows_per_part: 0 for 256, or fewer if these would exceed 128 MiB.
+      rows_per_part: 0 for 256, or fewer if these would exceed 128 MiB; with windows, also for at least 16 parts.
     """
 
     folder: str | os.PathLike
@@ -81,7 +95,7 @@ def write_features(
     *,
     batch: int = 0,
     process: tuple[int, int] | None = None,
-    on_row: Callable[[], None] = lambda: None,
+    on_row: OnRow = lambda rows: None,
 ) -> Written:
     """Write this process's missing parts of a store; the first call creates the store.
 
@@ -92,7 +106,8 @@ def write_features(
       batch: videos per step over the devices of this process; 0 for 8 per device. Another batch may change the last
         bits of features.
       process: this process's number and the number of processes, by default JAX's. Process k % count writes part k.
-      on_row: called for each row that is done, and at once for rows that exist or belong to other processes.
+      on_row: called with 1 for each row that is done, and at once for rows that exist or belong to other processes;
+        with windows, also with parts of a row.
 
     Raises:
       ResumeError: if the folder has features of another backbone, other data or clips, or other arrays.
@@ -103,7 +118,7 @@ def write_features(
     writer = StoreWriter(backbone, split, storage, batch)
     own = [part for part in writer.missing() if part % count == place]
     for _ in range(writer.header.num_rows - writer.count(own)):
-        on_row()
+        on_row(1)
     writer.write(own, on_row)
     return writer.summary(own, range(place, writer.header.num_parts, count))
 
@@ -119,12 +134,17 @@ class StoreWriter:
     """
 
     def __init__(self, backbone: Backbone, split: Split, storage: Storage, batch: int = 0):
-        self.storage, self.batch = storage, batch
+        self.storage, self.batch, self._source = storage, batch, split.source
         self.folder, self.header = located(storage.folder), _header(backbone, split, storage)
-        _begin(self.folder, self.header)
         most_rows = min(self.header.rows_per_part, self.header.num_rows)
         extraction = Extraction(tuple(self.header.arrays), storage.dtype, most_rows, batch)
-        self._source, self._extractor = split.source, Extractor(backbone, split.source, split.data, extraction)
+        if split.windows:
+            if read_header(self.folder) is None:
+                check_windows(split.source, split.windows)
+            self._extractor = WindowExtractor(backbone, split.source, split.data, extraction, split.windows)
+        else:
+            self._extractor = Extractor(backbone, split.source, split.data, extraction)
+        _begin(self.folder, self.header)
 
     def missing(self) -> list[int]:
         """Return the parts that are not written yet."""
@@ -134,13 +154,13 @@ class StoreWriter:
         """Return the number of rows in some parts."""
         return sum(len(self.header.rows_of(part)) for part in parts)
 
-    def write(self, parts: Sequence[int], on_row: Callable[[], None] = lambda: None) -> None:
-        """Write parts, each of which appears only when it is complete; `on_row` is called for each row that is done."""
+    def write(self, parts: Sequence[int], on_row: OnRow = lambda rows: None) -> None:
+        """Write parts, each of which appears only when it is complete; `on_row` is as for `write_features`."""
         rows_of = [self.header.rows_of(part) for part in parts]
         with contextlib.closing(self._extractor.blocks(rows_of, on_row)) as blocks:
-            for part, numbers, block in zip(parts, rows_of, blocks, strict=True):
-                rows = [dataclasses.replace(self._source[row], video=None) for row in numbers]
-                write_part(self.folder, part, block.arrays, rows, block.reasons)
+            for place, block in blocks:
+                rows = [dataclasses.replace(self._source[row], video=None) for row in rows_of[place]]
+                write_part(self.folder, parts[place], block.arrays, rows, block.reasons, block.windows)
 
     def summary(self, computed: Sequence[int], own: Sequence[int]) -> Written:
         """Summarise a call.
@@ -153,7 +173,10 @@ class StoreWriter:
         if not missing:
             remove_leftovers(self.folder)
         told = own if missing else range(self.header.num_parts)
-        return Written(self.header, self.count(computed), missing, failures(self.folder, self.header, told))
+        done = [part for part in told if part not in missing]
+        failed = failures(self.folder, self.header, done)
+        short = short_videos(self.folder, self.header, done) if self.header.windows else []
+        return Written(self.header, self.count(computed), missing, failed, short)
 
 
 def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, batch: int = 0) -> VideoScores:
@@ -163,7 +186,7 @@ def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, b
       the features as `scores` (n d), in the order of the source; a video that failed has zeros and `scored` False.
     """
     extraction = Extraction(("pooled",), "float32", len(source), batch)
-    [block] = Extractor(backbone, source, data, extraction).blocks([range(len(source))])
+    [(_, block)] = Extractor(backbone, source, data, extraction).blocks([range(len(source))])
     scored = np.array([not reason for reason in block.reasons])
     return VideoScores(block.arrays["pooled"], block.labels, scored, block.reasons)
 
@@ -223,13 +246,17 @@ def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
             "std": list(recipe.std),
         },
         arrays=arrays,
-        rows_per_part=storage.rows_per_part or _rows_per_part(arrays, dtype),
+        rows_per_part=storage.rows_per_part or _rows_per_part(arrays, dtype, len(source), split.windows),
         dtype=dtype,
+        windows={"every": split.windows.seconds, "length": split.windows.length} if split.windows else None,
     )
 
 
-def _rows_per_part(arrays: dict[str, tuple[int, ...]], dtype: str) -> int:
-    """Return the default number of rows per part, a power of two."""
+def _rows_per_part(arrays: dict[str, tuple[int, ...]], dtype: str, num_rows: int, windows: Windows | None) -> int:
+    """Return the default number of rows per part, a power of two; with windows, for videos of a usual length."""
     row_bytes = sum(int(np.prod(shape)) for shape in arrays.values()) * np.dtype(dtype).itemsize
     fewest, most = PART_ROWS
-    return min(1 << (max(_PART_BYTES // row_bytes, fewest).bit_length() - 1), most)
+    if windows:
+        row_bytes *= max(1, round(_USUAL_SECONDS / windows.seconds))
+        fewest, most = 1, min(most, max(1, num_rows // _WINDOWED_PARTS))
+    return 1 << (min(max(_PART_BYTES // row_bytes, fewest), most).bit_length() - 1)
