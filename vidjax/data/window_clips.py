@@ -122,7 +122,7 @@ class WindowBatches:
         return batch
 
     def _take(self) -> WindowBatch | Exception:
-        """Wait for the next batch; seconds without a frame are counted one by one, so that a suspended process is not late."""
+        """Wait for the next batch; count the seconds one by one, so that a process that was suspended is not late."""
         decoded, waited = self._decoded, 0
         while True:
             try:

@@ -40,7 +40,7 @@ def windows_of(times: Float[np.ndarray, " frames+1"], fps: float, recipe: ClipRe
     spaced.
 
     Unless recipe.windows gives their length, windows have the frames that a clip is taken from: num_frames * stride
-    frames, for example, or the whole video if clips are spread over it. A video shorter than a window has one, all of it.
+    frames, for example, or the whole video if clips are spread over it. A video shorter than a window is one window.
 
     Args:
       times: seconds at which each frame is shown, and at which the last one ends.
@@ -76,13 +76,13 @@ def _merged(frames: Integer[np.ndarray, "w 2"], seconds: Float[np.ndarray, "w 2"
     new = np.append(True, (frames[1:] != frames[:-1]).any(axis=1))
     last = np.append(new[1:], True)
     joined = np.stack([seconds[new, 0], seconds[last, 1]], axis=1)
-    return Slid([(first / fps, stop / fps) for first, stop in frames[new].tolist()], joined)
+    return Slid([(first / fps, stop / fps) for first, stop in frames[new].tolist()], joined.round(6))
 
 
 def _shown_at(
     seconds: Float[np.ndarray, " n"], times: Float[np.ndarray, " frames+1"], half: float
 ) -> Integer[np.ndarray, " n"]:
-    """Return the frame that is shown at each moment, or the next if its start is nearer and at most half a frame away."""
+    """Return the frame shown at each moment, or the next if its start is nearer and at most half a frame away."""
     shown = np.searchsorted(times[:-1], seconds + _ROUNDING, "right") - 1
     since, until = seconds - times[shown], times[shown + 1] - seconds
     later = (until < since - _ROUNDING) & (until <= half)

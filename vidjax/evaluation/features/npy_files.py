@@ -60,7 +60,7 @@ def write_npy_files(folder: str | os.PathLike, store: FeatureStore, name: str) -
             "window": window,
             "feat_stride": every * fps,
             "num_frames": window * fps,
-            "times": times[chosen].round(6).tolist(),
+            "times": times[chosen].tolist(),
         }
         write_json(place / f"{file}.json", about)
         written.append(file)

@@ -23,6 +23,7 @@ from vidjax.evaluation.features.extraction import (
     OnRow,
     clip_recipe_of,
     feature_shapes,
+    steps_batch,
 )
 from vidjax.evaluation.features.header import DTYPES, Header, check_same, read_header, write_header
 from vidjax.evaluation.features.parts import failures, missing_parts, remove_leftovers, short_videos, write_part
@@ -134,6 +135,7 @@ class StoreWriter:
     """
 
     def __init__(self, backbone: Backbone, split: Split, storage: Storage, batch: int = 0):
+        steps_batch(batch)
         self.storage, self.batch, self._source = storage, batch, split.source
         self.folder, self.header = located(storage.folder), _header(backbone, split, storage)
         most_rows = min(self.header.rows_per_part, self.header.num_rows)
