@@ -88,8 +88,8 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
 
 def style() -> dict[str, Any]:
     """Return gradio's style options: system fonts, so that the page loads nothing from third parties."""
-    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-    theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", **fonts)
+    font, font_mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
+    theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", font=font, font_mono=font_mono)
     return {"theme": theme, "css": _script("page.css")}
 
 
