@@ -271,10 +271,16 @@ def test_a_video_is_opened_once_and_each_frame_of_its_windows_read_once(
     config = config_of("multi_label", **WINDOWS | changes)
     run = write_run(tmp_path / "run", config, 8, motion_videos.CLASSES)
     opened, read = [], []
-    open_file, read_frames = container.open_container, decode.Video.read
+    open_file, iterate = container.open_container, decode.Video.iterate
+
+    def reading(self, wanted):
+        for number, frame in iterate(self, wanted):
+            read.append(number)
+            yield number, frame
+
     for module in (decode, packet_index):
         monkeypatch.setattr(module, "open_container", lambda *where: opened.append(where[0]) or open_file(*where))
-    monkeypatch.setattr(decode.Video, "read", lambda self, wanted: read.extend(wanted) or read_frames(self, wanted))
+    monkeypatch.setattr(decode.Video, "iterate", reading)
     [entry] = said(capsys, "predict", run, [videos_of_motion["long_00000"]])
     assert len(entry["windows"]) == 17  # of 16 frames, every 4th of 80
     assert len(opened) == 1
