@@ -1,4 +1,6 @@
-"""Build the documentation site into `site/`, strictly: any warning or dead link fails the build and is listed.
+"""Build the documentation site into `site/`, strictly.
+
+Any warning fails the build and prints its output; otherwise all dead links are listed and fail it.
 
     python scripts/site.py
 
@@ -40,7 +42,7 @@ def dead_links(site: pathlib.Path, root: pathlib.Path) -> list[str]:
 
     Args:
       site: the folder of the built pages.
-      root: the folder of the repository, in which links to files on GitHub are looked up.
+      root: the folder of the repository, where links to this repository's files on GitHub are looked up.
     """
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     return [

@@ -1,13 +1,14 @@
 """Find how much of a program's communication its schedule hides, by stepping through the program's instructions.
 
 The time of a collective is the bytes that a chip sends, divided by the bandwidth. If the program starts a collective
-and ends it after other instructions, the collective runs during these, for as long as the compiler estimates that they
-take. At the end of the collective, the chip waits for the rest of it. A TPU's program expresses this in three ways:
+and ends it after other instructions, the collective runs during these, for as long as these are estimated to take (by
+the compiler, or for Pallas kernels by `kernels`). At the end of the collective, the chip waits for the rest of it. A
+TPU's program expresses this in three ways:
 
     all-gather-start .. all-gather-done      and likewise for other kinds
     send, recv .. recv-done                  to other slices, through the host; both name the same rendezvous
-    a fusion with an AsyncCollectiveStart .. a collective that the core itself advances, but only in these two
-    one with an AsyncCollectiveDone          fusions and in those between them that contain it
+    AsyncCollectiveStart ..                  each in a fusion: the core itself advances the collective, but only in
+    AsyncCollectiveDone                      these two fusions and in those between them that contain it
 
 The chip waits for any other collective in full. Links within a slice carry one array after another, and so does the
 network between slices.

@@ -114,7 +114,8 @@ def _curves(folders: Mapping[str, Place], task: str, drafts: pathlib.Path) -> It
     """Yield a picture with the overlaid curves of a task's runs, if any run has a curve."""
     curves = (LOSS, *(TASKS[task].curves if task in TASKS else ()), LEARNING_RATE, _SPEED)
     if path := draw_curves(folders, curves, drafts / f"{task.replace('/', '_')}.png"):
-        whose = f" of {next(iter(folders))}" if len(folders) == 1 else ""  # the legend names no single run
+        # With a single run there is no legend, so the caption names it.
+        whose = f" of {next(iter(folders))}" if len(folders) == 1 else ""
         caption = f"Curves{whose} over training steps, smoothed where they are long."
         yield document.Picture(located(path), caption, zooms=True)
 

@@ -57,7 +57,7 @@ Length = Annotated[T, Changeable("schedules follow the new length of the run fro
 OrAuto = Annotated[T, AtLeast(0), Auto(0)]
 OrAutoBelow0 = Annotated[T, AtLeast(-1), Auto(-1)]
 Dtype = Annotated[Literal["", "float32", "bfloat16"], Auto("")]
-OpenEnded = Annotated[bool, Changeable("files that are newly accepted or refused change the clips from here on")]
+OpenEnded = Annotated[bool, Changeable("the set of accepted files changes, and so do the clips from here on")]
 Accumulate = Annotated[OrAuto[int], Changeable("dropout and drop path draw other random numbers from here on")]
 
 
@@ -85,7 +85,9 @@ class ModelConfig:
     # proportion to the attention of the teacher's class token.
     mask: Mask = "tube"
     mask_ratio: Fraction = 0.9  # Share of the cubes that pre-training hides
-    decoder_mask: DecoderMask = ""  # How the hidden cubes that the decoder predicts are picked. Empty: all of them.
+    # Which cubes the decoder predicts. Empty: all hidden ones. running_cell: part of every 2x2 cell, whether hidden or
+    # visible; only hidden ones count in the loss.
+    decoder_mask: DecoderMask = ""
     decoder_mask_ratio: Fraction = 0.5  # Share of the cubes that decoder_mask drops
     # Predict pixels normalised per cube and channel, as in the paper, instead of the pixels themselves.
     normalize_target: bool = True
@@ -180,7 +182,7 @@ class DataConfig:
     prefetch: MayChange[Count] = 2  # Batches prepared ahead of the step
     # GB of decoded training frames to keep in memory, if threads decode. -1: up to a quarter of the free memory.
     cache_gb: MayChange[Annotated[float, AtLeast(-1)]] = -1.0
-    # The run ends after this many seconds without a decoded video, because its loader hangs. 0: no limit.
+    # End the run if no video has been decoded for this many seconds; the loader is then taken to hang. 0: no limit.
     stall_seconds: MayChange[NotNegative[float]] = 300.0
 
     @property
@@ -347,8 +349,8 @@ class TrainConfig:
     steps: Length[NotNegative[int]] = 0  # Length of the run in steps; overrides epochs if above 0
     accumulate: Accumulate = 0  # Micro-batches per step; more of them take less memory. 0: as few as fit.
     log_every: MayChange[Count] = 10  # Steps between two lines of metrics
-    # Steps between two validations on one view per video, which rank checkpoints. 0: none. -1: every epoch, but at most
-    # 50 times. masked_autoencoding has no score; it draws reconstructions instead.
+    # Steps between two validations on one view per video, whose scores rank checkpoints. 0: none. -1: every epoch, but
+    # at most 50 times. masked_autoencoding has no score; it draws reconstructions instead.
     eval_every: MayChange[OrAutoBelow0[int]] = 0
     # Steps between two checkpoints. 0: one at each validation, or ten in a run without validations.
     checkpoint_every: MayChange[OrAuto[int]] = 1000

@@ -49,7 +49,11 @@ def add_bias(x: Float[Array, "*b d"], bias: Float[Array, " d"]) -> Float[Array, 
 def product(
     x: Float[Array, "*b d"], kernel: Float[Array, "d e"], dtype: DTypeLike, divided: int = 0
 ) -> Float[Array, "*b e"]:
-    """Multiply in `dtype`; `ops.product_by_rows` divides rows, and the kernel along its axis `divided`."""
+    """Multiply in `dtype`.
+
+    Rows are sharded over devices; under fsdp the kernel is too, along axis `divided`, and each device gathers it before
+    multiplying.
+    """
     return ops.product_by_rows(x.astype(dtype), kernel.astype(dtype), jnp.matmul, divided)
 
 
@@ -121,7 +125,8 @@ class QKV(nn.Module):
         kernel = self.param("kernel", _flattened(self.kernel_init, 1), (d, 3, *shape), jnp.float32)
         names = ("q_bias", "k_bias", "v_bias") if self.key_bias else ("q_bias", "v_bias")
         bias = {name: self.param(name, nn.initializers.zeros, shape, jnp.float32) for name in names}
-        # Three plain matrix products: on a TPU, a joint product must be split, and a head axis needs a new layout.
+        # Three plain matrix products: on a TPU, the result of one joint product would have to be split, and a head axis
+        # in the kernel would force a relayout.
         kernels = kernel.astype(self.dtype)[:, :, heads].reshape(d, 3, -1)
         out = []
         for number, name in enumerate(("q_bias", "k_bias", "v_bias")):
@@ -139,7 +144,7 @@ class HeadsOut(nn.Module):
 
     @nn.compact
     def __call__(self, *parts: Float[Array, "*b h e"]) -> Float[Array, "*b d"]:
-        """Project all heads, given as one array or, in order, as several with some heads each."""
+        """Project all heads, given as one array, or as several that hold consecutive groups of heads."""
         width, counts = parts[0].shape[-1], [x.shape[-2] for x in parts]
         d = sum(counts) * width
         kernel = self.param("kernel", _flattened(self.kernel_init, 2), (sum(counts), width, d), jnp.float32)
@@ -272,7 +277,7 @@ def stack_blocks(
       depth: number of layers.
       unroll: a stack of at most this many layers runs without a loop, which compiles more slowly but runs faster on a
         TPU.
-      remat: what the backward pass recomputes, one of `REMAT`.
+      remat: what the forward pass keeps for the backward pass; a key of `REMAT`.
       in_axes: axes of the arguments after x: 0 if each layer has its own, `nn.broadcast` if all layers share one.
     """
     if remat != "none":
@@ -284,7 +289,7 @@ def stack_blocks(
         split_rngs={"params": True, "dropout": True},
         in_axes=in_axes,
         length=depth,
-        unroll=depth if unroll >= depth else 1,  # several layers per turn are slower than one (docs/performance.md)
+        unroll=depth if unroll >= depth else 1,  # several layers per loop iteration are slower than one
     )
 
 
@@ -306,7 +311,7 @@ def run_tapped(
 ) -> tuple[Float[Array, "k b n d"], Any]:
     """Run a stack of `tapped` blocks, and keep x after each of the blocks `taps`.
 
-    The scan carries only the kept values, so that memory does not grow with the depth.
+    The scan carries x and the k kept outputs, instead of stacking every layer's output.
 
     Args:
       inputs: the layers' inputs, stacked, such as their drop path rates; shared: inputs that all layers share.
@@ -326,7 +331,10 @@ def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, " dept
 
 
 def _flattened(init: Callable, input_axes: int) -> Callable:
-    """Return `init` for kernels of several axes, as for a matrix whose inputs are the first `input_axes` axes."""
+    """Return `init` for kernels of several axes.
+
+    Fan-in is the product of the first `input_axes` axes, and fan-out that of the rest.
+    """
 
     def init_matrix(key, shape, dtype):
         inputs, outputs = int(np.prod(shape[:input_axes])), int(np.prod(shape[input_axes:]))

@@ -1,6 +1,7 @@
 """The depthwise convolution of Mamba and the SiLU after it (Gu & Dao 2023, arXiv:2312.00752, section 3.4).
 
-`taps` sums over the taps in plain JAX. `pallas_tpu` is a pair of TPU kernels that read and write every token once.
+The implementation `taps` is a sum over kernel taps in plain JAX. `pallas_tpu` is a pair of TPU kernels that read and
+write every token once.
 """
 
 import functools
@@ -25,8 +26,8 @@ def causal_conv_silu(
 ) -> Float[Array, "b l d"]:
     """Convolve each token with the k - 1 before it: silu(bias + sum_i kernel_i x_(t - k + 1 + i)).
 
-    Tokens before the first count as zeros. Sums and SiLU are float32. Every array has first derivatives in reverse
-    mode; name `taps` for other derivatives.
+    Tokens before the first count as zeros. Sums and SiLU are float32. All arguments have first-order gradients in
+    reverse mode. For forward mode or higher orders, pass implementation='taps'.
 
     Args:
       x: tokens, float32 or bfloat16.
@@ -70,7 +71,8 @@ def _taps(x, kernel, bias, reverse):
     length, others = x.shape[1], kernel.shape[0] - 1
     padded = jnp.pad(x, ((0, 0), (0, others) if reverse else (others, 0), (0, 0)))
     starts = range(others, -1, -1) if reverse else range(others + 1)
-    # Each tap converts its own tokens. If they were converted once for all taps, memory would hold them as float32.
+    # Each tap converts its own tokens. If they were converted once for all taps, a float32 copy of all tokens would be
+    # materialised.
     taps = zip(kernel.astype(jnp.float32), starts, strict=True)
     y = sum(tap * padded[:, start : start + length].astype(jnp.float32) for tap, start in taps)
     return jax.nn.silu(y + bias).astype(x.dtype)

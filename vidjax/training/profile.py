@@ -12,7 +12,10 @@ from vidjax.files import Place, copy_tree, in_bucket
 
 
 class Profile:
-    """A recording of the steps profile_start to profile_start + profile_steps - 1; none if profile_start is 0."""
+    """A recording of the steps profile_start to profile_start + profile_steps - 1.
+
+    Nothing is recorded if profile_start is 0, or if the run resumes after step profile_start.
+    """
 
     def __init__(self, workdir: Place, config: TrainConfig):
         self._folder, self._first = workdir / "profile", config.profile_start

@@ -42,7 +42,7 @@ def make_train_step(
       optimizer: the step subtracts `schedule(step)` times its direction.
       seed: the step's random streams (mask, dropout, augment) are folded from the seed and the step.
       accumulate: micro-batches per step; `check_rows` checks that they divide the batch. Masks, erased boxes and
-        mixed pairs do not depend on their number; dropout and drop path do.
+        mixed pairs do not depend on the number of micro-batches; dropout and drop path do.
       ema: decay of the moving average of parameters; 0 keeps none.
       shapes: shapes of the state, each leaf with its sharding.
 
@@ -71,7 +71,8 @@ def make_train_step(
         direction, opt_state = tx.update(grads, state.opt_state, trained, step=state.step)
         moved = optax.apply_updates(trained, jax.tree.map(lambda u: -lr * u, direction))
         params = join(moved, held)
-        average, still = split(state.ema, objective.frozen)  # the average of what is held is its value, to the bit
+        # Held parameters never change, so their average stays exactly equal to them.
+        average, still = split(state.ema, objective.frozen)
         average = join(jax.tree.map(lambda a, p: ema * a + (1.0 - ema) * p, average, moved), still) if ema else {}
         extra = objective.after_update(params, extra, state.step)
         tried = TrainState(state.step + 1, params, opt_state, average, extra, state.recent)
@@ -138,9 +139,12 @@ def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array,
 def _split(leaf: Array, accumulate: int, group: int, mesh: Mesh) -> Array:
     """Split rows (b ..) into micro-batches (a b/a ..): rows stay on their device, and mixed rows stay together.
 
-    With groups, the g-th group of rows of each device goes to micro-batch g % a. Without groups, rows i and b - 1 - i
-    stay together: row r of a block in the first half goes to micro-batch r % a, and so does its mirror image in the
-    second half. Mixing therefore pairs the same rows as without micro-batches.
+    With groups, the g-th group of rows of each device goes to micro-batch g % a.
+
+    Without groups, the batch is cut into an even number of equal blocks (`mirrored_blocks`). In the first half of the
+    blocks, row r of a block goes to micro-batch r % a, and its mirror image in the second half goes to the same one, so
+    rows i and b - 1 - i stay together. Mixing therefore pairs the same rows as without micro-batches. If the blocks
+    cannot be cut this way, nothing is mixed in pairs, and row i goes to micro-batch i % a.
     """
     blocks = mirrored_blocks(mesh)
     if group:

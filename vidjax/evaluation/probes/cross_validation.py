@@ -19,7 +19,7 @@ from vidjax.evaluation.metrics.regression import agreement
 from vidjax.evaluation.probes.estimators import PROBES
 
 PROBED = (LABEL, TARGET)  # annotations that a probe can be fitted to
-_LIMITS = {  # by the words of a limit: its condition, and the settings to which it applies
+_LIMITS = {  # maps the wording of a limit to its test and the settings it applies to
     "above 0": (lambda value: value > 0, ("C", "temperature", "widths", "learning_rate")),
     "at least 0": (lambda value: value >= 0, ("weight_decay", "patience")),
     "at least 0 and below 1": (lambda value: 0 <= value < 1, ("dropouts", "validation")),
@@ -79,7 +79,7 @@ def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, annotation: st
     search = GridSearchCV(pipeline, grid, scoring=scorer, cv=folds, error_score="raise")
     try:
         search.fit(x, y, groups=groups, **options)
-    except ValueError as error:  # scikit-learn names the class that has too few rows for a fold
+    except ValueError as error:  # such as too few rows per class for the folds, or a fold with a single class
         raise ConfigError(f"{name} cannot be searched in probe.folds={config.folds} folds: {error}") from error
     found = search.cv_results_
     scores = zip(found["params"], found["mean_test_score"], found["std_test_score"], strict=True)
@@ -88,7 +88,7 @@ def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, annotation: st
 
 
 def check_settings(config: ProbeConfig) -> None:
-    """Reject settings with which no probe can be fitted, before anything is computed.
+    """Reject empty settings, and settings outside their limits, before anything is computed.
 
     Raises:
       ConfigError: for such a setting; the message names it and its limit.

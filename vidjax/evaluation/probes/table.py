@@ -94,7 +94,8 @@ def check_pairs(pairs: Mapping[str, Pair], annotation: str) -> None:
     Raises:
       ConfigError: if a training and a test store do not match, the backbones have different rows, or rows lack the
         annotation.
-      DataError: if a class occurs only in the test rows, all training rows have one class, or a subject is in both.
+      DataError: if a class occurs only in the test rows, all training rows have one class, a subject is in both
+        stores, or none of a store's rows has features.
     """
     first = next(iter(pairs.values()), None)
     if first is None:
@@ -169,7 +170,7 @@ def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, annotation:
 
 
 def score_constant(test: FeatureStore, annotation: str) -> dict[str, float | int | str]:
-    """Return the metrics of the best constant: the most frequent class or the mean target of the test rows."""
+    """Return the metrics of a constant prediction: the most frequent class or the mean target of the test rows."""
     constant = test.targets.mean(axis=0) if annotation == TARGET else np.bincount(test.labels).argmax()
     known = annotated(test, annotation)
     return score(np.broadcast_to(constant, known.shape), np.ones(len(test), bool), test, annotation)
@@ -210,7 +211,7 @@ def class_name(store: FeatureStore, label: int) -> str:
 def short_names(sources: Sequence[str]) -> tuple[str, ...]:
     """Return a name for each backbone, made of the last parts of its source that tell the backbones apart.
 
-    Names can be parts of a path.
+    Each name can serve as a folder or file name: it contains no '/' or ':'.
 
     Raises:
       ConfigError: if a backbone is given twice.

@@ -164,7 +164,11 @@ class _Cut:
         return [after, per_state, *[per_token] * 3, by_lane, by_lane, kept]
 
     def to_kernel(self, weights: BranchWeights, dtype) -> BranchWeights:
-        """Repeat weights per channel in float32 for the rows of a register; pad projections in `dtype` with zeros."""
+        """Return the weights as the kernel reads them.
+
+        Those per channel are cast to float32 and repeated for each row of a register; the projections are cast to
+        `dtype` and padded with zeros. A is transposed and divided by ln 2.
+        """
         rows, p = self.blocks.to_rows, weights.x_proj.shape[1]
         return BranchWeights(
             taps=rows(weights.taps),
