@@ -89,7 +89,7 @@ def test_the_second_answer_comes_within_three_seconds(visit, short, long):
         ("cut.mp4", lambda: encode(moving_texture())[:3000], "cut.mp4 is cut off"),
         ("page.mp4", lambda: b"<html><body>404</body></html>", "page.mp4 is not a video that can be read here"),
         ("empty.mp4", lambda: b"", "empty.mp4 is empty"),
-        ("sound.mp4", sound_only, "sound.mp4 has no pictures"),
+        ("sound.mp4", sound_only, "sound.mp4 has only sound or data"),
         ("picture.mp4", lambda: encode(moving_texture(1)), "picture.mp4 is a single picture"),
         ("<img src=x onerror=alert(1)>.mp4", lambda: b"no video", "is not a video"),
     ],
