@@ -9,6 +9,7 @@ from vidjax.config import LoraConfig
 from vidjax.errors import ConfigError
 from vidjax.models import FAMILIES, build_model, layers, lora
 from vidjax.models.param_paths import flatten, join, split
+from vidjax.objectives.supervised import BACKBONE
 
 ATTENTION = {"query", "value"}
 ADAPTED = {  # the usual projections, and those of a pattern
@@ -20,6 +21,7 @@ ADAPTED = {  # the usual projections, and those of a pattern
         "encoder/blocks/mixer/forward/x_proj", "encoder/blocks/mixer/backward/x_proj",
     },
     "vivit": {"encoder/blocks/attn/query", "encoder/blocks/attn/value"},
+    "vjepa2": {"encoder/blocks/attn/query", "encoder/blocks/attn/value"},
 }  # fmt: skip
 
 
@@ -37,10 +39,11 @@ def test_the_usual_projections_mean_the_same_in_every_family():
     assert ADAPTED.keys() == FAMILIES.keys()
     for family, names in ADAPTED.items():
         shapes = shapes_of(family)
-        assert lora.adapted(shapes, LoraConfig(4)).keys() == names
+        _, frozen = split(shapes, BACKBONE)
+        assert lora.adapted(frozen, LoraConfig(4)).keys() == names
         assert all(
             of.layers == (FAMILIES[family].specs["tiny"].depth,)
-            for of in lora.projections(shapes).values()
+            for of in lora.projections(frozen).values()
             if "blocks" in of.kernel
         )
 

@@ -11,8 +11,9 @@ from vidjax.models.outputs import outputs
 from vidjax.objectives.base import Batch, Objective, Params, Rngs
 from vidjax.objectives.normalize import fit_frames, normalize
 
-# The parameters before the head of a `ClipClassifier` or a `PooledClassifier`, without the terms of LoRA.
-BACKBONE = r"^(?!(head|token_weighting|hidden_\d+|classes|lora)/)"
+# The parameters before the head of a `ClipClassifier` or a `PooledClassifier`, without the terms of LoRA. V-JEPA 2's
+# attentive pooler counts as part of the head.
+BACKBONE = r"^(?!(head|pooler|token_weighting|hidden_\d+|classes|lora)/)"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -152,8 +152,13 @@ def _maps(module: Any, pixels: tuple, params: Any, clip: Array) -> Found:
         capture_intermediates=lambda found, _: isinstance(found, QKV | Halves),
     )  # fmt: skip
     captured = flatten_dict(state["intermediates"], sep="/")
-    captured = {name.removesuffix("/__call__"): found for name, (found,) in captured.items()}
+    captured = {name.removesuffix("/__call__"): _joined(calls) for name, calls in captured.items()}
     return _READ[type(spec)](spec, captured, params)
+
+
+def _joined(calls: tuple[tuple[Array, ...], ...]) -> tuple[Array, ...]:
+    """Join the outputs of a module that is called for some heads at a time."""
+    return calls[0] if len(calls) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-2), *calls)
 
 
 def _videomae(spec: VideoMAESpec, captured: Captured, params: Any) -> Found:
