@@ -57,7 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--num-frames", type=int, metavar="N", help="frames per clip (the model's)")
     add("--image-size", type=int, metavar="N", help="side of the frames, in pixels (the model's)")
     add("--dtype", default="float16", choices=("float16", "float32"), help="type on disk; default float16")
-    add("--batch", type=int, default=0, metavar="N", help="videos or windows per step (8 per device)")
+    add(
+        "--batch",
+        type=int,
+        default=0,
+        metavar="N",
+        help="videos or windows per step (8 per device; windows on a CPU: 2)",
+    )
     add("--workers", type=int, default=0, metavar="N", help="loader processes; 0 (default) uses threads")
     add("--share", metavar="K/P", help="compute share K (from 0) of P, as in a job array")
     add("--runner", default="", metavar="NAME", help=f"{beam_options.RUNNERS}; default: this process")
