@@ -70,9 +70,9 @@ def test_mixed_pairs_stay_in_one_micro_batch(fitted, whole, monkeypatch):
 
 
 def test_groups_of_mixed_rows_stay_in_one_micro_batch(fitted, whole, monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda: whole // 2)
-    fit = fitted(**OPEN, **{"data.mixup": 0.8, "data.global_batch": 24, "data.mix_group": 8})
-    assert fit.config.train.accumulate == 3  # 4, of 6 rows, would split a group
+    monkeypatch.setattr(memory, "free_memory", lambda: whole // 3 * 2)
+    fit = fitted(**OPEN, **{"data.mixup": 0.8, "data.global_batch": 24, "data.mix_group": 6})
+    assert fit.config.train.accumulate == 4  # 3, of 8 rows, would fit and split a group
 
 
 def test_a_run_that_cannot_fit_says_what_it_needs_and_what_helps(fitted, monkeypatch):

@@ -1,8 +1,8 @@
 """Choose micro-batches and rematerialisation so that a training step fits the machine, before the run starts.
 
-The memory that a step keeps for its backward pass is estimated by tracing it with one row and with two, which takes a
-moment. A step that should fit is then compiled, and the compiler's memory analysis decides. The run uses that compiled
-step.
+The memory that a step keeps for its backward pass is estimated by tracing it with a few rows and with twice as many,
+which takes a moment. A step that should fit is then compiled, and the compiler's memory analysis decides. The run uses
+that compiled step.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accum
     When gradients are clipped per group, a group takes the place of a micro-batch.
     """
     blocks, group = row_blocks(_mesh(batch)), step.optimizer.group_clip.rows
-    few = KERNEL_ROWS * blocks
+    few = math.lcm(KERNEL_ROWS * blocks, step.objective.group or 1)  # whole groups of mixed rows
     one, two = (_kept_for_backward(step, batch, rows) for rows in (few, 2 * few))
     rows = group or _rows(batch) // blocks // accumulate
     trained, _ = split(step.shapes.params, step.objective.frozen)
