@@ -176,4 +176,4 @@ def test_a_label_outside_the_classes_is_reported(tmp_path, videos, capsys):
         csv.writer(file, delimiter=" ", lineterminator="\n").writerows([["a.mp4", 0], ["b.mp4", 2]])
     (tmp_path / "labels.txt").write_text("run\nsit\n")
     splits = check(capsys, "folder", tmp_path, "--splits", "train")
-    assert any("1 labels are not among the 2 classes; the first is of" in sentence for sentence in said(splits))
+    assert any("videos with a label outside the 2 classes: 1; the first is" in sentence for sentence in said(splits))

@@ -95,7 +95,9 @@ def of_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = Tru
     names = () if own.unlabelled else own.names or _numbers(numbers.count)
     problems = []
     if outside:
-        problems.append(f"{len(outside)} labels are not among the {len(names)} classes; the first is of {outside[0]}")
+        problems.append(
+            f"videos with a label outside the {len(names)} classes: {len(outside)}; the first is {outside[0]}"
+        )
     notes, reading = [own.unlabelled] if own.unlabelled else [], describe(own, data).sentence
     hashed = split in own.hashed
     return Inventory(videos, names, problems=problems, notes=notes, layout=own.layout, reading=reading, hashed=hashed)

@@ -26,7 +26,7 @@ from vidjax.errors import VideoError
 
 FrameNumbers = Sequence[int] | np.ndarray  # integers
 MAX_READ_BYTES = 8 << 30  # the largest result of one read
-_CUT = "the file ends before its container does; get another copy of it"
+_CUT = "the file is incomplete; get another copy of it"
 _SKIPPABLE = {"h264"}  # codecs that mark the pictures to which no other refers, so that these can be skipped
 
 
@@ -73,7 +73,7 @@ def read_frames(source: str | os.PathLike | bytes, indices: FrameNumbers) -> UIn
 
     Raises:
       VideoError: when any of them cannot be decoded exactly; its `reason` is as in `probe_video`.
-      IndexError: for a negative number, or one that is not below the number of frames.
+      IndexError: for no numbers at all, a negative number, or one that is not below the number of frames.
 
     Example:
       >>> frames = vidjax.data.read_frames("video.mp4", [0, 8, 16, 39])
@@ -203,8 +203,8 @@ class Video:
     def iterate(self, indices: FrameNumbers) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
         """Yield the number and the RGB of each wanted frame, as decoded: each once, and only one held at a time.
 
-        Frames come in the order of the decoder, which is the order of display in all but damaged files. Until the
-        iterator is exhausted or closed, do not read from this video otherwise.
+        Frames come in the order of the decoder, which is the order of display except in damaged files. Do not call
+        another method that reads from this video until the iterator is exhausted or closed.
 
         Args:
           indices: as for `read`; repeats are yielded once.
