@@ -128,7 +128,7 @@ def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Generator[None]:
-    """Turn a disk's errors while a file is written into a message for the user.
+    """Wrap the writing of a file, so that an error of the disk becomes a message for the user.
 
     Raises:
       DataError: with the remedy.

@@ -168,10 +168,10 @@ def test_a_run_with_damaged_small_files_resumes_or_says_what_to_do(tmp_path, dri
         try:
             run(workdir, batches=Broken, train__steps=10)
         except UserError:
-            outcomes["refused_in_a_sentence"] += 1
+            outcomes["refused_with_a_message"] += 1
         else:
             assert losses(workdir)[10] == losses(tmp_path / "longer")[10], done
             assert json.loads((workdir / "results.json").read_text())["train/steps"] == 10, done
-            outcomes["went_on"] += 1
+            outcomes["continued"] += 1
         shutil.rmtree(workdir)
     drill.found("small files of a run: any damage", **outcomes, tracebacks=0)

@@ -12,7 +12,7 @@ from tiny_runs import assert_same_run, finish, losses, start
 from vidjax.files import in_bucket
 
 STEPS, VALIDATED = 24, 8
-MOMENTS = ("the start", "training", "a save", "a validation", "the end")
+MOMENTS = ("at the start", "in training", "in a save", "in a validation", "after the last checkpoint")
 AIMS = ("any moment", *MOMENTS[2:])
 
 
@@ -43,14 +43,14 @@ def moment(workdir, process, seen):
       seen: the last step that was logged before this start.
     """
     if f"{STEPS} steps of " not in process.said():  # printed once the last checkpoint is read and leftovers are gone
-        return "the start"
+        return "at the start"
     there, whole = folders(workdir)
     if any("orbax-checkpoint-tmp" in name or (name.isdigit() and int(name) not in whole) for name in there):
-        return "a save"
+        return "in a save"
     last = max(whole, default=0)
     if last == STEPS:
-        return "the end"
-    return "a validation" if last and last % VALIDATED == 0 and last >= seen else "training"
+        return "after the last checkpoint"
+    return "in a validation" if last and last % VALIDATED == 0 and last >= seen else "in training"
 
 
 def kill(workdir, processes, aim, rng, whole_seconds):
@@ -62,7 +62,7 @@ def kill(workdir, processes, aim, rng, whole_seconds):
     else:
         pause = 0.1 if in_bucket(workdir) else 0.005
         wait_until(lambda: moment(workdir, processes[0], seen) == aim, processes[0], pause)
-        time.sleep(rng.uniform(0, 0.4 if aim != "a save" else 0.1))
+        time.sleep(rng.uniform(0, 0.4 if aim != "in a save" else 0.1))
     for process in processes:
         process.signal(signal.SIGKILL)
     codes = [process.wait() for process in processes]
@@ -95,5 +95,5 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(forge, pl
         assert finish(*start(forge, workdir, videos, processes=processes)) == [0] * processes
         assert_same_run(workdir, place / "whole")
     what = f"kill -9, {processes} process{'es' * (processes > 1)} {'in a bucket' if in_bucket(place) else 'on a disk'}"
-    counts = {f"in {where}": moments[where] for where in MOMENTS}
+    counts = {where: moments[where] for where in MOMENTS}
     drill.found(what, kills=kills, **counts, runs_equal_to_the_bit=runs)

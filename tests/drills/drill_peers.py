@@ -55,4 +55,4 @@ def test_processes_that_disagree_stop_before_the_first_step(forge, tmp_path, dri
         for process in pair:
             assert DISAGREEMENTS[change].format(*names) in process.said()
         assert not losses(tmp_path / change)
-    drill.found("two processes with another value of a key", keys=len(chosen), named_with_both_values=len(chosen))
+    drill.found("two processes with different values of a key", keys=len(chosen), named_with_both_values=len(chosen))

@@ -26,7 +26,7 @@ def test_thousands_of_steps_leak_neither_memory_nor_descriptors(forge, tmp_path,
     assert late["descriptors"] <= early["descriptors"] + 5, sizes  # a checkpoint that is being written has open files
     assert late["memory"] - early["memory"] < 24 << 20, sizes
     grown = (late["memory"] - early["memory"]) >> 10
-    drill.found("steps, with checkpoints and validations", steps=steps, KiB_more=grown)
+    drill.found("steps, with checkpoints and validations", steps=steps, KiB_of_growth=grown)
 
 
 def held_between_saves(workdir, process, step):

@@ -66,4 +66,4 @@ def test_decoding_leaks_neither_memory_nor_descriptors(forge, tmp_path, drill):
     assert late["descriptors"] == early["descriptors"]
     assert late["memory"] - early["memory"] < 8 << 20, (early, late)
     grown = max(0, late["memory"] - early["memory"]) >> 10
-    drill.found("decodes", decodes=count, descriptors_more=0, KiB_more=grown)
+    drill.found("decodes", decodes=count, descriptors_leaked=0, KiB_of_growth=grown)

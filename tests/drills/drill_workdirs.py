@@ -28,7 +28,7 @@ def test_of_two_starts_in_one_workdir_one_trains_and_the_other_says_so(forge, pl
         codes.update(ends)
         assert_same_run(workdir, place / "whole")
     where = "on a disk" if place.is_dir() and "://" not in str(place) else "in a bucket"
-    drill.found(f"two starts {where}", pairs=tries, finished=codes[0], refused_in_a_sentence=codes[2])
+    drill.found(f"two starts {where}", pairs=tries, finished=codes[0], refused_with_a_message=codes[2])
 
 
 def test_a_workdir_that_is_deleted_ends_the_run_in_a_sentence(forge, tmp_path, videos, drill):
@@ -42,8 +42,8 @@ def test_a_workdir_that_is_deleted_ends_the_run_in_a_sentence(forge, tmp_path, v
         code = process.wait()
         assert "Traceback" not in process.said(), process.said()
         assert code == 2, process.said()
-        outcomes["ended_in_a_sentence"] += 1
-    drill.found("deleted workdirs", **outcomes, exits_0=0)
+        outcomes["ended_with_a_message"] += 1
+    drill.found("deleted workdirs", **outcomes, exited_with_0=0)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_run_on_a_disk_that_fills_up_says_so_and_is_finished_when_there_is_roo
         assert finish(*start(inside, disk.folder / name, videos)) == [0]
         assert_same_run(disk.seen / name, tmp_path / "whole")
         shutil.rmtree(disk.seen / name)
-    drill.found("full disks", disks=tries, ended_in_a_sentence=tries, finished_with_room=tries)
+    drill.found("full disks", disks=tries, ended_with_a_message=tries, finished_with_room=tries)
 
 
 def test_a_run_on_a_disk_that_became_read_only_says_so_and_is_finished_when_it_is_writable(
@@ -110,4 +110,4 @@ def test_a_run_on_a_disk_that_became_read_only_says_so_and_is_finished_when_it_i
         assert finish(*start(inside, disk.folder / name, videos)) == [0]
         assert_same_run(disk.seen / name, tmp_path / "whole")
         shutil.rmtree(disk.seen / name)
-    drill.found("read-only disks", disks=tries, ended_in_a_sentence=tries, finished_when_writable=tries)
+    drill.found("read-only disks", disks=tries, ended_with_a_message=tries, finished_when_writable=tries)
