@@ -15,7 +15,7 @@ from vidjax.viz.reconstruction import NORMALIZED, PLAIN, error_map
 _RATE = 6.0  # frames per second of the animations
 _STILLS = 8  # frames of a clip also shown side by side
 _NAMES = {"input": "the clip", "masked": "what the model sees", "reconstructed": "what it makes of it"}
-_ERROR = "how far that is off"
+_ERROR = "how far off that is"
 _MASKS = {"tube": "tubes", "random": "random cubes", "frame": "whole frames"}
 
 
@@ -62,8 +62,8 @@ class ReconstructionTab:
         tokens, error = self._autoencoder.model.spec.num_tokens, np.abs(found["reconstructed"] - found["input"])
         hidden = objective.num_masked
         facts = (
-            f"{hidden} of {tokens} cubes are hidden ({hidden / tokens:.1%}); what was hidden is off by "
-            f"{error.mean() * tokens / hidden:.3f} on average, of a range of 1; white is {most:.2f} or more."
+            f"{hidden} of {tokens} cubes are hidden ({hidden / tokens:.1%}). Their pixels, from 0 to 1, are off by "
+            f"{error.mean() * tokens / hidden:.3f} on average; the brightest error colour means {most:.2f} or more."
         )
         seconds = upload.seconds(self._autoencoder.model.clips)
         few = slice(None, None, -(-len(seconds) // _STILLS))
