@@ -7,7 +7,7 @@ import re
 import pytest
 
 from vidjax.cli.verbs import demo
-from vidjax.data.video import checked_file, container, decode, packet_index, strangers
+from vidjax.data.video import checked_file, container, packet_index, pictures, strangers
 from vidjax.demo import limits, serving, uploads
 from vidjax.training import quarantine
 
@@ -34,7 +34,7 @@ def test_the_limits_are_those_of_the_code():
     assert "8192 x 8192 pixels" in PAGE
     assert container.MAX_PIXELS == 8192 * 8192
     assert "8 GiB" in PAGE
-    assert decode.MAX_READ_BYTES == 8 << 30
+    assert pictures.MAX_READ_BYTES == 8 << 30
     assert "128 MiB" in PAGE
     assert packet_index.KEEP_BYTES == checked_file.IN_MEMORY == 128 << 20
     assert f"| {quarantine.LIMIT}, or {100 * quarantine.SHARE:.0f} % of them" in PAGE

@@ -35,6 +35,7 @@ import vjepa2_peer
 from checkpoints import CHECKPOINTS, Checkpoint
 from torch import nn
 
+from vidjax.models.param_paths import nest
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.videomamba import VideoMambaSpec
 from vidjax.models.vivit import ViViTSpec
@@ -187,7 +188,7 @@ class Maker:
         )  # fmt: skip
         tree = vivit_torch.scenic_state(spec, 400)
         state = tamed({key: torch.from_numpy(value) for key, value in vivit_torch.flat(tree).items()})
-        whole = {"optimizer": {"target": _nested({key: value.numpy() for key, value in state.items()})}}
+        whole = {"optimizer": {"target": nest({key: value.numpy() for key, value in state.items()})}}
         self._file(checkpoint).write_bytes(flax.serialization.msgpack_serialize(whole))
         if checkpoint.published:
             frames = self._vivit_frames().permute(0, 1, 3, 4, 2)
@@ -354,17 +355,6 @@ def _holding(state: Mapping[str, torch.Tensor]) -> nn.Module:
             module = getattr(module, part)
         module.register_parameter(name, nn.Parameter(value))
     return root
-
-
-def _nested(arrays: Mapping[str, np.ndarray]) -> dict:
-    found: dict = {}
-    for path, array in arrays.items():
-        *folders, name = path.split("/")
-        place = found
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[name] = array
-    return found
 
 
 def main() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import select
 import socket
+import struct
+import sys
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -19,6 +22,13 @@ from vidjax.serving.limits import Limits
 _LOOK = 0.05  # seconds between checks of whether to stop
 _NOTICE = 0.5  # seconds in which connections close after their next response, before new ones are refused
 _LAST = 5.0  # further seconds for a connected client to send its first request
+_SO_ATTACH_FILTER = 26  # of Linux; the socket module has no name for it
+_NO_NEW_CONNECTIONS = (  # a classic BPF program over a TCP segment: (operation, jump if true, jump if false, operand)
+    (0x30, 0, 0, 13),  # load the byte of flags
+    (0x45, 0, 1, 0x02),  # is SYN set?
+    (0x06, 0, 0, 0),  # then drop the segment
+    (0x06, 0, 0, 0xFFFFFFFF),  # else keep all of it
+)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -65,10 +75,28 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept the connections that wait in the sockets' queues, which closing would reset; then shut down."""
+        for listening in sockets or []:
+            _refuse_new(listening)
+        await asyncio.sleep(_LOOK)  # handshakes that have begun end
         until = time.monotonic() + _NOTICE
         while select.select(sockets or [], [], [], 0)[0] and time.monotonic() < until:
             await asyncio.sleep(0)
         await super().shutdown(sockets)
+
+
+def _refuse_new(listening: socket.socket) -> None:
+    """Let no further connection begin. A client that tries waits for its next attempt, a second later, and is refused.
+
+    Otherwise the kernel completes connections up to the moment in which the socket closes, and resets them. Only Linux
+    can do so; elsewhere, and in sandboxes that do not allow it, a client may see such a reset.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        program = b"".join(struct.pack("=HBBI", *line) for line in _NO_NEW_CONNECTIONS)
+        held = ctypes.create_string_buffer(program)
+        header = struct.pack("@HP", len(_NO_NEW_CONNECTIONS), ctypes.addressof(held))
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
 
 
 def _protocol(seconds: float) -> type[H11Protocol]:

@@ -169,7 +169,7 @@ def test_absurd_sizes_are_too_large(monkeypatch):
         probe_video(encode(CLIP[:3]))
     assert caught.value.reason == "too_large"
     monkeypatch.undo()
-    monkeypatch.setattr("vidjax.data.video.decode.MAX_READ_BYTES", 96 * 128 * 3 * 2)
+    monkeypatch.setattr("vidjax.data.video.pictures.MAX_READ_BYTES", 96 * 128 * 3 * 2)
     with pytest.raises(VideoError) as caught:
         read_frames(encode(CLIP[:3]), range(3))
     assert caught.value.reason == "too_large"

@@ -21,11 +21,11 @@ from jaxtyping import Float, Int64, UInt8
 from vidjax.data.video.checked_file import CheckedFile
 from vidjax.data.video.container import check_size, decoder_options, describe, open_container, reading, video_stream
 from vidjax.data.video.packet_index import PacketIndex
+from vidjax.data.video.pictures import AwaitedFrames, MissingFrameError, Pictures, check_same_size, intact_rgb
 from vidjax.data.video.truncation import find_ending, is_cut_off
 from vidjax.errors import VideoError
 
 FrameNumbers = Sequence[int] | np.ndarray  # integers
-MAX_READ_BYTES = 8 << 30  # the largest result of one read
 _CUT = "the file is incomplete; get another copy of it"
 _SKIPPABLE = {"h264"}  # codecs that mark the pictures to which no other refers, so that these can be skipped
 
@@ -217,7 +217,7 @@ class Video:
             size, steps = None, self._iterate_counting(wanted) if self._index.counted else self._iterate(wanted)
             for number, pixels in steps:
                 size = size or pixels.shape
-                _check_same_size(pixels.shape, size, self._where)
+                check_same_size(pixels.shape, size, self._where)
                 yield number, pixels
 
     def _wanted(self, numbers: Int64[np.ndarray, " t"]) -> Int64[np.ndarray, " u"]:
@@ -229,14 +229,14 @@ class Video:
         return wanted
 
     def _iterate(self, wanted: Int64[np.ndarray, " t"]) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
-        index, left = self._index, _Left(wanted, self._index, self._reformatter)
+        index, left = self._index, AwaitedFrames(wanted, self._index, self._reformatter)
         try:
             for start, stop in _runs([index.display[number] for number in wanted], index):
                 for frame in self._play(start, stop, left.numbers if self._context.name in _SKIPPABLE else None):
                     yield from left.taken(frame)
             left.check_empty()
-        except (av.error.FFmpegError, _MissingFrameError):
-            again = _Left(wanted, index, self._reformatter)
+        except (av.error.FFmpegError, MissingFrameError):
+            again = AwaitedFrames(wanted, index, self._reformatter)
             for frame in self._play(index.first_key, max(index.display[number] for number in wanted), None):
                 yield from (found for found in again.taken(frame) if found[0] in left.missing)
             again.check_empty()
@@ -247,27 +247,27 @@ class Video:
         for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
             if number in left:
                 left.remove(number)
-                yield number, _intact(frame, self._reformatter)
+                yield number, intact_rgb(frame, self._reformatter)
             if not left:
                 return
-        raise _MissingFrameError(f"the decoder did not return {len(left)} of {len(wanted)} frames")
+        raise MissingFrameError(f"the decoder did not return {len(left)} of {len(wanted)} frames")
 
     def _decode(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
         index = self._index
         ordinals = [index.display[number] for number in wanted]
         rows = {index.pts[ordinal]: row for row, ordinal in enumerate(ordinals)}
         try:
-            pictures = _Pictures(len(rows), self._reformatter, self._where)
+            pictures = Pictures(len(rows), self._reformatter, self._where)
             for start, stop in _runs(ordinals, index):
                 for frame in self._play(start, stop, rows if self._context.name in _SKIPPABLE else None):
                     if frame.pts in rows:
                         pictures.put(rows[frame.pts], frame)
             return pictures.complete()
-        except (av.error.FFmpegError, _MissingFrameError):
+        except (av.error.FFmpegError, MissingFrameError):
             return self._decode_from_start(rows, max(ordinals))
 
     def _decode_from_start(self, rows: dict[int, int], stop: int) -> UInt8[np.ndarray, "t h w 3"]:
-        pictures = _Pictures(len(rows), self._reformatter, self._where)
+        pictures = Pictures(len(rows), self._reformatter, self._where)
         for frame in self._play(self._index.first_key, stop, None):
             if frame.pts in rows:
                 pictures.put(rows[frame.pts], frame)
@@ -276,7 +276,7 @@ class Video:
     def _decode_counting(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
         """Decode from the start and count the frames, for streams without usable times."""
         rows = {int(number): row for row, number in enumerate(wanted)}
-        pictures = _Pictures(len(rows), self._reformatter, self._where)
+        pictures = Pictures(len(rows), self._reformatter, self._where)
         for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
             if number in rows:
                 pictures.put(rows[number], frame)
@@ -304,92 +304,6 @@ class Video:
         for frame in frames:
             check_size(frame.width, frame.height, self._where)
             yield frame
-
-
-def displayed_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> UInt8[np.ndarray, "h w 3"]:
-    """Convert a frame to RGB, rotated as it is displayed."""
-    picture = reformatter.reformat(frame, format="rgb24", threads=1)
-    plane = picture.planes[0]
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
-    pixels = lines[:, : 3 * picture.width].reshape(picture.height, picture.width, 3)
-    return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation % 360 else pixels
-
-
-class _MissingFrameError(Exception):
-    pass
-
-
-class _Left:
-    """The frames that are wanted and not decoded yet, recognised by their presentation times.
-
-    Attributes:
-      numbers: display frame numbers of all wanted frames, by time.
-      missing: numbers of those that are not decoded yet.
-    """
-
-    def __init__(self, wanted: Iterable[int], index: PacketIndex, reformatter: VideoReformatter):
-        self.numbers = {index.pts[index.display[number]]: int(number) for number in wanted}
-        self.missing = set(self.numbers.values())
-        self._reformatter = reformatter
-
-    def taken(self, frame: av.VideoFrame) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
-        """Yield a decoded frame if it is wanted; one that comes a second time is an error."""
-        number = self.numbers.get(frame.pts)
-        if number is None:
-            return
-        if number not in self.missing:
-            raise _MissingFrameError(f"the decoder returned the frame at {frame.time} s twice")
-        pixels = _intact(frame, self._reformatter)
-        self.missing.remove(number)
-        yield number, pixels
-
-    def check_empty(self) -> None:
-        if self.missing:
-            raise _MissingFrameError(f"the decoder did not return {len(self.missing)} of {len(self.numbers)} frames")
-
-
-class _Pictures:
-    """The wanted frames in one RGB array, collected in whatever order they are decoded."""
-
-    def __init__(self, count: int, reformatter: VideoReformatter, where: str):
-        self.count = 0
-        self._expected, self._reformatter, self._where = count, reformatter, where
-        self._array: np.ndarray | None = None
-
-    def put(self, row: int, frame: av.VideoFrame):
-        pixels = _intact(frame, self._reformatter)
-        if self._array is None:
-            self._array = self._allocate(pixels.shape)
-        _check_same_size(pixels.shape, self._array.shape[1:], self._where)
-        self._array[row] = pixels
-        self.count += 1
-
-    def complete(self) -> UInt8[np.ndarray, "t h w 3"]:
-        if self._array is None or self.count != self._expected:
-            raise _MissingFrameError(
-                f"the decoder did not return {self._expected - self.count} of {self._expected} frames"
-            )
-        return self._array
-
-    def _allocate(self, shape: tuple[int, int, int]) -> np.ndarray:
-        if self._expected * np.prod(shape) > MAX_READ_BYTES:
-            size = f"{self._expected} frames of {shape[1]} x {shape[0]}"
-            raise VideoError(
-                "too_large", f"{size} from {self._where} exceed {MAX_READ_BYTES >> 30} GiB; read fewer at once"
-            )
-        return np.empty((self._expected, *shape), np.uint8)
-
-
-def _intact(frame: av.VideoFrame, reformatter: VideoReformatter) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the pixels of a frame that the decoder does not mark as damaged."""
-    if frame.is_corrupt:
-        raise _MissingFrameError(f"the decoder marks the frame at {frame.time} s as damaged")
-    return displayed_rgb(frame, reformatter)
-
-
-def _check_same_size(shape: tuple[int, ...], first: tuple[int, ...], where: str) -> None:
-    if shape != first:
-        raise VideoError("corrupt", f"{where} changes its size from {first[:2]} to {shape[:2]}")
 
 
 def _runs(ordinals: Sequence[int], index: PacketIndex) -> Iterator[tuple[int, int]]:

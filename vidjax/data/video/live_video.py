@@ -20,8 +20,8 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Float, UInt8
 
 from vidjax.data.video.container import check_size, video_stream
-from vidjax.data.video.decode import displayed_rgb
 from vidjax.data.video.live_source import LiveSource, ends_in_error, live_errors, open_live
+from vidjax.data.video.pictures import displayed_rgb
 from vidjax.errors import StalledError
 
 _LATE, _VERY_LATE = 0.5, 2.0  # seconds late after which frames are dropped, only key frames decoded
