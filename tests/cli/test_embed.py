@@ -182,6 +182,17 @@ def test_numbers_to_predict_and_handwriting_come_with_the_rows(tmp_path, monkeyp
     assert "--data motion --split train --task regression" in store.header.command("out")
 
 
+def test_a_run_at_frames_per_second_embeds_such_clips(folder, tmp_path, capsys):
+    model = load_backbone("random:videomae_tiny", num_frames=2, image_size=16)
+    recipe = dataclasses.replace(model.clip_recipe, fps=5.0, sampling="dense")
+    save_as_run(dataclasses.replace(model, clip_recipe=recipe), tmp_path / "run")
+    assert embed(folder, tmp_path / "out", model=("--model", str(tmp_path / "run"))) == 3
+    header = FeatureStore.open(tmp_path / "out").header
+    assert header.clip["fps"] == 5.0
+    assert header.window_seconds(30.0) == header.window_seconds(7.5) == 0.4
+    assert "--stride" not in header.command("out")  # the option would replace the rate
+
+
 def test_a_runs_clips_are_taken_as_it_was_trained(folder, tmp_path, capsys):
     model = load_backbone("random:timesformer_tiny", num_frames=2, image_size=16)
     recipe = dataclasses.replace(model.clip_recipe, stride=3, sampling="dense", interpolation="area")

@@ -6,12 +6,14 @@ import json
 import pytest
 from test_jobs import read
 
+from vidjax.config import DataConfig
 from vidjax.data import motion_videos
 from vidjax.data.datasets import motion
 from vidjax.errors import ConfigError
 from vidjax.evaluation.features import extraction
-from vidjax.training import train
+from vidjax.training import probing, train
 from vidjax.training.probing import probe
+from vidjax.weights.backbones import load_backbone
 
 SHORT = {"probe__epochs": 3, "probe__components": 4, "probe__k": 3}
 
@@ -53,6 +55,14 @@ def test_both_splits_are_embedded_once_and_probed_for_each_backbone(tmp_path, fe
     monkeypatch.setattr(extraction, "eval_batches", fail)
     assert probe(config, tmp_path / "run") == results
     assert "random-timesformer_tiny/val: 0 of 8 rows are new" in capsys.readouterr().err
+
+
+def test_a_backbone_with_fewer_frames_sees_as_many_seconds(monkeypatch):
+    backbone = load_backbone("random:videomae_tiny", num_frames=8, image_size=16)
+    monkeypatch.setattr(probing, "load_backbone", lambda source: backbone)
+    recipe = probing.open_backbone("run", DataConfig(num_frames=16, fps=4.0)).clips
+    assert (recipe.num_frames, recipe.fps, recipe.seconds) == (8, 2.0, 4.0)
+    assert probing.open_backbone("run", DataConfig(num_frames=16)).clips.fps == 0
 
 
 def test_what_cannot_be_probed_is_refused_before_anything_is_embedded(tmp_path, few_videos):

@@ -14,17 +14,25 @@ from vidjax.weights.clip_recipes import RecipeChanges, change_recipe, published_
 WHOLE = ClipRecipe(num_frames=8, stride=4, clips=5, crops=3, merge="sum_logits")
 SECONDS = ClipRecipe(num_frames=8, stride=32, sampling="seconds")
 SPREAD = ClipRecipe(num_frames=8, stride=1, sampling="segment_integer")
+TIMED = ClipRecipe(num_frames=8, fps=4.0)
 SLIDING = ClipRecipe(num_frames=8, crops=3, merge="mean_sigmoid", windows=Windows(seconds=0.5, merge="mean"))
 
 
 def test_a_runs_recipe_comes_from_its_configuration(tmp_path):
-    changes = {"num_frames": 4, "stride": 3, "sampling": "segment", "interpolation": "area", "std": (0.1, 0.2, 0.3)}
+    changes = {
+        "num_frames": 4,
+        "stride": 3,
+        "fps": 5.0,
+        "sampling": "dense_loop",
+        "interpolation": "area",
+        "std": (0.1, 0.2, 0.3),
+    }
     changes = {f"data__{key}": value for key, value in changes.items()}
     config = make_config(eval__clips=2, eval__crops=3, eval__merge="max", model__dtype="bfloat16", **changes)
     run = write_run(tmp_path / "run", config, 3)
     wanted = ClipRecipe(
-        num_frames=4, stride=3, sampling="segment", image_size=16, interpolation="area", mean=(0.4, 0.5, 0.6),
-        std=(0.1, 0.2, 0.3), clips=2, crops=3, merge="max",
+        num_frames=4, stride=3, fps=5.0, sampling="dense_loop", image_size=16, interpolation="area",
+        mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3), clips=2, crops=3, merge="max",
     )  # fmt: skip
     assert vidjax.from_pretrained(run).clip_recipe == wanted
     larger = vidjax.from_pretrained(run, num_frames=8, image_size=32)
@@ -83,6 +91,19 @@ def test_only_timesformer_weights_of_something_something_take_bgr(name, classes,
         (SECONDS, {"stride": 0}, {"stride": 1, "sampling": "segment"}),
         (SPREAD, {"stride": 0}, {}),
         (SPREAD, {"stride": 4}, {"stride": 4, "sampling": "dense"}),
+        (TIMED, {"crops": 3}, {"crops": 3}),
+        (TIMED, {"stride": 2}, {"stride": 2, "fps": 0.0}),
+        (
+            TIMED,
+            {"window": 3.0},
+            {
+                "stride": 1,
+                "fps": 0.0,
+                "sampling": "segment",
+                "merge": "mean_softmax",
+                "windows": Windows(seconds=3.0, merge="mean", length=3.0),
+            },
+        ),
         (WHOLE, {"clips": 2, "crops": 1}, {"clips": 2, "crops": 1}),
         (WHOLE, {"merge": "max"}, {"merge": "max"}),
         (WHOLE, {"score": "sigmoid"}, {}),  # sums of logits do not depend on the score

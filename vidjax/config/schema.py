@@ -133,6 +133,9 @@ class DataConfig:
     # cube, or drop the frames left over.
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"
     stride: Count = 4  # Frames from one frame of a clip to the next, for the dense samplings
+    # Frames per second of a clip, for the dense samplings: those shown at these moments by each video's own timestamps,
+    # whatever its rate. Overrides stride if above 0.
+    fps: NotNegative[float] = 0.0
     sampling: Sampling = "dense"  # Which frames make a clip
     image_size: Count = 224  # Height and width of a clip, in pixels
     # (frames, pixels) of the cubes into which the loader cuts clips for masked autoencoding. Empty: the device cuts.
@@ -173,7 +176,8 @@ class DataConfig:
     local_size: Count = 96  # Height and width of local views, in pixels
     # For local views: smallest and largest share of the frame's area that a crop covers.
     local_area: tuple[float, ...] = (0.05, 0.4)
-    local_span: Fraction = 0.125  # Share of the window of num_frames * stride frames that a local view covers
+    # Share of the window of num_frames * stride frames, or num_frames / fps seconds, that a local view covers
+    local_span: Fraction = 0.125
     mean: tuple[float, ...] = IMAGENET_MEAN  # Mean per channel, subtracted from pixels in [0, 1]
     std: tuple[float, ...] = IMAGENET_STD  # Standard deviation per channel, by which pixels minus mean are divided
     # Loader processes. 0: threads of this process. -1: depends on the number of cores.

@@ -56,7 +56,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
         model=_model_config(model.family, model.spec, normalize_target),
         data=DataConfig(
             num_frames=recipe.num_frames, image_size=height, interpolation=recipe.interpolation,
-            stride=recipe.stride, sampling=recipe.sampling, num_classes=model.num_classes or 0,
+            stride=recipe.stride, fps=recipe.fps, sampling=recipe.sampling, num_classes=model.num_classes or 0,
             channels=recipe.channels, mean=recipe.mean, std=recipe.std,
         ),
         eval=EvalConfig(clips=recipe.clips, crops=recipe.crops, merge=cast(ViewMerge, merge)),

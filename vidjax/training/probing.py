@@ -79,7 +79,8 @@ def open_backbone(source: str, data: DataConfig) -> Pretrained:
         say(f"note: {note}")
     recipe = backbone.clips
     stride = max(1, round(data.num_frames * data.stride / recipe.num_frames))
-    recipe = dataclasses.replace(recipe, stride=stride, sampling=data.sampling)
+    fps = data.fps * recipe.num_frames / data.num_frames
+    recipe = dataclasses.replace(recipe, stride=stride, fps=fps, sampling=data.sampling)
     return dataclasses.replace(backbone, clip_recipe=recipe)
 
 

@@ -37,7 +37,7 @@ def _rows(config: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[
         yield (
             "clips",
             (
-                f"{videos.get('num_frames')} frames, stride {videos.get('stride')}, {videos.get('image_size')} pixels; "
+                f"{videos.get('num_frames')} frames, {_distance(videos)}, {videos.get('image_size')} pixels; "
                 f"{videos.get('sampling')} sampling, {videos.get('crop')} crop"
             ),
         )
@@ -56,3 +56,8 @@ def _rows(config: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[
     if scored and "validation" in data:
         yield "scored by", f"{scored.get('clips')} clips x {scored.get('crops')} crops, {scored.get('merge')}"
     yield "seed", str(config.get("seed", ""))
+
+
+def _distance(videos: Mapping[str, Any]) -> str:
+    """How far apart the frames of a clip are."""
+    return f"{fps:g} per second" if (fps := videos.get("fps")) else f"stride {videos.get('stride')}"

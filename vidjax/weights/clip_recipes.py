@@ -61,6 +61,7 @@ class RecipeChanges:
 
     Attributes:
       stride: frame stride of a clip, in the unit of the model's sampling; 0 spreads the frames over the whole video.
+        It replaces the frames per second of a model that has them.
       clips: clips per video; for a model with sliding windows, the number of evenly spaced windows.
       crops: crops per clip.
       merge: how views and windows are merged: mean_softmax, sum_logits or max.
@@ -134,7 +135,7 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
         sampling = recipe.sampling
         if recipe.spread == bool(stride):
             sampling = "dense" if stride else "segment"
-        recipe = dataclasses.replace(recipe, stride=max(stride, 1), sampling=sampling)
+        recipe = dataclasses.replace(recipe, stride=max(stride, 1), fps=0.0, sampling=sampling)
     return dataclasses.replace(recipe, windows=_lengthened(recipe, asked))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,8 +68,8 @@ def describe(model: Pretrained) -> dict[str, Any]:
             "mean": list(recipe.mean), "std": list(recipe.std), "channels_of_mean_and_std": recipe.channels.upper(),
         },
         "frames": {
-            "num_frames": recipe.num_frames, "stride": recipe.stride, "sampling": recipe.sampling,
-            "fps": SAMPLINGS[recipe.sampling].rate or None,
+            "num_frames": recipe.num_frames, "stride": 1 if recipe.fps else recipe.stride,
+            "sampling": recipe.sampling, "fps": recipe.fps or SAMPLINGS[recipe.sampling].rate or None,
             "meaning": f"{recipe.words}; stride counts frames at `fps`, or at the video's own rate if null",
         },
         "size": {
@@ -129,7 +130,7 @@ def _parse(said: Any) -> Preprocessing:
     shown, labels = said["input"], said["labels"]
     height, width = int(size["height"]), int(size["width"])
     recipe = ClipRecipe(
-        num_frames=int(frames["num_frames"]), stride=int(frames["stride"]),
+        num_frames=int(frames["num_frames"]), stride=int(frames["stride"]), fps=_fps(frames),
         sampling=_known(frames["sampling"], SAMPLINGS), image_size=height if height == width else (height, width),
         interpolation=_known(size["interpolation"], choices("data.interpolation")),
         channels=_known(shown["channels_of_mean_and_std"].lower(), choices("data.channels")),
@@ -144,6 +145,14 @@ def _parse(said: Any) -> Preprocessing:
         int(answer["nouns"]),
         tuple(map(str, labels)) if labels else None,
     )
+
+
+def _fps(frames: Any) -> float:
+    """Frames per second of a clip, unless the sampling has a rate of its own in which the stride is counted."""
+    fps = 0.0 if SAMPLINGS[frames["sampling"]].rate else float(frames["fps"] or 0.0)
+    if not 0 <= fps < math.inf:
+        raise ValueError(f"fps={fps} is not a rate")
+    return fps / int(frames["stride"])
 
 
 def _known(word: str, words: Any) -> Any:

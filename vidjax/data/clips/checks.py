@@ -6,6 +6,7 @@ from vidjax.config import DataConfig
 from vidjax.data.clips.augment import check_crop
 from vidjax.data.clips.color import check_color_jitter
 from vidjax.data.clips.randaugment import parse_rand_augment
+from vidjax.data.clips.sampling import SAMPLINGS
 from vidjax.data.clips.ssl_views import check_views
 from vidjax.errors import ConfigError
 
@@ -21,6 +22,7 @@ def check_clips(data: DataConfig) -> None:
     check_color_jitter(data.color_jitter)
     check_crop(data)
     check_views(data)
+    check_fps(data)
     data.clip_shape  # noqa: B018 - raises for cubes that do not tile a clip
     for key, limit in (("crop_area", 1.0), ("crop_aspect", float("inf")), ("local_area", 1.0)):
         ends = getattr(data, key)
@@ -32,3 +34,15 @@ def check_clips(data: DataConfig) -> None:
     for key in ("mean", "std"):
         if len(getattr(data, key)) != 3:
             raise ConfigError(f"config.data.{key}={getattr(data, key)} must be three numbers: red, green, blue")
+
+
+def check_fps(data: DataConfig) -> None:
+    """Reject frames per second together with a sampling that determines the distance of frames itself."""
+    sampling = SAMPLINGS[data.sampling]
+    if data.fps and (sampling.whole or sampling.rate):
+        does = "spreads frames over the whole video" if sampling.whole else "counts data.stride in seconds itself"
+        able = ", ".join(name for name, other in SAMPLINGS.items() if not (other.whole or other.rate))
+        raise ConfigError(
+            f"data.fps={data.fps:g} does not apply to data.sampling={data.sampling}, which {does}; use one of {able}, "
+            "or data.fps=0"
+        )

@@ -43,7 +43,10 @@ def window_views(
       VideoError: when the video cannot be decoded.
     """
     spans = (span(video, window) for window in windows)
-    numbers = [first + eval_indices(count, video.fps, recipe) for first, count in spans]
+    numbers = [
+        first + eval_indices(count, video.fps, recipe, video.times[first : first + count + 1] if recipe.fps else None)
+        for first, count in spans
+    ]
     last_use = {int(number): place for place, clips in enumerate(numbers) for number in clips.flat}
     kept: dict[int, UInt8[np.ndarray, "crop h w 3"]] = {}
     with contextlib.closing(_crops(video, recipe, sorted(last_use), together=len(numbers) == 1)) as crops:

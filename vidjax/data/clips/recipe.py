@@ -42,6 +42,7 @@ class ClipRecipe:
     Attributes:
       num_frames: number of frames of a clip.
       stride: frames from one to the next, counted at the sampling's rate if it has one, else at the video's.
+      fps: frames per second of a clip, by the video's own timestamps; overrides the stride if above 0.
       sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
       image_size: in pixels, the side of a square frame or (height, width).
       interpolation: for resizing, one of `resize.INTERPOLATIONS`.
@@ -60,6 +61,7 @@ class ClipRecipe:
 
     num_frames: int = 16
     stride: int = 4
+    fps: float = 0.0
     sampling: str = "dense"
     image_size: int | tuple[int, int] = 224
     interpolation: str = "bilinear"
@@ -75,9 +77,9 @@ class ClipRecipe:
     def of(cls, data: DataConfig, eval: EvalConfig) -> ClipRecipe:
         """The recipe of a configuration: views of whole videos, merged as class scores."""
         return cls(
-            num_frames=data.num_frames, stride=data.stride, sampling=data.sampling, image_size=data.image_size,
-            interpolation=data.interpolation, channels=data.channels, mean=data.mean, std=data.std,
-            clips=eval.clips, crops=eval.crops, merge=eval.merge,
+            num_frames=data.num_frames, stride=data.stride, fps=data.fps, sampling=data.sampling,
+            image_size=data.image_size, interpolation=data.interpolation, channels=data.channels,
+            mean=data.mean, std=data.std, clips=eval.clips, crops=eval.crops, merge=eval.merge,
         )  # fmt: skip
 
     @property
@@ -99,13 +101,22 @@ class ClipRecipe:
         """Number of consecutive frames of a video that a clip is taken from: those of its window, or all `frames`."""
         if self.spread:
             return frames
-        return min(frames, max(1, math.ceil(self.num_frames * SAMPLINGS[self.sampling].own_stride(self.stride, fps))))
+        return min(frames, max(1, math.ceil(self.num_frames * self.own_stride(fps))))
 
     def span(self, fps: float) -> int:
         """Frames from a clip's first to its last, in a long enough video at `fps`; 1 if clips are spread over it."""
         if self.spread:
             return 1
-        return int((self.num_frames - 1) * SAMPLINGS[self.sampling].own_stride(self.stride, fps)) + 1
+        return int((self.num_frames - 1) * self.own_stride(fps)) + 1
+
+    def own_stride(self, fps: float) -> float:
+        """Frames from one frame of a clip to the next, in a video at `fps`."""
+        return fps / self.fps if self.fps else SAMPLINGS[self.sampling].own_stride(self.stride, fps)
+
+    @property
+    def seconds(self) -> float:
+        """Length of a clip in seconds; 0 if it depends on the video."""
+        return self.num_frames / self.fps if self.fps else 0.0
 
     @property
     def spread(self) -> bool:
@@ -123,6 +134,8 @@ class ClipRecipe:
         if self.spread:
             over = f"{self.windows.length:g} s" if self.windows and self.windows.length else "the whole video"
             return f"{self.num_frames} frames spread over {over}"
+        if self.fps:
+            return f"{self.num_frames} frames, {self.fps:g} per second"
         rate = SAMPLINGS[self.sampling].rate
         of = f" at {rate:g} fps" if rate else ""
         if self.stride == 1:
@@ -133,7 +146,8 @@ class ClipRecipe:
 
     def sample(self, data: DataConfig) -> DataConfig:
         """The data configuration with this recipe's sampling, since rows of some data sets (AFEW-VA) depend on it."""
-        return dataclasses.replace(data, num_frames=self.num_frames, stride=self.stride, sampling=self.sampling)
+        clip = {"num_frames": self.num_frames, "stride": self.stride, "fps": self.fps, "sampling": self.sampling}
+        return dataclasses.replace(data, **clip)
 
     def one_view(self) -> ClipRecipe:
         """The same recipe with only the central view."""

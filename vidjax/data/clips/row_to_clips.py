@@ -66,7 +66,8 @@ class LoadTrain(grain.transforms.RandomMap):
             return np.stack([noise(data.num_frames, size, rng) for _ in range(data.clips_per_decode)]), None
         with self._open(row.video) as video:
             first, count = span(video, row.window)
-            indices = first + train_indices(count, video.fps, data, rng)
+            times = video.times[first : first + count + 1] if data.fps else None
+            indices = first + train_indices(count, video.fps, data, rng, times)
             frames = video.read(indices)
             of_clip = is_of_clip(self._source.annotation)
             seen = (indices[0] / video.fps, (indices[-1] + 1) / video.fps) if of_clip else None

@@ -13,13 +13,14 @@ import numpy as np
 from jaxtyping import Int64
 
 from vidjax.config import DataConfig
+from vidjax.data.clips.by_time import Times, ticks
 
 if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe
 
 
 def train_indices(
-    num_video_frames: int, fps: float, data: DataConfig, rng: np.random.Generator
+    num_video_frames: int, fps: float, data: DataConfig, rng: np.random.Generator, times: Times | None = None
 ) -> Int64[np.ndarray, " t"]:
     """Frame numbers of one random training clip.
 
@@ -36,15 +37,24 @@ def train_indices(
     `segment_rounded` and `segment_middle` divide the video from its first frame to its last at rounded frame numbers,
     and segments include both ends (VideoMamba on Kinetics, TimeSformer on Something-Something).
 
+    With data.fps, the dense samplings count in time rather than in frames: they take data.fps frames per second, those
+    shown at these moments, whatever the rate of the video and however unevenly its frames are timed.
+
     Args:
       num_video_frames: at least 1.
-      fps: frames per second of the video.
+      fps: frames per second of the video, on average.
+      times: seconds at which each frame is shown, and at which the last one ends, for data.fps; None: at an even rate.
     """
     sampling = SAMPLINGS[data.sampling]
+    if data.fps:
+        shown, stride = ticks(num_video_frames, fps, data.fps, times)
+        return shown[sampling.train(len(shown), data.num_frames, stride, rng)]
     return sampling.train(num_video_frames, data.num_frames, sampling.own_stride(data.stride, fps), rng)
 
 
-def eval_indices(num_video_frames: int, fps: float, recipe: ClipRecipe) -> Int64[np.ndarray, "v t"]:
+def eval_indices(
+    num_video_frames: int, fps: float, recipe: ClipRecipe, times: Times | None = None
+) -> Int64[np.ndarray, "v t"]:
     """Frame numbers of the test clips of one video.
 
     `dense` and `dense_span` keep every `stride`-th frame of the whole video and take `clips` evenly spaced runs of
@@ -59,10 +69,13 @@ def eval_indices(num_video_frames: int, fps: float, recipe: ClipRecipe) -> Int64
 
     Args:
       num_video_frames: at least 1.
-      fps: frames per second of the video.
-      recipe: its num_frames, stride, sampling and clips are used.
+      fps, times: as for `train_indices`.
+      recipe: its num_frames, stride, fps, sampling and clips are used.
     """
     sampling = SAMPLINGS[recipe.sampling]
+    if recipe.fps:
+        shown, stride = ticks(num_video_frames, fps, recipe.fps, times)
+        return shown[sampling.views(len(shown), recipe.num_frames, stride, recipe.clips)]
     return sampling.views(num_video_frames, recipe.num_frames, sampling.own_stride(recipe.stride, fps), recipe.clips)
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Int64, UInt8
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import augment
+from vidjax.data.clips.by_time import Times, ticks
 from vidjax.data.clips.sampling import SAMPLINGS
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.synthetic import noise
@@ -45,7 +46,7 @@ def load_views(
         frames = None
     else:
         with open(row.video) as video:
-            indices = view_indices(video.frames, video.fps, data, rng)
+            indices = view_indices(video.frames, video.fps, data, rng, video.times if data.fps else None)
             wanted, places = np.unique(np.concatenate(indices), return_inverse=True)
             found, places = video.read(wanted), np.split(places, np.cumsum([len(view) for view in indices])[:-1])
             frames = [found[view] for view in places]
@@ -63,20 +64,25 @@ def load_views(
 
 
 def view_indices(
-    num_video_frames: int, fps: float, data: DataConfig, rng: np.random.Generator
+    num_video_frames: int, fps: float, data: DataConfig, rng: np.random.Generator, times: Times | None = None
 ) -> list[Int64[np.ndarray, " t"]]:
     """Frame numbers of each view, the global ones first.
 
     All views lie in a random window of num_frames * stride frames (or the whole video, if shorter). With
-    data.sampling=seconds, these are frames at 30 per second. The first global view spreads its frames evenly from the
-    start to five frames before the end, the second from five frames after the start to the end; in a window of fewer
-    than 20 frames, the shift is a quarter of it instead. Each local view spreads its frames over a random part of the
-    window, a fraction data.local_span of it. Views with fewer frames are therefore faster.
+    data.sampling=seconds, these are frames at 30 per second. With data.fps, the window lasts num_frames / data.fps
+    seconds, and frames are counted at moments that are evenly spaced in time. The first global view spreads its frames
+    evenly from the start to five frames before the end, the second from five frames after the start to the end; in a
+    window of fewer than 20 frames, the shift is a quarter of it instead. Each local view spreads its frames over a
+    random part of the window, a fraction data.local_span of it. Views with fewer frames are therefore faster.
 
     Args:
       num_video_frames: at least 1.
-      fps: frames per second of the video.
+      fps, times: as for `train_indices`.
     """
+    if data.fps:
+        shown, stride = ticks(num_video_frames, fps, data.fps, times)
+        by_tick = dataclasses.replace(data, fps=0.0, stride=stride)
+        return [shown[view] for view in view_indices(len(shown), fps, by_tick, rng)]
     window = int(data.num_frames * SAMPLINGS[data.sampling].own_stride(data.stride, fps))
     length = min(num_video_frames, max(window, 1))
     start = rng.integers(num_video_frames - length + 1)

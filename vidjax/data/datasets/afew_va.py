@@ -6,7 +6,8 @@ On disk, as the twelve archives unpack:
     root/[NN/]<clip>/<clip>.json            {"actor": ..., "frames": {"00000": {"valence": 0.0, "arousal": 2.0, ...}}}
     root/subjects.csv                       lines `clip,subject[,fold]`: for clips without an actor, or to fix folds
 
-A row is the window of data.num_frames * data.stride frames around one frame; beyond the ends of its clip, the first or
+A row is the window of data.num_frames * data.stride frames (or, with data.fps, of as many seconds as a clip takes)
+around one frame; beyond the ends of its clip, the first or
 last frame repeats. `val` is fold 1 of five and `train` the other four; `val2` is fold 2, `train2` the others, and so
 on. No subject is in two folds. Records have the splits `fold1` to `fold5`, with each clip once.
 """
@@ -62,11 +63,11 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMe
         in two folds.
     """
     whole = open_videos(root, split)
-    span = data.num_frames * data.stride
+    span = data.num_frames * _stride(data)
     short = [video.id for video in whole.videos if len(video.about["values"]) < span]
     if short:
         warn([
-            f"{TITLE}: {len(short)} of {len(whole)} clips are shorter than a window of {span} frames, the first of "
+            f"{TITLE}: {len(short)} of {len(whole)} clips are shorter than a window of {span:g} frames, the first of "
             f"them {short[0]}: their first and last frames repeat"
         ])  # fmt: skip
     rows = [row for video in whole.videos for row in _rows(video, data, annotation)]
@@ -74,7 +75,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMe
         counts = Counter(row.label for row in rows)
         warn(unseen_class_warnings(TITLE, {name: counts[number] for number, name in enumerate(QUADRANTS)}))
     labels = TARGETS if annotation == TARGET else QUADRANTS
-    name = f"{whole.name}/{data.num_frames}x{data.stride}"
+    name = f"{whole.name}/{data.num_frames}x{_stride(data):g}"
     return InMemorySource(name, rows, annotation=annotation, labels=labels)
 
 
@@ -194,8 +195,14 @@ def _stretch(video: AnnotatedVideo, first: int, count: int) -> FrameWindow | Sto
     return dataclasses.replace(video.video, first=first, count=count)
 
 
+def _stride(data: DataConfig) -> float:
+    """Frames of a video from one frame of a clip to the next."""
+    return FPS / data.fps if data.fps else data.stride
+
+
 def _rows(video: AnnotatedVideo, data: DataConfig, annotation: str) -> list[Row]:
-    before, count, about = data.num_frames // 2 * data.stride, data.num_frames * data.stride, video.about
+    before, count = round(data.num_frames // 2 * _stride(data)), max(1, round(data.num_frames * _stride(data)))
+    about = video.about
     return [
         Row(
             _stretch(video, place - before, count),

@@ -7,6 +7,7 @@ Deblocking is off, which changes next to nothing at this quality.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import io
 from fractions import Fraction
@@ -23,6 +24,8 @@ from vidjax.errors import ConfigError
 
 _AT_ONCE = 256 << 20  # bytes of frames in memory; a read starts at a key frame, so a few long reads are better
 _RATES = (1.0, 240.0)  # frames per second; other rates are clipped to this range
+_TICK = Fraction(1, 90_000)  # seconds, the unit of uneven times
+_EVEN = 0.25  # up to this share of a frame, times may differ from those of an even rate
 # mbtree is off: on small frames, x264 reads past the end of its array, and bytes would differ from run to run.
 _X264 = "scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0:cabac=0:no-deblock=1:weightp=0:weightb=0:mbtree=0"
 
@@ -53,7 +56,7 @@ class Encoding:
             )
 
     def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:
-        """Encode as MP4 without sound: all frames as displayed, at the mean rate. The bytes are reproducible.
+        """Encode as MP4 without sound: all frames as displayed, at their times. The bytes are reproducible.
 
         Raises:
           VideoError: when a frame cannot be decoded.
@@ -93,17 +96,40 @@ def _write(
 ) -> tuple[bytes, VideoInfo]:
     info, (height, width) = source.info, size
     rate = Fraction(min(max(info.fps, _RATES[0]), _RATES[1])).limit_denominator(1001)
+    times = _uneven_times(source, float(rate))
     length = max(1, _AT_ONCE // (info.height * info.width * 3))
     file = io.BytesIO()
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as output:
         stream = output.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = height, width, pixels
+        if times:
+            stream.codec_context.time_base = _TICK
+
+        def write(frame: av.VideoFrame | None) -> None:
+            for packet in stream.encode(frame):
+                if times and packet.pts is not None:
+                    packet.duration = times[bisect.bisect_right(times, packet.pts)] - packet.pts
+                output.mux(packet)
+
         for start in range(0, info.frames, length):
             frames = source.read(range(start, min(start + length, info.frames)))
-            for picture in _shrink(frames, height, width):
-                output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        output.mux(stream.encode(None))
+            for number, picture in enumerate(_shrink(frames, height, width), start):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                if times:
+                    frame.pts, frame.time_base = times[number], _TICK
+                write(frame)
+        write(None)
     return file.getvalue(), dataclasses.replace(info, height=height, width=width)
+
+
+def _uneven_times(source: OpenVideo, rate: float) -> list[int]:
+    """When each frame is shown and the last one ends, in ticks; empty for frames at an even rate."""
+    times = source.times
+    if np.abs(times - np.arange(len(times)) / rate).max() * rate <= _EVEN:
+        return []
+    numbers = np.arange(len(times))
+    ticks = np.round(times / float(_TICK)).astype(int)
+    return (np.maximum.accumulate(ticks - numbers) + numbers).tolist()  # no two frames share a tick
 
 
 def _x264(key_every: int) -> dict[str, str]:

@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer
 
+from vidjax.data.clips.by_time import ROUNDING, half_a_frame, shown_at
 from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import open_video
 from vidjax.errors import VideoError
-
-_ROUNDING = 1e-6  # seconds
 
 
 class Slid(NamedTuple):
@@ -39,28 +38,31 @@ def windows_of(times: Float[np.ndarray, " frames+1"], fps: float, recipe: ClipRe
     windows with the same frames, as while a picture stays, are one. Without, recipe.windows.count windows are evenly
     spaced.
 
-    Unless recipe.windows gives their length, windows have the frames that a clip is taken from: num_frames * stride
-    frames, for example, or the whole video if clips are spread over it. A video shorter than a window is one window.
+    Unless recipe.windows gives their length, windows last as long as the part that a clip is taken from:
+    num_frames * stride frames, for example, num_frames / recipe.fps seconds, or the whole video if clips are spread
+    over it. A video shorter than a window is one window.
 
     Args:
       times: seconds at which each frame is shown, and at which the last one ends.
       fps: average frames per second.
     """
     windows, frames = recipe.windows or Windows(), len(times) - 1
-    half = min(1 / fps, float(np.median(np.diff(times)))) / 2 + _ROUNDING  # of a usual frame: some may stay for long
-    span = 0 if windows.length else recipe.covers(frames, fps)
-    latest = max(times[-1] - windows.length, 0.0) if windows.length else times[frames - span]
+    half, length = half_a_frame(times, fps), windows.length or recipe.seconds
+    span = 0 if length else recipe.covers(frames, fps)
+    latest = max(times[-1] - length, 0.0) if length else times[frames - span]
     if windows.seconds:
         due = np.arange(0, latest + half, windows.seconds)
         due = np.append(due[due <= latest - half], latest)
+    elif length:
+        due = np.linspace(0, latest, windows.count) if windows.count > 1 else np.array([latest / 2])
     elif windows.count == 1:
         due = times[[(frames - span) // 2]]
     else:
         due = times[np.unique(np.arange(windows.count) * (frames - span) // (windows.count - 1))]
-    firsts = _shown_at(due, times, half)
+    firsts = shown_at(due, times, half)
     starts = np.where(np.abs(times[firsts] - due) <= half, times[firsts], due)
-    if windows.length:
-        over = starts + windows.length
+    if length:
+        over = starts + length
         stops = np.maximum(_over_by(over, times, half), firsts + 1)
         if windows.seconds:
             stops[-1] = frames
@@ -79,23 +81,13 @@ def _merged(frames: Integer[np.ndarray, "w 2"], seconds: Float[np.ndarray, "w 2"
     return Slid([(first / fps, stop / fps) for first, stop in frames[new].tolist()], joined.round(6))
 
 
-def _shown_at(
-    seconds: Float[np.ndarray, " n"], times: Float[np.ndarray, " frames+1"], half: float
-) -> Integer[np.ndarray, " n"]:
-    """Return the frame shown at each moment, or the next if its start is nearer and at most half a frame away."""
-    shown = np.searchsorted(times[:-1], seconds + _ROUNDING, "right") - 1
-    since, until = seconds - times[shown], times[shown + 1] - seconds
-    later = (until < since - _ROUNDING) & (until <= half)
-    return np.minimum(shown + later, len(times) - 2)
-
-
 def _over_by(
     seconds: Float[np.ndarray, " n"], times: Float[np.ndarray, " frames+1"], half: float
 ) -> Integer[np.ndarray, " n"]:
     """Count the frames shown before each moment, without one that has just begun."""
-    shown = np.searchsorted(times[:-1], seconds - _ROUNDING) - 1
+    shown = np.searchsorted(times[:-1], seconds - ROUNDING) - 1
     since, until = seconds - times[shown], times[shown + 1] - seconds
-    begun = (since < until - _ROUNDING) & (since <= half)
+    begun = (since < until - ROUNDING) & (since <= half)
     return shown + 1 - begun
 
 

@@ -70,11 +70,12 @@ def _key(place: VideoPlace) -> Hashable:
 
 @dataclass
 class _Kept:
-    """The known parts of a video: number of frames, frames per second, and the kept frames by number."""
+    """The known parts of a video: number of frames, frames per second, kept frames by number, times if asked for."""
 
     frames: int
     fps: float
     frames_by_number: dict[int, np.ndarray] = field(default_factory=dict)
+    times: Float[np.ndarray, " frames+1"] | None = None
 
 
 class _CachedVideo:
@@ -102,8 +103,10 @@ class _CachedVideo:
 
     @property
     def times(self) -> Float[np.ndarray, " frames+1"]:
-        """Seconds at which frames are shown, and at which the last one ends; opens the file."""
-        return self._opened().times
+        """Seconds at which frames are shown, and at which the last one ends; opens the file if they are not known."""
+        if self._kept.times is None:
+            self._kept.times = self._opened().times
+        return self._kept.times
 
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
         """Display frames as RGB, in a new array.

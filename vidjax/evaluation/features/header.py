@@ -84,12 +84,14 @@ class Header:
         """Return the length of a window of a long enough video at `fps`, in a store of windows."""
         if self.windows and self.windows["length"]:
             return self.windows["length"]
+        if clip_fps := self.clip.get("fps"):
+            return self.clip["num_frames"] / clip_fps
         return self.clip["num_frames"] * SAMPLINGS[self.clip["sampling"]].own_stride(self.clip["stride"], fps) / fps
 
     def command(self, folder: str | os.PathLike) -> str:
         """Return the command that resumes a store of these features."""
         data, clip = self.data, self.clip
-        stride = 0 if SAMPLINGS[clip["sampling"]].whole else clip["stride"]
+        stride = 0 if SAMPLINGS[clip["sampling"]].whole else "" if clip.get("fps") else clip["stride"]
         options = {"model": self.backbone["source"], "data": data["name"] or data["root"], "root": data["root"]}
         if data["name"] in ("", "folder"):
             options = options | {"data": data["root"], "root": ""}

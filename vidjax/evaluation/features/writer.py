@@ -246,6 +246,7 @@ def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
             "channels": recipe.channels,
             "mean": list(recipe.mean),
             "std": list(recipe.std),
+            **({"fps": recipe.fps} if recipe.fps else {}),
         },
         arrays=arrays,
         rows_per_part=storage.rows_per_part or _rows_per_part(arrays, dtype, len(source), split.windows),

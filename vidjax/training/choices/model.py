@@ -23,8 +23,8 @@ from vidjax.weights.run_files import CONFIG, is_run
 MODEL_KEYS = ("model.name", "model.spec")
 RECIPES = ("tiny", "small", "base", "large", "huge")  # sizes of an experiment that leaves the model open
 CLIP_KEYS = (
-    "data.num_frames", "data.stride", "data.sampling", "data.image_size", "data.interpolation", "data.channels",
-    "data.mean", "data.std",
+    "data.num_frames", "data.stride", "data.fps", "data.sampling", "data.image_size", "data.interpolation",
+    "data.channels", "data.mean", "data.std",
 )  # fmt: skip
 
 
