@@ -13,7 +13,7 @@ from vidjax.files import in_bucket
 
 STEPS, VALIDATED = 24, 8
 MOMENTS = ("at the start", "in training", "in a save", "in a validation", "after the last checkpoint")
-AIMS = ("any moment", *MOMENTS[2:])
+AIMS = ("any moment", *MOMENTS[1:])
 
 
 def folders(workdir):
