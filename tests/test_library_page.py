@@ -40,6 +40,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_runs_its_loops_learn_and_its_model_is_kept(folder):
     names = {}
     printed = [run(block, names) for block in blocks((ROOT / "docs" / "library.md").read_text())]

@@ -189,6 +189,7 @@ def test_frames_may_change_their_size_and_the_clock_may_jump(pieces, tmp_path, c
     assert 2.9 < answers[-1]["end"] < 4.1
 
 
+@pytest.mark.slow
 def test_a_sender_that_has_paused_is_late_for_a_while_only(pieces, capsys, monkeypatch):
     """Otherwise everything it sends from then on would be dropped as late."""
     monkeypatch.setattr("vidjax.data.video.live_video._MEMORY", 0.5)

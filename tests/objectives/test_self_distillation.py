@@ -185,12 +185,10 @@ def alone():
     return one.run([make_batch(8, seed) for seed in range(2)]), jax.device_get(one.state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [
-        {"mesh": MeshConfig(data=2, fsdp=2, tensor=2), "devices": jax.devices()},
-        pytest.param({"accumulate": 2}, marks=pytest.mark.slow),
-    ],
+    [{"mesh": MeshConfig(data=2, fsdp=2, tensor=2), "devices": jax.devices()}, {"accumulate": 2}],
     ids=["mesh of all three axes", "micro-batches"],
 )
 def test_any_mesh_and_micro_batches_update_teacher_and_centre_like_one_device(alone, options):

@@ -63,8 +63,11 @@ def test_steps_before_the_softplus_may_be_bfloat16():
     compare(operands(19, rows=1, channels=7, bias=True), "pallas_tpu", dtypes=dtypes, **limits)
 
 
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("rows", "channels"), [(2, 256), (3, 5)], ids=["shared", "whole everywhere"])
+@pytest.mark.parametrize("bias", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize(
+    ("rows", "channels"),
+    [pytest.param(2, 256, id="shared"), pytest.param(3, 5, id="whole everywhere", marks=pytest.mark.slow)],
+)
 def test_on_a_mesh_each_device_scans_its_own_rows_and_channels(rows, channels, bias):
     devices = jax.devices()[:4]
     mesh = jax.make_mesh((2, 1, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3, devices=devices)

@@ -130,12 +130,13 @@ def test_groups_of_mixed_rows_may_lie_on_several_devices():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "mesh"),
     [
         ("vivit_tiny", MeshConfig()),
-        pytest.param("timesformer_tiny", MeshConfig(data=2, fsdp=2, tensor=2), marks=pytest.mark.slow),
-        pytest.param("videomamba_tiny", MeshConfig(data=2, fsdp=2, tensor=2), marks=pytest.mark.slow),
+        ("timesformer_tiny", MeshConfig(data=2, fsdp=2, tensor=2)),
+        ("videomamba_tiny", MeshConfig(data=2, fsdp=2, tensor=2)),
     ],
 )
 def test_separately_clipped_groups_train_alike_on_any_mesh(name, mesh):

@@ -156,6 +156,7 @@ def test_a_run_stopped_around_a_roll_back_ends_as_if_it_were_not(tmp_path, stop_
     same_params(tmp_path / "parts", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_spikes_in_a_row_are_a_reason_to_go_back_and_counted_over_a_restart(tmp_path):
     spiky, both = toy.Spiky(spikes=(9, 10, 11)), SKIP | BACK
     run(tmp_path / "whole", spiky, **both)

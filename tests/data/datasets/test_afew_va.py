@@ -168,6 +168,7 @@ def test_quadrants_of_seven_frames_are_trained_and_reported_by_class(afew, tmp_p
     assert (config["data"]["num_frames"], config["data"]["tubelet_remainder"]) == (7, "drop")
 
 
+@pytest.mark.slow
 def test_valence_and_arousal_are_trained_and_scored_over_all_frames(afew, tmp_path):
     results = run("afew_va.py", "smoke", afew, tmp_path / "run", **{"data.num_frames": 8, "train.accumulate": 2})
     lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
