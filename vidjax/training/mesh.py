@@ -47,7 +47,8 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
       devices: by default all devices of all processes.
 
     Raises:
-      ConfigError: when the sizes do not multiply to the number of devices, or an axis other than data spans slices.
+      ConfigError: when the sizes do not multiply to the number of devices, `config.slices` is not the number of slices,
+        or an axis other than data spans slices.
     """
     devices = jax.devices() if devices is None else devices
     config = dataclasses.replace(config, fsdp=config.fsdp or _fsdp(config, devices))
@@ -109,7 +110,7 @@ def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int, 
         step = divisor // math.gcd(divisor, clips_per_decode)
         raise ConfigError(
             f"a batch of {rows} clips (data.global_batch={videos} x data.clips_per_decode={clips_per_decode}) is not a "
-            f"multiple of {divisor} (mesh data x fsdp = {blocks}, train.accumulate={accumulate}); "
+            f"multiple of {divisor} = {blocks} blocks of rows x train.accumulate={accumulate}; "
             f"use a data.global_batch that is a multiple of {step}, such as {-(-videos // step) * step}"
         )
 
@@ -167,7 +168,7 @@ def part_of_rows(processes: np.ndarray, own: int) -> tuple[int, int]:
     if sum(map(len, parts)) != len(by_block) or len({len(part) for part in parts}) != 1:
         raise ConfigError(
             f"mesh data x fsdp x tensor = {' x '.join(map(str, processes.shape))} gives the processes unequal or "
-            "overlapping rows of a batch; let mesh.tensor divide the devices of a host, or be a multiple of them"
+            "overlapping rows of a batch; make mesh.tensor a divisor or a multiple of the number of devices of a host"
         )
     return parts.index(held[own]), len(parts)
 
