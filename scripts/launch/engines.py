@@ -1,15 +1,17 @@
-"""Launch a job with each engine: Cloud TPU's queued resources, JobSet on GKE, SkyPilot and Slurm."""
+"""Launch a job with each engine: Cloud TPU's queued resources, JobSet and xpk on GKE, SkyPilot and Slurm."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
 
-from job import Job, Launch
+from job import Job, Launch, LaunchError
 
 ON_TPU, ON_GPU = "vidjax[tpu,gcs]", "vidjax[cuda]"  # installed unless the job says otherwise
 GRACE = 120  # seconds between the stop signal and the end of a machine, for a run to save its step
 
+RESTARTS = "100"
+AGAIN = "1,4"  # exit codes below 127 after which xpk restarts a run: a traceback, a process that was lost
 FOR_GOOD = (2, 3)  # exit codes of vidjax.main that a restart would only repeat: a mistake, videos that cannot be scored
 _UNTIL_DONE = """\
 while true; do
@@ -51,8 +53,6 @@ def queued_resource(job: Job) -> Launch:
 def jobset(job: Job) -> Launch:
     """A JobSet of GKE: one indexed job per slice; all jobs restart when a pod fails."""
     job.check(bucket=True)
-    image = job.engine.get("image") or "python:3.12-slim"
-    run = f"pip install --quiet {shlex.quote(job.install or ON_TPU)} && exec {job.command}"
     spot = ['cloud.google.com/gke-spot: "true"'] if job.spot else []
     selector = [
         f"cloud.google.com/gke-tpu-accelerator: {job.chip.podslice}",
@@ -68,10 +68,10 @@ def jobset(job: Job) -> Launch:
         *(f"  {line}" for line in selector),
         "containers:",
         "- name: vidjax",
-        f"  image: {image}",
+        f"  image: {_image(job)}",
         '  command: ["bash", "-c"]',
         "  args:",
-        f"  - {_quoted(run)}",
+        f"  - {_quoted(_in_container(job))}",
         "  ports:",
         "  - containerPort: 8471",
         "  - containerPort: 8080",
@@ -88,9 +88,10 @@ def jobset(job: Job) -> Launch:
         "    alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool",
         "spec:",
         "  failurePolicy:",
-        f"    maxRestarts: {job.engine.get('restarts') or 100}",
+        f"    maxRestarts: {job.engine.get('restarts') or RESTARTS}",
         "    rules:",
-        "    - action: FailJobSet",
+        "    - name: ended_for_good",
+        "      action: FailJobSet",
         "      onJobFailureReasons: [PodFailurePolicy]",
         "  replicatedJobs:",
         "  - name: slice",
@@ -115,6 +116,32 @@ def jobset(job: Job) -> Launch:
         f"kubectl get jobset {job.name}\n"
         f"kubectl logs -f -l jobset.sigs.k8s.io/jobset-name={job.name},batch.kubernetes.io/job-completion-index=0\n"
         f"kubectl delete jobset {job.name}",
+    )
+
+
+def xpk(job: Job) -> Launch:
+    """A workload of xpk, which makes a JobSet on a cluster made by `xpk cluster create`."""
+    job.check(bucket=True)
+    if not job.engine.get("cluster"):
+        raise LaunchError("--cluster=NAME is missing: the name of a cluster made by `xpk cluster create`")
+    where = [f"--{key}={job.engine[key]}" for key in ("cluster", "project", "zone") if job.engine.get(key)]
+    create = (
+        *("xpk", "workload", "create", f"--workload={job.name}"), *where,
+        f"--tpu-type={job.accelerator_type}",
+        f"--num-slices={job.slices}",
+        *(["--spot"] if job.spot else []),
+        f"--docker-image={_image(job)}",
+        f"--max-restarts={job.engine.get('restarts') or RESTARTS}",
+        f"--restart-on-exit-codes={AGAIN}",
+        f"--termination-grace-period-seconds={GRACE}",
+        f"--command={_in_container(job)}",
+    )  # fmt: skip
+    return Launch(
+        {},
+        (create,),
+        f"xpk workload list {' '.join(where)} --filter-by-job={job.name}\n"
+        f"kubectl logs -f -l xpk.google.com/workload={job.name},batch.kubernetes.io/job-completion-index=0\n"
+        f"xpk workload delete --workload={job.name} {' '.join(where)}",
     )
 
 
@@ -184,6 +211,7 @@ def slurm(job: Job) -> Launch:
 ENGINES: dict[str, Callable[[Job], Launch]] = {
     "tpu": queued_resource,
     "gke": jobset,
+    "xpk": xpk,
     "skypilot": skypilot,
     "slurm": slurm,
 }
@@ -213,6 +241,15 @@ def _startup(job: Job) -> str:
             "",
         ]
     )
+
+
+def _image(job: Job) -> str:
+    return job.engine.get("image") or "python:3.12-slim"
+
+
+def _in_container(job: Job) -> str:
+    """Return the shell line of a container; `exec` lets the run receive the signals sent to the shell."""
+    return f"pip install --quiet {shlex.quote(job.install or ON_TPU)} && exec {job.command}"
 
 
 def _quoted(text: str) -> str:

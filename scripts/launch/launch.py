@@ -1,9 +1,9 @@
-"""Start a run on every host of a slice with one of four engines; the same command starts it again.
+"""Start a run on every host of a slice with one of five engines; the same command starts it again.
 
     python scripts/launch/launch.py ENGINE --name=NAME --topology=v5e:8x8 [...] -- --config=... --workdir=gs://...
 
-ENGINE is tpu (queued resources of Cloud TPU), gke (a JobSet), skypilot or slurm. --dry-run prints the files and
-commands instead. The engine's own program (gcloud, kubectl, sky, sbatch) must be installed and logged in.
+ENGINE is tpu (queued resources of Cloud TPU), gke (a JobSet), xpk, skypilot or slurm. --dry-run prints the files and
+commands instead. The engine's own program (gcloud, kubectl, xpk, sky, sbatch) must be installed and logged in.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from engines import ENGINES
 from job import Job, Launch, LaunchError
 
 _OF_ENGINES = (
-    "project", "zone", "runtime-version", "image", "service-account", "restarts", "nodes", "gpus", "partition",
-    "account", "time",
+    "project", "zone", "cluster", "runtime-version", "image", "service-account", "restarts", "nodes", "gpus",
+    "partition", "account", "time",
 )  # fmt: skip
 
 

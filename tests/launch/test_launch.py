@@ -1,6 +1,10 @@
 """What scripts/launch would do, to the letter, and that shells and Kubernetes take it."""
 
+import os
 import pathlib
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -16,6 +20,7 @@ JOBS = {
     "tpu": ("tpu", "--name=base", *SLICE),
     "tpu-slices": ("tpu", "--name=base", "--topology=v5p:4x4x4", "--slices=2", "--zone=us-east5-a"),
     "gke": ("gke", "--name=base", *SLICE, "--service-account=trainer"),
+    "xpk": ("xpk", "--name=base", *SLICE, "--cluster=my-cluster"),
     "skypilot": ("skypilot", "--name=base", *SLICE),
     "slurm": ("slurm", "--name=base", "--nodes=4", "--partition=h100", "--time=24:00:00"),
 }
@@ -59,6 +64,63 @@ def test_kubernetes_takes_the_job_of_a_slice():
     assert job["spec"]["completions"] * container["resources"]["limits"]["google.com/tpu"] == 64
 
 
+JOBSET = {  # fields of JobSet v1alpha2 by place, and those that its schema requires (v0.13)
+    "": ({"apiVersion", "kind", "metadata", "spec"}, set()),
+    "spec": (
+        {"coordinator", "failurePolicy", "managedBy", "network", "replicatedJobs", "startupPolicy", "successPolicy"}
+        | {"suspend", "ttlSecondsAfterFinished", "volumeClaimPolicies"},
+        set(),
+    ),
+    "failurePolicy": ({"maxRestarts", "restartStrategy", "rules"}, set()),
+    "rules": (
+        {"action", "name", "onJobFailureMessagePatterns", "onJobFailureReasons", "targetReplicatedJobs"},
+        {"action", "name"},
+    ),
+    "replicatedJobs": ({"dependsOn", "groupName", "name", "replicas", "template"}, {"name", "template"}),
+}
+
+
+def test_jobset_takes_the_manifest():
+    """Job templates are tested above; Kubernetes drops or refuses fields that JobSet does not define."""
+    jobset = yaml.safe_load(files(launch(*JOBS["gke"]).stdout)["jobset.yaml"])
+    assert (jobset["apiVersion"], jobset["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    spec = jobset["spec"]
+    parts = [("", jobset), ("spec", spec), ("failurePolicy", spec["failurePolicy"])]
+    parts += [("rules", part) for part in spec["failurePolicy"]["rules"]]
+    parts += [("replicatedJobs", part) for part in spec["replicatedJobs"]]
+    for place, part in parts:
+        known, required = JOBSET[place]
+        assert required <= part.keys() <= known, place
+    for rule in spec["failurePolicy"]["rules"]:
+        assert rule["action"] in ("FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts")
+        assert re.fullmatch(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", rule["name"])
+
+
+def test_xpk_restarts_after_every_exit_code_except_those_that_a_restart_would_repeat():
+    """Without being told, xpk restarts a workload only after 42 and 127 to 255 (xpk workload create --help, 1.16)."""
+    words = shlex.split(files(launch(*JOBS["xpk"]).stdout)["commands"].splitlines()[0])
+    options = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
+    again = {int(code) for code in options["restart-on-exit-codes"].split(",")} | {42, *range(127, 256)}
+    assert {1, 4, 134, 137, 143} <= again
+    assert not {0, 2, 3} & again
+    assert shlex.split(options["command"])[-len(RUN) :] == list(RUN)
+
+
+@pytest.mark.skipif(not shutil.which("gcloud"), reason="needs gcloud, of Google Cloud's SDK")
+@pytest.mark.parametrize("name", ["tpu", "tpu-slices"])
+def test_gcloud_knows_the_options(name, tmp_path):
+    """An option that does not exist is added, so that gcloud stops before it connects to anything."""
+    lines = launch(*JOBS[name]).stdout.splitlines()
+    commands = [line for line in lines if line.startswith("gcloud ")]
+    assert len(commands) == 4
+    (tmp_path / "startup.sh").touch()
+    environment = {**os.environ, "CLOUDSDK_CONFIG": str(tmp_path / "settings")}
+    for command in commands:
+        words = [*shlex.split(command), "--no-such-option"]
+        said = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True).stderr
+        assert re.search(r"unrecognized arguments: --no-such-option *(\(|$)", said, re.MULTILINE), said
+
+
 @pytest.mark.parametrize(
     ("topology", "accelerator", "hosts"),
     [
@@ -100,6 +162,7 @@ def test_the_words_of_the_run_reach_it_as_they_were(tmp_path):
         (("slurm", "--name=a"), ("--config=videomae_k400:base",), "--workdir=DIR is missing among them"),
         (("tpu", "--name=a", "--topology=v9:8x8"), RUN, "--topology=v9:8x8: there are v4:..., v5e:..."),
         (("tpu", "--name=a", "--topology=v5e:eight"), RUN, "--topology=v5e:eight is not of the form v5e:8x8"),
+        (("xpk", "--name=a", "--topology=v5e:8x8"), RUN, "--cluster=NAME is missing"),
         (("tpu", "--name=My_Job", "--topology=v5e:8x8"), RUN, "--name=My_Job: use lower-case letters"),
     ],
 )
