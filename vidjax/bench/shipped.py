@@ -24,7 +24,7 @@ class Shipped:
       videos: videos per step, on one chip.
       keys: the experiment's values of the keys on which a step depends, adapted where so few videos require it.
       estimated_ms: milliseconds from the TPU compiler and the kernels' schedules, by chip as named in
-        `vidjax.aot.topology`; taken from docs/performance.md, and empty if there is no figure.
+        `vidjax.aot.topology`; taken from docs/performance-log.md, and empty if there is no figure.
     """
 
     title: str
