@@ -66,7 +66,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
 
 
 def open_backbone(source: str, data: DataConfig) -> Pretrained:
-    """Load a backbone with its own clip recipe, except that its clips span the same time as those of `data`.
+    """Load a backbone with its own clip recipe, but with the sampling and the time span of the clips of `data`.
 
     A backbone with random weights takes clips of the size given in `data`.
 
