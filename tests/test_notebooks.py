@@ -38,11 +38,13 @@ SMOKE = {
     "5-long-videos": "video, steps, lengths = VIDEO, 40, (64, 128)",
     "6-to-a-pod": "recipe, topology = 'videomae_k400:smoke', 'v5e:2x2'",
     "7-your-own-loop": "steps = 40",
+    "8-lora": "videos, weights, steps, views = VIDEOS, 'facebook/vjepa2-vitl-fpc64-256', 10, 1",
 }
 WEIGHTS = {  # names of `tests/hub/checkpoints.py`
     "2-what-a-model-sees": ("videomae-base-finetuned", "videomae-base-short"),
     "3-fine-tune": ("videomae-base-short",),
     "5-long-videos": ("videomamba_t16_k400",),
+    "8-lora": ("vjepa2-vitl-fpc64-256",),
 }
 
 
@@ -104,9 +106,9 @@ def test_a_notebook_is_valid_small_and_holds_no_output_except_pictures(name):
     assert "accelerator" not in notebook.metadata  # readers choose their own
 
 
-def test_the_seven_start_alike_and_open_in_colab():
+def test_notebooks_start_alike_and_open_in_colab():
     """Title and badge, then the cell that detects the machine, then the reader's parameters."""
-    assert [name.split("-")[0] for name in NAMES] == list("1234567")
+    assert [name.split("-")[0] for name in NAMES] == list("12345678")
     assert len({code_cells(name)[0].source for name in NAMES}) == 1
     for name in NAMES:
         address = f"https://colab.research.google.com/github/vidjax/vidjax/blob/main/colabs/{name}.ipynb"
