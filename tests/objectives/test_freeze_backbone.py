@@ -1,10 +1,13 @@
 """model.freeze_backbone: the head learns as logistic regression on evaluation's features, and nothing else changes."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
+import small_steps
+from small_steps import CLASSES, ROWS, batch_of
 
-from vidjax import config as config_lib
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
 from vidjax.models.outputs import outputs
@@ -14,29 +17,13 @@ from vidjax.training.optim import RunLength
 from vidjax.training.run_step import build_step
 from vidjax.training.state import init_state
 
-CLASSES, ROWS, STEPS, LR, MOMENTUM, DECAY = 3, 8, 3, 0.5, 0.9, 0.1
+STEPS, LR, MOMENTUM, DECAY = 3, 0.5, 0.9, 0.1
 KEYS = {
-    "task": "classification", "model.name": "timesformer_tiny", "model.dtype": "float32", "model.drop_path": 0.5,
-    "model.freeze_backbone": True, "model.spec.patch_size": 8, "data.num_frames": 2, "data.image_size": 16,
-    "data.global_batch": ROWS, "train.accumulate": 1,
-    "optim.name": "sgd", "optim.base_lr": LR, "optim.reference_batch": ROWS,
-    "optim.min_lr": LR, "optim.momentum": MOMENTUM, "optim.weight_decay": DECAY, "optim.decayed": "all",
+    "model.name": "timesformer_tiny", "model.drop_path": 0.5, "model.freeze_backbone": True,
+    "optim.name": "sgd", "optim.base_lr": LR, "optim.min_lr": LR, "optim.momentum": MOMENTUM,
+    "optim.weight_decay": DECAY, "optim.decayed": "all",
 }  # fmt: skip
-
-
-def config_of(**changes):
-    config = config_lib.defaults()
-    config.update_from_flattened_dict(KEYS | {key.replace("__", "."): value for key, value in changes.items()})
-    return config_lib.from_dict(config.to_dict())
-
-
-def batch_of(step):
-    rng = np.random.default_rng(step)
-    return {
-        "video": rng.integers(0, 256, (ROWS, 2, 16, 16, 3), dtype=np.uint8),
-        "label": rng.integers(0, CLASSES, ROWS).astype(np.int32),
-        "valid": np.ones(ROWS, bool),
-    }
+config_of = functools.partial(small_steps.config_of, KEYS)
 
 
 def trained(config):

@@ -1,15 +1,17 @@
 """Training with LoRA: one step against the equations by hand, what learns and what stays, meshes and micro-batches."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_steps
 import toy
+from small_steps import CLASSES, batch_of
 
-from vidjax import config as config_lib
 from vidjax.config import LoraConfig, MeshConfig
 from vidjax.errors import ConfigError
 from vidjax.models.param_paths import flatten
@@ -22,29 +24,11 @@ from vidjax.training.optim import RunLength
 from vidjax.training.run_step import build_step
 from vidjax.training.state import init_state
 
-CLASSES, ROWS = 3, 8
 KEYS = {
-    "task": "classification", "model.name": "videomae_tiny", "model.dtype": "float32", "model.lora.rank": 4,
-    "model.spec.patch_size": 8, "data.num_frames": 2, "data.image_size": 16, "data.global_batch": ROWS,
-    "train.accumulate": 1, "optim.base_lr": 0.1, "optim.reference_batch": ROWS, "optim.min_lr": 0.1,
+    "model.name": "videomae_tiny", "model.lora.rank": 4, "optim.base_lr": 0.1, "optim.min_lr": 0.1,
 }  # fmt: skip
 SGD = {"optim.name": "sgd", "optim.momentum": 0.0, "optim.weight_decay": 0.0}
-
-
-def config_of(**changes):
-    config = config_lib.defaults()
-    config.update_from_flattened_dict(KEYS | {key.replace("__", "."): value for key, value in changes.items()})
-    return config_lib.from_dict(config.to_dict())
-
-
-def batch_of(step):
-    rng = np.random.default_rng(step)
-    return {
-        "video": rng.integers(0, 256, (ROWS, 2, 16, 16, 3), dtype=np.uint8),
-        "label": rng.integers(0, CLASSES, ROWS).astype(np.int32),
-        "target": rng.normal(size=(ROWS, CLASSES)).astype(np.float32),
-        "valid": np.ones(ROWS, bool),
-    }
+config_of = functools.partial(small_steps.config_of, KEYS)
 
 
 class Trained:
