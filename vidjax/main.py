@@ -31,7 +31,7 @@ from vidjax.files import absolute, of_disk
 from vidjax.training.peers import together
 
 EXIT_MISSING_VIDEOS = 3
-_OF_SPEC = re.compile(r"config\.model\.spec\.\w+$")  # checked by the model family; see vidjax.models.spec_keys
+_OF_SPEC = re.compile(r"config\.(model|teacher)\.spec\.\w+$")  # checked by the family; see vidjax.models.spec_keys
 
 
 def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
@@ -121,7 +121,7 @@ def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
     about = "Experiment file, and its arguments after a colon."
     config_flags.DEFINE_config_file(
         "config", None, about, flag_values=values, sys_argv=argv,
-        lock_config=False, accept_new_attributes=True,  # for model.spec, which the experiment file leaves unlocked
+        lock_config=False, accept_new_attributes=True,  # for the specs, which the experiment file leaves unlocked
     )  # fmt: skip
     try:
         rest = values(argv)
@@ -157,9 +157,11 @@ def run(argv: list[str]) -> int:
     """Train, evaluate or probe according to a command line; return the exit code."""
     config, values = read_flags(argv)
     from vidjax.training import config_checks, distributed
+    from vidjax.training.choices.teacher import name_teacher
     from vidjax.weights.run_files import is_run
 
     workdir = os.fspath(absolute(os.path.expanduser(values.workdir)))
+    config = name_teacher(config)
     if config.model.name:
         config_checks.check_config(config)
     distributed.initialize(

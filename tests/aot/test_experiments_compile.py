@@ -29,6 +29,7 @@ PODS = {  # experiment: topology, and other keys to set there
     "finetune_k400:base": ("v5e:8x8", ()),
     "finetune_k400:huge": ("v5p:8x8x8", ()),
     "finetune_k710:base_v2": ("v5e:8x8", ()),
+    "distil_k400:base": ("v5e:8x8", ()),
     "finetune_ssv2:base": ("v5e:8x8", ()),
     "finetune_ucf101:base": ("v5e:8x8", ()),
     "finetune_hmdb51:giant": ("v5p:2x2x2", ()),

@@ -157,6 +157,7 @@ def test_each_gpu_of_the_authors_mixes_its_own_clips():
         ("finetune_k710", "base_v2"): (32, 16, 2),
         ("finetune_k710", "huge_v2"): (32, 4, 2),
         ("finetune_k710", "giant"): (32, 3, 2),
+        ("distil_k400", "base"): (32, 16, 2),
         ("videomamba_k400", "ti"): (8, 64, 2),  # VideoMamba/videomamba/video_sm/exp/{k400,ssv2}/*/run_f16x224.sh
         ("videomamba_k400", "small"): (16, 32, 2),
         ("videomamba_k400", "middle"): (16, 16, 2),

@@ -40,10 +40,13 @@ def test_a_task_with_an_evaluator_ranks_checkpoints_by_a_figure_that_its_report_
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name != "classification"])
 def test_class_weights_are_for_classification_only(name):
-    views = {"data__global_views": (8, 8), "model__name": "timesformer_tiny"} if name == "self_distillation" else {}
-    check(make_config(task=name, **views))
+    needed = {
+        "self_distillation": {"data__global_views": (8, 8), "model__name": "timesformer_tiny"},
+        "distillation": {"teacher__weights": "random", "teacher__name": "videomae_tiny"},
+    }.get(name, {})
+    check(make_config(task=name, **needed))
     with pytest.raises(ConfigError, match=f"class_weights=balanced is for task=classification; .* for task={name}"):
-        check(make_config(task=name, optim__class_weights="balanced", **views))
+        check(make_config(task=name, optim__class_weights="balanced", **needed))
 
 
 def test_classes_are_weighted_by_the_training_split_they_are_learned_from():

@@ -15,7 +15,7 @@ from vidjax.weights import read_run
 
 # The place of a run, its speed, what it writes when, how it is scored, and its length.
 MAY_CHANGE = {
-    "mode", "init_from", "init_label_map", "align.teacher_from",
+    "mode", "init_from", "init_label_map", "align.teacher_from", "teacher.weights",
     "caption.decoder_from", "caption.tokenizer", "caption.beams", "caption.length_penalty",
     "model.remat", "model.unroll", "model.attention", "train.epochs", "train.steps", "train.accumulate",
     "data.root", "data.stage", "data.eval_split", "data.cubes", "data.workers", "data.threads", "data.prefetch",

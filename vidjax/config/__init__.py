@@ -22,6 +22,7 @@ from vidjax.config.schema import (
     ModelConfig,
     OptimConfig,
     ProbeConfig,
+    TeacherConfig,
     TrainConfig,
 )
 from vidjax.config.shipped import find_experiment, shipped
@@ -41,6 +42,7 @@ __all__ = [
     "ModelConfig",
     "OptimConfig",
     "ProbeConfig",
+    "TeacherConfig",
     "TrainConfig",
     "checked",
     "choices",

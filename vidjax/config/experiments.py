@@ -12,12 +12,13 @@ from vidjax.registry import is_outside
 
 
 def defaults():
-    """A `ConfigDict` with every key of `Config` at its default, locked except for `model.spec`."""
+    """A `ConfigDict` with every key of `Config` at its default, locked except for the fields of specs."""
     from ml_collections import ConfigDict
 
     config = ConfigDict(dataclasses.asdict(Config()))
     config.lock()
-    config.model.spec.unlock()  # its keys depend on the model family
+    for section in (config.model, config.teacher):
+        section.spec.unlock()  # its keys depend on the model family
     return config
 
 
@@ -68,6 +69,9 @@ def smoke(config):
     config.distill.bottleneck_dim = 32
     config.align.teacher = f"{config.align.teacher.split('_')[0]}_tiny"
     config.align.teacher_from = ""
+    if config.teacher.name:
+        config.teacher.name = f"{config.teacher.name.split('_')[0]}_tiny"
+        config.teacher.weights = "random"
     config.caption.decoder = "tiny"
     config.caption.decoder_from = ""
     config.caption.num_tokens = 12

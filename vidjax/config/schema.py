@@ -295,6 +295,27 @@ class AlignConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TeacherConfig:
+    """Distillation: the frozen teacher, and the weights of what the student learns from it."""
+
+    # A run, hub id, file or folder with the teacher's weights. random: initial weights, to try a configuration.
+    weights: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
+    name: str = ""  # The teacher's model, a name from `vidjax models`. Empty: the model of the run in weights.
+    # Fields of the teacher's spec to change, as in model.spec. Empty with an empty name: those of the run in weights.
+    spec: dict = dataclasses.field(default_factory=dict)
+    # Height and width of the teacher's clips, in pixels; the student's are resized to it. 0: data.image_size, or with
+    # an empty name that of the run in weights.
+    image_size: NotNegative[int] = 0
+    # Weight of the divergence of the student's class probabilities from the teacher's.
+    logit_weight: NotNegative[float] = 1.0
+    label_weight: NotNegative[float] = 0.0  # Weight of the cross-entropy against the labels
+    # Weight of the distance between the student's tokens, projected by align.decoder, and the teacher's. align.loss and
+    # align.unit_length define the distance.
+    token_weight: NotNegative[float] = 0.0
+    temperature: float = 1.0  # Both models' logits are divided by it in the divergence; above 1 flattens the classes
+
+
+@dataclasses.dataclass(frozen=True)
 class CaptionConfig:
     """Captioning: a GPT-2 that attends to the features of `model`'s backbone and writes a sentence."""
 
@@ -425,6 +446,7 @@ class Config:
     data: DataConfig = DataConfig()
     distill: DistillConfig = DistillConfig()
     align: AlignConfig = AlignConfig()
+    teacher: TeacherConfig = TeacherConfig()
     caption: CaptionConfig = CaptionConfig()
     probe: MayChange[ProbeConfig] = ProbeConfig()
     optim: OptimConfig = OptimConfig()

@@ -25,12 +25,13 @@ SET_BY = {
 }
 
 
-def spec_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def spec_fields(name: str, values: Mapping[str, Any], at: str = "model.spec") -> dict[str, Any]:
     """Check `config.model.spec` and return it as fields of the model's spec.
 
     Args:
       name: `config.model.name`.
       values: `config.model.spec`; the other fields keep the preset's values.
+      at: the key that holds `values`, for messages.
 
     Raises:
       ConfigError: for a key that is misspelt, belongs to another family or is set by another key of the configuration,
@@ -40,10 +41,10 @@ def spec_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     hints = _hints(family.spec_type)
     for key in values:
         if key in SET_BY:
-            raise ConfigError(f"config.model.spec.{key} is set by config.{SET_BY[key]}; use that")
+            raise ConfigError(f"config.{at}.{key} is set by config.{SET_BY[key]}; use that")
         if key not in hints:
-            raise ConfigError(_unknown(key, name, hints))
-    return {key: _checked(hints[key], value, f"model.spec.{key}") for key, value in values.items()}
+            raise ConfigError(_unknown(key, name, hints, at))
+    return {key: _checked(hints[key], value, f"{at}.{key}") for key, value in values.items()}
 
 
 def changeable(spec_type: type[ClipSpec]) -> tuple[str, ...]:
@@ -67,9 +68,10 @@ def _checked(hint: Any, value: Any, key: str) -> Any:
     return checked(kind, value, key)
 
 
-def _unknown(key: str, name: str, hints: Mapping[str, Any]) -> str:
+def _unknown(key: str, name: str, hints: Mapping[str, Any], at: str) -> str:
     ours = FAMILIES.find(family_of(name)[0]).title
     theirs = [family.title for family in FAMILIES.values() if key in _hints(family.spec_type)]
+    named = f"{at.partition('.')[0]}.name={name}"
     if theirs:
-        return f"config.model.spec.{key} belongs to {' and '.join(theirs)}; model.name={name} is a {ours}; leave it out"
-    return f"config.model.spec.{key} is unknown for model.name={name}; {nearest(key, hints, 'config.model.spec.{}')}"
+        return f"config.{at}.{key} belongs to {' and '.join(theirs)}; {named} is a {ours}; leave it out"
+    return f"config.{at}.{key} is unknown for {named}; {nearest(key, hints, f'config.{at}.{{}}')}"

@@ -4,6 +4,7 @@ from vidjax.objectives.action import ActionRecognition
 from vidjax.objectives.base import Objective
 from vidjax.objectives.captioning import Captioning
 from vidjax.objectives.classification import Classification
+from vidjax.objectives.distillation import Distillation
 from vidjax.objectives.feature_alignment import FeatureAlignment
 from vidjax.objectives.least_squares import LeastSquares
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
@@ -16,6 +17,7 @@ __all__ = [
     "ActionRecognition",
     "Captioning",
     "Classification",
+    "Distillation",
     "FeatureAlignment",
     "LeastSquares",
     "MaskedAutoencoding",

@@ -28,11 +28,13 @@ class Part:
       name: name of their subtree; empty for all parameters.
       spec: spec of the module that uses them; None if it has none.
       key: configuration key that names the checkpoint.
+      whole: whether the checkpoint must hold every parameter, a head included, as for a teacher.
     """
 
     name: str
     spec: ClipSpec | GPT2Spec | None
     key: str = "init_from"
+    whole: bool = False
 
 
 class Objective(abc.ABC):

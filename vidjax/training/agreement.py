@@ -168,7 +168,8 @@ def _about(size: int, content: bytes) -> str:
 def _weights(config: Config, *, first: bool) -> Iterator[tuple[str, str]]:
     """Yield the content of the weights that the configuration names; initial weights only before the first step."""
     begun = {"init_from": config.init_from, "caption.decoder_from": config.caption.decoder_from} if first else {}
-    for key, source in (begun | {"align.teacher_from": config.align.teacher_from}).items():
+    taught = {"align.teacher_from": config.align.teacher_from, "teacher.weights": config.teacher.weights}
+    for key, source in (begun | taught).items():
         if content := source and content_of(source):
             yield f"what {key} holds", content
 

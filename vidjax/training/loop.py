@@ -22,6 +22,7 @@ from vidjax.tasks import TASKS
 from vidjax.training import resume_check
 from vidjax.training.agreement import agree, run_facts
 from vidjax.training.checkpoints import Checkpoints
+from vidjax.training.choices.teacher import name_teacher
 from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.device_feed import Feed
@@ -80,6 +81,7 @@ def train(
         unless it was not finite.
     """
     began = time.monotonic()
+    config = name_teacher(config)
     if objective is None:
         check_config(config)
     if config.init_from and not is_run(workdir):

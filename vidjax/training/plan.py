@@ -25,6 +25,7 @@ from vidjax.training.choices.memory import Fit, fit_step
 from vidjax.training.choices.pauses import estimate_pauses
 from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.choices.speed import estimate_pace
+from vidjax.training.choices.teacher import check_classes
 from vidjax.training.evaluate_run import build_evaluator
 from vidjax.training.mesh import loader_slice
 from vidjax.training.optim import RunLength
@@ -75,6 +76,7 @@ def plan_run(
     asked = keep_choices(config, workdir)
     with _shown(f"looking for the videos of {asked.data.root or asked.data.name}"):
         source = source or open_train(asked)
+    check_classes(asked, source.labels)
     suited = choose_by_platform(asked, jax.default_backend())
     config = choose_length(suited, len(source), row_blocks(mesh))
     length, num_classes = run_length(config, len(source)), config.data.num_classes or source.num_classes

@@ -169,17 +169,18 @@ def read_start(
     else:
         model = load(init_from, begin=spec)
         source, old = model.params, model.spec
-        notes = (f"parameters of {init_from}", *model.notes, *_other_pixels((model.mean, model.std), pixels))
+        notes = (f"parameters of {init_from}", *model.notes, *other_pixels((model.mean, model.std), pixels))
     if spec is None:
         return source, notes
     if type(old) is not type(spec) or not (isinstance(old, ClipSpec) and isinstance(spec, ClipSpec)):
         theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
         raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
     source, changes = fit_positions(source, old, spec)
-    return source, (*notes, *changes, *_other_numerics(old, spec))
+    return source, (*notes, *changes, *other_numerics(old, spec))
 
 
-def _other_pixels(theirs: tuple, ours: tuple | None) -> tuple[str, ...]:
+def other_pixels(theirs: tuple, ours: tuple | None) -> tuple[str, ...]:
+    """Return a note if two pairs of mean and deviation differ; `ours` is None if it does not matter."""
     if ours is None:
         return ()
     theirs, ours = (tuple(map(tuple, of)) for of in (theirs, ours))
@@ -188,7 +189,8 @@ def _other_pixels(theirs: tuple, ours: tuple | None) -> tuple[str, ...]:
     return (f"trained on pixels normalised by mean and std {theirs}, whereas config.data has {ours}",)
 
 
-def _other_numerics(old: ClipSpec, new: ClipSpec) -> tuple[str, ...]:
+def other_numerics(old: ClipSpec, new: ClipSpec) -> tuple[str, ...]:
+    """Return a note for each setting that changes the outputs but no parameter's shape, and differs."""
     theirs, ours = old.differences(new), new.differences(old)
     return tuple(
         f"trained with {name} {theirs[name]}, whereas the model has {ours[name]}"

@@ -58,7 +58,11 @@ def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def check_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
+def check_labels(
+    workdir: str | os.PathLike,
+    labels: tuple[str, ...] | None,
+    remedy: str = "evaluate on data with the classes the run was trained with",
+) -> None:
     """Reject data in which a class number has another name than in the run.
 
     Raises:
@@ -70,7 +74,4 @@ def check_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> 
     pairs = list(zip(trained, labels, strict=False))
     number = next((n for n, (there, here) in enumerate(pairs) if there != here), len(pairs))
     names = [repr(of[number]) if number < len(of) else "missing" for of in (trained, labels)]
-    raise DataError(
-        f"class {number} is {names[0]} in {located(workdir) / LABELS} and {names[1]} in the data; "
-        "evaluate on data with the classes the run was trained with"
-    )
+    raise DataError(f"class {number} is {names[0]} in {located(workdir) / LABELS} and {names[1]} in the data; {remedy}")

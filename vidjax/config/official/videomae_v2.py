@@ -157,4 +157,27 @@ def _recipe(experiment: str) -> Recipe:
     return Recipe(experiment, SOURCE, _PUBLISHED.get(experiment, "no accuracy for this size"), rows)
 
 
-RECIPES = tuple(map(_recipe, (*PRETRAINING, *FINETUNING)))
+_STUDENTS = {"small": ("35", "ViT-small", "83.7"), "base": ("37", "ViT-base", "86.6")}
+_ON_710 = "they distil on Kinetics-710; data.name=kinetics710 with their teacher does too"
+
+
+def _distilled(size: str) -> Recipe:
+    """Distillation, of which only the models and the data are published; the rest is fine-tuning on Kinetics-710."""
+    line, model, top1 = _STUDENTS[size]
+    zoo = f"docs/MODEL_ZOO.md:{line}"
+    rows = with_rows(
+        command(_finetune(), FINETUNING["finetune_k710:base_v2"], _WORDS),
+        Row("--model", zoo, model, "model.name", value=f"videomae_{size}"),
+        Row("--data_set", zoo, "K710", "data.name", value="kinetics710", reason=_ON_710),
+        Row("--nb_classes", "scripts/finetune/vit_b_k710_ft.sh:33", "710", "data.num_classes", reason=_ON_710),
+        Row("teacher", zoo, "vit_g", "teacher.name", value="videomae_giant"),
+        Row("teacher's weights", zoo, "vit_g_hybrid_pt_1200e_k710_ft", "teacher.weights", reason=_ON_710,
+            value="vit_g_hybrid_pt_1200e_k710_ft.pth"),
+        Row("student's first weights", "docs/MODEL_ZOO.md:40", "after post-pre-training", "init_from",
+            value="PRETRAINED", reason="its user names them"),
+    )  # fmt: skip
+    published = f"{top1} (docs/MODEL_ZOO.md:{line}) on Kinetics-400, after distillation on Kinetics-710"
+    return Recipe(f"distil_k400:{size}", SOURCE, published, rows)
+
+
+RECIPES = (*map(_recipe, (*PRETRAINING, *FINETUNING)), *map(_distilled, _STUDENTS))

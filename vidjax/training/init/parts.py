@@ -10,6 +10,7 @@ from vidjax.config import Config
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.objectives.base import Part
 from vidjax.training.init.language_model import init_language_model
+from vidjax.training.init.teacher import init_teacher
 from vidjax.training.init.video_model import init_video_model
 from vidjax.training.mesh import place_like
 from vidjax.weights import adapt, read_run
@@ -50,6 +51,8 @@ def init_parts(params: Mapping, config: Config, parts: Iterable[Part]) -> tuple[
 def _init_part(params: Mapping, part: Part, source: str, config: Config) -> tuple[Mapping, str]:
     if isinstance(part.spec, GPT2Spec):
         return init_language_model(params, part, source, config)
+    if part.whole:
+        return init_teacher(params, part, source, config)
     pixels = {"mean": config.data.mean, "std": config.data.std}
     return init_video_model(params, part, source, **pixels, label_map=config.init_label_map)
 
