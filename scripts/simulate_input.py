@@ -17,7 +17,7 @@ every host has its part of the batch; the time in between is the data wait.
 
 The inputs are measured: `vidjax bench loader` prints clips per second and core, and a store's own tool its latencies.
 Retries, throttling by the store and other work on the cores are left out. tests/test_simulate_input.py compares the
-model with the loader's threads on a deliberately slow store; docs/scale.md has the comparison, also with workers.
+model with the real loader, in threads and in workers, on a deliberately slow store; docs/scale.md has the comparison.
 """
 
 from __future__ import annotations

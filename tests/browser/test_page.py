@@ -185,6 +185,7 @@ def test_notes_are_on_the_page(visit, file):
         ("deep.mp4", lambda: encode(moving_texture(40), pix_fmt="yuv444p")),
         ("turned.mov", lambda: encode(moving_texture(40), "mov", rotation=90)),
         ("h264.mkv", lambda: encode(moving_texture(40), "matroska")),
+        ("h264.txt", lambda: encode(moving_texture(40))),
     ],
 )
 def test_a_video_that_browsers_cannot_play_is_played_as_a_copy(visit, file, name, video):

@@ -87,6 +87,36 @@ def test_a_rejected_file_gives_a_message_and_is_deleted(content, told, received,
     assert kept.of("me") is None
 
 
+@pytest.mark.parametrize(
+    ("video", "told"),
+    [
+        (
+            lambda: encode(np.zeros((2, 4320, 7680, 3), np.uint8), options={"preset": "ultrafast"}),
+            "a.mp4 is too large: frames of 7680 x 4320 exceed",
+        ),
+        (
+            lambda: encode(moving_texture(3), times=[0, 35_999_960, 36_000_000]),
+            "a.mp4 is too large: the video has 36000 seconds in 3 frames; the limit is 600 seconds",
+        ),
+    ],
+    ids=["8K", "ten hours"],
+)
+def test_8k_and_ten_hours_exceed_the_limits_that_a_page_has_by_default(video, told, received, tmp_path):
+    with pytest.raises(RefusedError) as refused:
+        Uploads(tmp_path / "received", Limits()).take("me", received(video()), "a.mp4")
+    assert str(refused.value).startswith(told)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "picture.jpg", "other.webm"])
+def test_a_video_with_the_wrong_extension_is_answered_and_played_as_a_copy(name, received, kept):
+    upload = kept.take("me", received(encode(moving_texture(20)), name), name)
+    assert upload.name == name
+    assert upload.clip(RECIPE).shape == (4, 32, 32, 3)
+    assert upload.player.endswith(".mp4")
+    assert is_playable(upload.player)
+
+
 def test_every_kind_of_failure_has_a_message_without_paths():
     for reason in VideoError.REASONS:
         said = strangers.refusal(
@@ -191,6 +221,8 @@ def test_a_video_is_not_swept_while_its_copy_for_browsers_is_made(received, kept
         ("mp4", "libx264", "yuv444p", "v.mp4", False),
         ("matroska", "libx264", "yuv420p", "v.mkv", False),
         ("avi", "mpeg4", "yuv420p", "v.avi", False),
+        ("mp4", "libx264", "yuv420p", "v.txt", False),  # would be served as text
+        ("mp4", "libx264", "yuv420p", "v.webm", False),
     ],
 )
 def test_a_video_browsers_cannot_play_gets_a_copy_with_its_timing(container, codec, pix_fmt, name, plays, tmp_path):

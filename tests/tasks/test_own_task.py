@@ -53,7 +53,7 @@ def test_it_is_trained_and_its_checkpoints_are_ranked_by_its_own_figure(run):
     assert json.loads((workdir / "checkpoints" / "scores.json").read_text()) == ranked
     assert json.loads((workdir / "config.json").read_text())["task"] == "rating:TASK"
     assert (workdir / "pictures" / "curves.png").is_file()
-    assert f"{results['eval/right']:.4g}" in (workdir / "report.md").read_text()
+    assert f"{results['eval/right']:.3g}" in (workdir / "report.md").read_text()
 
 
 def test_its_evaluator_scores_every_video_and_says_what_it_found(run, tmp_path):

@@ -142,7 +142,7 @@ def test_a_run_stopped_in_its_last_evaluation_repeats_it_when_resumed(run):
 def test_a_run_leaves_a_report_with_its_results(run):
     workdir, results = run
     text = (workdir / "report.md").read_text()
-    assert f"{results['eval/top1']:.4g}" in text
+    assert f"| {results['eval/top1']:.1%} | eval/top1 |" in text
     assert "The eval/ figures are based on 1024 videos." in text
     assert "The run was trained on 1024 and validated on 1024 videos." in text
 

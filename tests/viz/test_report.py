@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vidjax.config import Config, EvalConfig, OptimConfig, to_saved
 from vidjax.viz import made, report
@@ -36,7 +37,7 @@ def check_links(path):
 def test_report_of_a_run_names_results_changed_settings_and_pictures(tmp_path):
     path = report.write_run_report(make_run(tmp_path / "run"))
     text = path.read_text()
-    assert "| eval/top1 | 0.75 |" in text
+    assert "| top-1 accuracy | 75.0% | eval/top1 |" in text
     assert "optim.base_lr = 0.125" in text
     assert "data.num_frames" not in text  # as by default
     assert check_links(path) == ["pictures/curves.png", "pictures/confusion_matrix.png"]
@@ -57,7 +58,12 @@ def test_an_evaluation_extends_the_report_and_keeps_the_training(tmp_path, monke
     monkeypatch.setattr("sys.orig_argv", ["python", "-m", "vidjax.main", "--config.mode=evaluate"])
     (run / "results.json").write_text(json.dumps({"eval/top1": 0.875}))
     text = report.write_run_report(run, act="evaluated", config=other, results={"eval/top1": 0.875}).read_text()
-    for words in ("| eval/top1 | 0.75 |", "| eval/top1 | 0.875 |", "eval.clips = 7\n", "optim.base_lr = 0.125"):
+    for words in (
+        "| top-1 accuracy | 75.0% | eval/top1 |",
+        "| top-1 accuracy | 87.5% | eval/top1 |",
+        "eval.clips = 7\n",
+        "optim.base_lr = 0.125",
+    ):
         assert text.count(words) == 1
     assert "--config=mine.py" in text
     assert "--config.mode=evaluate" in text
@@ -95,8 +101,26 @@ def test_the_results_begin_with_the_figures_that_the_task_draws(tmp_path):
     run, curves = make_run(tmp_path / "run"), (Curve("val/top1", "top-1 accuracy, one view", fraction=True),)
     text = report.write_run_report(run, curves).read_text()
     assert "**75.0%** top-1 accuracy" in text
-    assert text.index("**75.0%**") < text.index("| eval/top1 | 0.75 |")
+    assert text.index("**75.0%**") < text.index("| top-1 accuracy | 75.0% | eval/top1 |")
     assert "<b>75.0%</b>top-1 accuracy" in (run / "report.html").read_text()
+
+
+def test_a_pre_training_begins_with_its_loss_and_its_pictures(tmp_path):
+    run = make_run(tmp_path / "run")
+    (run / "results.json").write_text(json.dumps({"train/loss": 0.020444, "train/nonfinite": 0, "time/step": 815.7}))
+    Image.new("RGB", (4, 4)).save(run / "pictures" / "reconstruction.png")
+    text = report.write_run_report(run).read_text()
+    assert "**0.0204** training loss at the end" in text
+    assert "| training loss | 0.0204 | train/loss |" in text
+    assert "time/step" not in text
+    assert (
+        text.index("## Results") < text.index("## Reconstructions") < text.index("## Recipe") < text.index("## Curves")
+    )
+
+
+def test_settings_leave_out_the_version_of_the_format(tmp_path):
+    saved = to_saved(dataclasses.replace(Config(), optim=OptimConfig(base_lr=0.125))) | {"schema": 1}
+    assert report.settings(json.loads(json.dumps(saved))) == "optim.base_lr = 0.125"
 
 
 def test_comparison_averages_over_seeds(tmp_path):

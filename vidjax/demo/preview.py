@@ -12,6 +12,7 @@ from vidjax.data.video.container import open_container, reading, video_stream
 from vidjax.data.video.decode import VideoInfo
 
 _PLAYED = {"mov": "h264", "matroska": "vp9"}  # codec by container, Matroska as WebM
+_NAMES = {"mov": (".mp4", ".mov"), "matroska": (".webm",)}  # a server derives the type from the file's name
 _PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
 _SHORT_SIDE = 360  # maximum short side of the copy, in pixels
 _FPS = 30  # maximum frame rate of the copy
@@ -29,7 +30,7 @@ def is_playable(path: str) -> bool:
     """
     with open_container(path, path) as container, reading(path):
         stream, kind = video_stream(container, path), container.format.name.split(",")[0]
-        if kind == "matroska" and not path.lower().endswith(".webm"):
+        if not path.lower().endswith(_NAMES.get(kind, ())):
             return False
         return (
             stream.codec_context.codec.canonical_name == _PLAYED.get(kind)

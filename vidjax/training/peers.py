@@ -78,7 +78,7 @@ class Peers:
         return process_name(self._number, self._host)
 
     def start(self) -> None:
-        """Start watching; also report it if a signal ends this process, or if JAX aborts it as process 0 has ended."""
+        """Start watching; also report it if a signal ends this process, or if JAX aborts it because process 0 ended."""
         stop_signal.at_leave.append(lambda code: self._post(code, f"{self.name} was stopped (exit code {code})"))
         if self._number:
             _on_abort(self._tell_abort)

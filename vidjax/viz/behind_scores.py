@@ -8,6 +8,7 @@ from typing import Any
 from vidjax.files import Place, read_json, read_json_lines
 from vidjax.viz.curves import METRICS, read_metric
 from vidjax.viz.document import Block, Heading, Table, Text
+from vidjax.viz.result_table import rounded
 
 DATA, QUARANTINE = "data.json", "quarantine.jsonl"  # in a run's folder
 _SHOWN = 20  # most quarantined videos in a report
@@ -25,12 +26,14 @@ def score_sentences(results: Mapping[str, Any], workdir: Place) -> Iterator[str]
     if not videos:
         return
     missed, views = videos - results.get("eval/num_scored", videos), _views(results)
-    clips = f" and {videos * views} clips ({_view_words(results)} of each)" if views > 1 else ""
+    merge = f", merged by {results['eval/merge']}" if "eval/merge" in results else ""
+    clips = f" and {videos * views} clips ({_view_words(results)} of each{merge})" if views > 1 else ""
     unscored = f"; {_videos(missed)} could not be scored" if missed else ""
     share = f" A single video counts for {1 / videos:.1%}." if videos <= _FEW else ""
     yield f"The eval/ figures are based on {_videos(videos)}{clips}{unscored}.{share}"
-    if chosen := results.get("eval/chosen"):
-        yield f"Checkpoint {results['eval/step']} was scored, {chosen}."
+    if "eval/step" in results:
+        chosen = results.get("eval/chosen")
+        yield f"Checkpoint {results['eval/step']} was scored{f', {chosen}' if chosen else ''}."
     yield from _two_figures(results, workdir)
 
 
@@ -60,12 +63,12 @@ def _two_figures(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
     differing = next(((val, final) for val, final in pairs if results.get(final, results[val]) != results[val]), None)
     if differing is None:
         return
-    val, final = differing
-    steps, _ = read_metric(workdir / METRICS, val)
+    steps, _ = read_metric(workdir / METRICS, differing[0])
     when = f" of the last step, {steps[-1]:.0f}," if len(steps) else ""
     which = f" of step {results['eval/step']}" if "eval/step" in results else ""
+    values = [f"{name} ({rounded(name, results[name])})" for name in differing]
     yield (
-        f"{val} ({_figure(results[val])}) and {final} ({_figure(results[final])}) are two measurements: val/ scores "
+        f"{' and '.join(values)} are two measurements: val/ scores "
         f"the model{when} on one central view of each video, eval/ that{which} on {_view_words(results)}."
     )
 
@@ -80,10 +83,6 @@ def _view_words(results: Mapping[str, Any]) -> str:
     if _views(results) == 1:
         return "one view"
     return f"{results.get('eval/clips', 1)} x {results.get('eval/crops', 1)} views"
-
-
-def _figure(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _videos(count: int) -> str:

@@ -30,8 +30,8 @@ def draw_reliability(
     upper.bar(left, accuracy[filled], width, align="edge", color="C0", edgecolor="white", label="accuracy")
     gaps = confidence[filled] - accuracy[filled]
     upper.bar(
-        left, gaps, width, bottom=accuracy[filled], align="edge", color="C3", alpha=0.3, edgecolor="C3",
-        label="up to the mean confidence",
+        left, gaps, width, bottom=accuracy[filled], align="edge", facecolor="none", edgecolor="C3",
+        hatch="///", linewidth=0.8, label="up to the mean confidence",
     )  # fmt: skip
     upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     upper.legend(frameon=False, fontsize=9, loc="upper left")

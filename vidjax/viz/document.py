@@ -25,7 +25,7 @@ _STYLE = (
     ".table{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}"
     "td,th{overflow-wrap:break-word;max-width:26rem}"
     "td,th{padding:.3rem .5rem;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}"
-    "meter{width:10rem}summary{cursor:pointer;color:#1a5fb4}"
+    "th{vertical-align:bottom;white-space:nowrap}meter{width:min(10rem,18vw)}summary{cursor:pointer;color:#1a5fb4}"
     "img{max-width:100%}figure{margin:1rem 0}figcaption{color:#555;font-size:.9rem}"
     ".figures{display:flex;flex-wrap:wrap;gap:.5rem 2.5rem;margin:1rem 0;color:#555;font-size:.9rem}"
     ".figures b{display:block;font-size:2rem;line-height:1.2;color:#222}"
@@ -34,6 +34,7 @@ _STYLE = (
     ".gallery{display:flex;flex-wrap:wrap;gap:1rem}.gallery figure{margin:0;width:9.5rem;overflow-wrap:anywhere}"
     ".gallery img{width:100%;image-rendering:auto}"
     "pre{background:#f5f5f5;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}"
+    "@media(max-width:40rem){h1{font-size:1.6rem}.zoom img{max-width:none;min-width:38rem}}"  # charts scroll on a phone
 )
 
 
@@ -117,7 +118,8 @@ class Table:
 
     def html(self) -> str:
         def line(cells, tag, bar=""):
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + f"{bar}</tr>"
+            shown = (html.escape(cell).replace("/", "/<wbr>") for cell in cells)  # names and paths break after a slash
+            return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in shown) + f"{bar}</tr>"
 
         bars = [f'<td><meter value="{share:.4f}"></meter></td>' for share in self.shares] or [""] * len(self.rows)
         rows = "".join(line(row, "td", bar) for row, bar in zip(self.rows, bars, strict=True))

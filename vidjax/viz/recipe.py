@@ -16,7 +16,7 @@ def recipe_blocks(config: Mapping[str, Any], data: Mapping[str, Any]) -> list[Bl
       data: the content of data.json.
     """
     rows = [[name, words] for name, words in _rows(config, data) if words]
-    return [Heading("Recipe"), Table(("", ""), rows)] if rows else []
+    return [Heading("Recipe"), Table(("setting", "value"), rows)] if rows else []
 
 
 def _rows(config: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -33,7 +33,8 @@ def _rows(config: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[
     if videos:
         count = data.get("train", {}).get("videos")
         where = f" at {videos['root']}" if videos.get("root") else ""
-        yield "data", f"{videos.get('name')}{where}{f', {count} training videos' if count else ''}"
+        number = f", {_counted(count, 'training video')}" if count else ""
+        yield "data", f"{videos.get('name')}{where}{number}"
         yield (
             "clips",
             (
@@ -41,23 +42,31 @@ def _rows(config: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[
                 f"{videos.get('sampling')} sampling, {videos.get('crop')} crop"
             ),
         )
-        yield "batch", f"{videos.get('global_batch')} videos x {videos.get('clips_per_decode')} clips"
+        batch, clips = videos.get("global_batch"), videos.get("clips_per_decode") or 1
+        yield "batch", _counted(batch, "video") + (f" x {clips} clips" if clips > 1 else "")
     if optim:
         yield (
             "optimiser",
             (
                 f"{optim.get('name')}, {optim.get('schedule')} schedule, base learning rate {optim.get('base_lr')} per "
-                f"{optim.get('reference_batch')} clips, weight decay {optim.get('weight_decay')}, layer decay "
-                f"{optim.get('layer_decay')}"
+                f"{_counted(optim.get('reference_batch'), 'video')}, weight decay {optim.get('weight_decay')}"
+                + (f", layer decay {optim['layer_decay']}" if optim.get("layer_decay", 1.0) != 1 else "")
             ),
         )
     if train:
-        yield "length", f"{train['steps']} steps" if train.get("steps") else f"{train.get('epochs')} epochs"
+        steps, epochs = train.get("steps"), train.get("epochs") or 0
+        yield "length", _counted(steps, "step") if steps else _counted(f"{epochs:g}", "epoch")
     if scored and "validation" in data:
-        yield "scored by", f"{scored.get('clips')} clips x {scored.get('crops')} crops, {scored.get('merge')}"
+        views = f"{_counted(scored.get('clips'), 'clip')} x {_counted(scored.get('crops'), 'crop')}"
+        yield "scored by", f"{views} of each video, merged by {scored.get('merge')}"
     yield "seed", str(config.get("seed", ""))
 
 
 def _distance(videos: Mapping[str, Any]) -> str:
     """How far apart the frames of a clip are."""
     return f"{fps:g} per second" if (fps := videos.get("fps")) else f"stride {videos.get('stride')}"
+
+
+def _counted(number: Any, noun: str) -> str:
+    """A number with its noun, such as "1 step" or "20 steps"."""
+    return f"{number} {noun}{'s' * (str(number) != '1')}"

@@ -18,6 +18,7 @@ from vidjax.viz.confusion import confusion_blocks
 from vidjax.viz.curves import LEARNING_RATE, LOSS, METRICS, Curve, draw_curves, read_metric
 from vidjax.viz.document import Block, Code, Figures, Heading, Picture, Table, Text, write_document
 from vidjax.viz.recipe import recipe_blocks
+from vidjax.viz.result_table import class_blocks, results_table, rounded
 from vidjax.viz.time_spent import time_blocks
 
 PICTURES = "pictures"
@@ -62,13 +63,14 @@ def write_run_report(
     history = made.add(workdir, made.make(act, _whole(results or {}), changed, why))
     latest = _read(workdir / "results.json")
     pictures = workdir / PICTURES
-    blocks = [*_results(history, latest, workdir, curves), *recipe_blocks(tree, _read(workdir / DATA))]
+    blocks = _results(history, latest, workdir, curves)
+    if drawn := _pictures(workdir):
+        blocks += [Heading("Reconstructions"), *drawn]
+    blocks += recipe_blocks(tree, _read(workdir / DATA))
     if drawn := _curve_blocks({workdir.name: workdir}, (LOSS, *curves, LEARNING_RATE), pictures / "curves.png"):
         blocks += [Heading("Curves"), *drawn]
     blocks += [*confusion_blocks(workdir, pictures), *_calibration(latest, pictures), *clip_blocks(pictures)]
-    if drawn := _pictures(workdir):
-        blocks += [Heading("Reconstructions"), *drawn]
-    blocks += [*_class_table(latest), *video_blocks(workdir), *time_blocks(workdir)]
+    blocks += [*class_blocks(latest), *video_blocks(workdir), *time_blocks(workdir)]
     if tree:
         blocks += [Heading("Settings that differ from the defaults"), Code(settings(tree))]
     name = tree.get("model", {}).get("name", "run")
@@ -137,7 +139,7 @@ def _results(
     """The figures of each start that has some, or else the latest figures, each with sentences on their basis."""
 
     def figures_and_words(results: Mapping[str, Any]) -> list[Block]:
-        return [*_figures(results, curves), _results_table(results), *map(Text, score_sentences(results, workdir))]
+        return [*_figures(results, curves), results_table(results), *map(Text, score_sentences(results, workdir))]
 
     scored = [done for done in history if done.results]
     if len(scored) < 2:
@@ -152,13 +154,15 @@ def _results(
 
 
 def _figures(results: Mapping[str, Any], curves: Sequence[Curve]) -> list[Block]:
-    """The final evaluation's values of the metrics that the task draws as curves."""
+    """The final evaluation's values of the metrics that the task draws as curves, or else the last training loss."""
     found = {}
     for curve in curves:
         value = results.get(f"eval/{curve.metric.partition('/')[2]}")
         if isinstance(value, int | float):
             name = curve.title.partition(",")[0]  # without the number of views
             found.setdefault(name, f"{value:.1%}" if curve.fraction else f"{value:.3f}")
+    if not found and isinstance(loss := results.get(LOSS.metric), float):
+        found = {"training loss at the end": rounded(LOSS.metric, loss)}
     return [Figures([(value, name) for name, value in found.items()])] if found else []
 
 
@@ -167,39 +171,16 @@ def _whole(results: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in results.items() if name.count("/") == 1}
 
 
-def _results_table(results: Mapping[str, Any]) -> Table:
-    figures = {name: value for name, value in results.items() if name != "eval/chosen"}  # a sentence states it
-    return Table(("figure", "value"), [[name, _number(value)] for name, value in figures.items()])
-
-
-def _class_table(results: Mapping[str, Any]) -> list[Block]:
-    """A table of the figures of single classes (eval/<figure>/<class>), one row per class."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, value in results.items():
-        if name.count("/") > 1:
-            _, figure, of_class = name.split("/", 2)
-            found.setdefault(of_class, {})[figure] = value
-    if not found:
-        return []
-    figures = list(dict.fromkeys(figure for line in found.values() for figure in line))
-    lines = [[name, *(_number(line.get(figure, "")) for figure in figures)] for name, line in found.items()]
-    return [Heading("Classes"), Table(("class", *figures), lines)]
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _curve_blocks(runs: Mapping[str, Place], curves: Sequence[Curve], path: Place) -> list[Picture | Text]:
     """Curves of metrics with two or more points, and a sentence on each metric with a single point."""
     picture = draw_curves(runs, curves, path)
     caption = "Curves over training steps; the pale line is every logged value."
-    blocks: list[Picture | Text] = [Picture(picture, caption)] if picture else []
+    blocks: list[Picture | Text] = [Picture(picture, caption, zooms=True)] if picture else []
     for curve in curves:
         found = {name: read_metric(folder / METRICS, curve.metric) for name, folder in runs.items()}
         if max(len(steps) for steps, _ in found.values()) == 1:
             values = [
-                f"{f'{values[0]:.1%}' if curve.fraction else f'{values[0]:.4g}'} at step {steps[0]:.0f}"
+                f"{f'{values[0]:.1%}' if curve.fraction else f'{values[0]:.3g}'} at step {steps[0]:.0f}"
                 + (f" ({name})" if len(runs) > 1 else "")
                 for name, (steps, values) in found.items()
                 if len(steps)
@@ -217,13 +198,14 @@ def _calibration(results: Mapping[str, Any], pictures: Place) -> list[Block]:
     path = pictures / "calibration.png"
     if "eval/ece" not in results or not path.is_file():
         return []
-    return [Heading("Calibration"), Picture(path, f"{CALIBRATION}: {results['eval/ece']:.4f}.")]
+    return [Heading("Calibration"), Picture(path, f"{CALIBRATION}: {results['eval/ece']:.1%}.")]
 
 
 def settings(config: Mapping[str, Any]) -> str:
     """The keys of a configuration that are not at their defaults, one per line."""
     usual = dict(flatten(json.loads(json.dumps(to_saved(Config())))))
-    lines = [f"{key} = {value!r}" for key, value in flatten(config) if value != usual.get(key)]
+    differing = (pair for pair in flatten(config) if pair[0] != "schema" and pair[1] != usual.get(pair[0]))
+    lines = [f"{key} = {value!r}" for key, value in differing]
     return "\n".join(lines) or "none"
 
 

@@ -41,7 +41,7 @@ class Preprocessing:
     Attributes:
       recipe: how clips are taken. Its channel order is that of the Flax module's input; an exported program takes RGB.
       kind: `classes`, `actions` or `values`, as in `vidjax.tasks.Answer`; empty for a model that predicts nothing.
-      activation: the activation that turns logits into probabilities.
+      activation: applied to the outputs of the module, as in `vidjax.tasks.Answer`; empty for none.
       nouns: for actions, the number of nouns, whose outputs precede the verbs'; else 0.
       labels: names of the outputs, if they have any.
     """
@@ -148,7 +148,7 @@ def _parse(said: Any) -> Preprocessing:
 
 
 def _fps(frames: Any) -> float:
-    """Frames per second of a clip, unless the sampling has a rate of its own in which the stride is counted."""
+    """Frames per second of a clip; 0 if the sampling counts its stride at a rate of its own."""
     fps = 0.0 if SAMPLINGS[frames["sampling"]].rate else float(frames["fps"] or 0.0)
     if not 0 <= fps < math.inf:
         raise ValueError(f"fps={fps} is not a rate")

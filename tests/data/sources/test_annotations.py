@@ -79,7 +79,8 @@ def test_faults_of_a_public_data_set_are_counted_and_reported():
     assert found == {"run past the end": ["a", "b"], "end before they start": ["b"], "lie outside": ["b", "c"]}
     said = interval_warnings("Charades", rows)
     assert said[0] == (
-        "Charades: of 7 intervals 2 run past the end, the first in a; they count where they lie inside their video"
+        "Charades: of 7 intervals 2 run past the end, the first in a; each counts for its video as a whole, and for "
+        "the moments of the video that it covers"
     )
     assert [sentence.split(",")[0] for sentence in said[1:]] == [
         "Charades: of 7 intervals 1 end before they start",

@@ -54,8 +54,8 @@ def interval_warnings(title: str, rows: Sequence[Row]) -> list[str]:
     """
     total = sum(len(row.intervals) for row in rows)
     return [
-        f"{title}: of {total} intervals {len(found)} {kind}, the first in {found[0]}; they count where they lie inside "
-        "their video"
+        f"{title}: of {total} intervals {len(found)} {kind}, the first in {found[0]}; each counts for its video as a "
+        "whole, and for the moments of the video that it covers"
         for kind, found in faulty_intervals(rows).items()
         if found
     ]
