@@ -57,13 +57,17 @@ def test_the_head_learns_as_logistic_regression_and_the_backbone_stays_identical
     np.testing.assert_allclose(after["head"]["bias"], bias, rtol=1e-4, atol=1e-5)
 
 
-def test_a_deeper_head_with_another_pooling_is_trained_as_a_whole():
-    _, before, after = trained(config_of(model__pooling="weighted_tokens", model__head_widths=(4,)))
+@pytest.mark.parametrize(
+    ("pooling", "part"),
+    [("weighted_tokens", "token_weighting"), pytest.param("attentive4", "pooler", marks=pytest.mark.slow)],
+)
+def test_a_deeper_head_with_another_pooling_is_trained_as_a_whole(pooling, part):
+    _, before, after = trained(config_of(model__pooling=pooling, model__head_widths=(4,)))
     flat = [
         {name: jax.flatten_util.ravel_pytree(tree)[0] for name, tree in params.items()} for params in (before, after)
     ]
     moved = {name for name in before if not np.array_equal(flat[0][name], flat[1][name])}
-    assert moved == {"token_weighting", "hidden_0", "classes"}
+    assert moved == {part, "hidden_0", "classes"}
 
 
 def test_a_frozen_backbone_costs_a_third():

@@ -1,7 +1,7 @@
-"""Heads for any family's backbone: a learned average of all tokens, and hidden layers before the classes.
+"""Heads for any family's backbone: poolings of all tokens, and hidden layers before the classes.
 
-Source: "Video transformers for classification and captioning on Charades", which puts weights on all token states of a
-clip and uses MLPs with dropout and without norms.
+Sources: "Video transformers for classification and captioning on Charades", which puts weights on all token states of a
+clip and uses MLPs with dropout and without norms; V-JEPA 2 for the attentive poolings (see `attentive.py`).
 """
 
 import flax.linen as nn
@@ -9,10 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vidjax.models.attentive import AttentivePooler, pooler_macs
 from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.layers import Head, Linear, normal_002
+from vidjax.models.spec import ClipSpec
 
-POOLINGS = ("", "weighted_tokens")
+ATTENTIVE = {"attentive": 0, "attentive4": 3}  # blocks of self-attention before a query attends to the tokens
+POOLINGS = ("", "weighted_tokens", *ATTENTIVE)
 
 
 class PooledClassifier(CompiledInit):
@@ -21,20 +24,24 @@ class PooledClassifier(CompiledInit):
     Attributes:
       backbone: a family's classifier without its head.
       num_classes: number of logits.
-      pooling: "" keeps the backbone's pooling; weighted_tokens averages all its tokens, including the class token, with
-        learned weights, a softmax over positions.
+      pooling: "" keeps the backbone's pooling. The others read `all_tokens`: weighted_tokens averages them with learned
+        weights, a softmax over positions; attentive and attentive4 are an `AttentivePooler`.
       head_widths: widths of hidden layers with ReLU. Dropout with the spec's head_dropout precedes every layer.
+      pooling_heads: attention heads of an attentive pooling.
     """
 
     backbone: nn.Module
     num_classes: int
     pooling: str = ""
     head_widths: tuple[int, ...] = ()
+    pooling_heads: int = 16
 
     def setup(self):
         nn.share_scope(self, self.backbone)  # the encoder keeps its paths, so that other runs' parameters fit
         if self.pooling == "weighted_tokens":
             self.token_weighting = TokenWeighting()
+        if self.pooling in ATTENTIVE:
+            self.pooler = attentive_pooler(self.spec, self.pooling, self.pooling_heads)
         self.hidden = [Linear(width) for width in self.head_widths]
         self.dropout = nn.Dropout(self.spec.head_dropout)
         # Not named `head`: that is the name of the backbone's own head, which is absent here.
@@ -45,17 +52,59 @@ class PooledClassifier(CompiledInit):
         """The spec of the backbone."""
         return self.backbone.spec
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one clip through the backbone, the pooling and the head."""
+        width, head = self.spec.width, 0
+        for wider in (*self.head_widths, self.num_classes):
+            head, width = head + width * wider, wider
+        if self.pooling in ATTENTIVE:
+            head += pooler_macs(num_read(self.spec), self.spec.width, ATTENTIVE[self.pooling])
+        return self.spec.classifier_macs(0) + head
+
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Return the backbone's outputs, with `pooled` (b d), the input of the head's first layer, and `logits`."""
         out = self.backbone(clips, train)
         pooled = out["pooled"]
         if self.pooling == "weighted_tokens":
-            cls = [out["cls"][:, None]] if "cls" in out else []
-            pooled = self.token_weighting(jnp.concatenate([*cls, out["tokens"]], axis=1))
+            pooled = self.token_weighting(all_tokens(out))
+        if self.pooling in ATTENTIVE:
+            pooled = self.pooler(all_tokens(out))
         x = pooled
         for layer in self.hidden:
             x = nn.relu(layer(self.dropout(x, deterministic=not train)))
         return out | {"pooled": pooled} | self.classes(x, train)
+
+
+def all_tokens(out: dict[str, Array]) -> Float[Array, "b n d"]:
+    """Return the tokens that poolings of all tokens read: the class token, if there is one, and those of the cubes.
+
+    Of a V-JEPA 2 that reads several levels, they are the tokens of these levels, side by side.
+
+    Args:
+      out: the outputs of a classifier without a head.
+    """
+    if "level_tokens" in out:
+        return out["level_tokens"]
+    cls = [out["cls"][:, None].astype(out["tokens"].dtype)] if "cls" in out else []
+    return jnp.concatenate([*cls, out["tokens"]], axis=1)
+
+
+def num_read(spec: ClipSpec) -> int:
+    """Return the number of tokens in `all_tokens`, without a class token."""
+    return spec.num_tokens * max(len(getattr(spec, "levels", ())), 1)
+
+
+def attentive_pooler(spec: ClipSpec, pooling: str, num_heads: int) -> AttentivePooler:
+    """Build an attentive pooling that is computed as the spec says.
+
+    Args:
+      pooling: a key of `ATTENTIVE`.
+    """
+    return AttentivePooler(
+        num_heads, ATTENTIVE[pooling], attention=spec.attention, dtype=jnp.dtype(spec.dtype), unroll=spec.unroll,
+        remat=spec.remat,
+    )  # fmt: skip
 
 
 class TokenWeighting(nn.Module):

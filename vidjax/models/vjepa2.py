@@ -275,7 +275,7 @@ class VJEPA2Classifier(ClipClassifier[VJEPA2Spec]):
 
     def setup(self):
         s = self.spec
-        self.encoder = VJEPA2Encoder(s, s.levels if self.num_classes else ())
+        self.encoder = VJEPA2Encoder(s, s.levels)
         if self.num_classes:
             self.pooler = AttentivePooler(
                 s.pooler_heads, s.pooler_depth, s.pooler_norm_eps, s.attention, jnp.dtype(s.dtype), s.init_std,
@@ -284,15 +284,20 @@ class VJEPA2Classifier(ClipClassifier[VJEPA2Spec]):
         self.head = layers.Head(self.num_classes, s.head_dropout, nn.initializers.normal(s.init_std))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """The last block's tokens, and the head's input, or their mean if there is no head."""
+        """The last block's tokens, and the head's input, or their mean if there is no head.
+
+        With `levels` there are also `level_tokens` (b levels*n d), side by side.
+        """
         if self.encoder.taps:
             of_levels = self.encoder.hidden(patches, train=train)["tokens"].astype(self.spec.dtype)
             tokens, read = of_levels[-1], jnp.concatenate(list(of_levels), axis=1)
+            out = {"tokens": tokens, "level_tokens": read}
         else:
             tokens = read = self.encoder(patches, train=train)
+            out = {"tokens": tokens}
         if not self.num_classes:
-            return {"tokens": tokens, "pooled": tokens.mean(axis=1, dtype=jnp.float32)}
-        return {"tokens": tokens, "pooled": self.pooler(read)}
+            return out | {"pooled": tokens.mean(axis=1, dtype=jnp.float32)}
+        return out | {"pooled": self.pooler(read)}
 
 
 def _blocks(block: type[nn.Module], spec: VJEPA2Spec, sizes: tuple[int, int, int]) -> nn.Module:

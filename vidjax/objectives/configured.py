@@ -12,8 +12,9 @@ import flax.linen as nn
 from vidjax.config import Config
 from vidjax.errors import ConfigError
 from vidjax.models import build_model, preset
-from vidjax.models.pooling import PooledClassifier
+from vidjax.models.pooling import ATTENTIVE, PooledClassifier
 from vidjax.models.projection import ProjectedTimeSformer
+from vidjax.models.spec import nearest_heads
 from vidjax.models.spec_keys import spec_fields
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.vjepa2 import VJEPA2Pretraining
@@ -107,12 +108,35 @@ def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
 
 
 def build_classifier(config: Config, num_classes: int) -> nn.Module:
-    """Build the family's classifier, or its backbone with the configured pooling and hidden layers."""
-    model, options = config.model, spec_options(config, fit_frames=True)
+    """Build the family's classifier, or its backbone with the configured pooling and hidden layers.
+
+    Raises:
+      ConfigError: if model.pooling_heads does not divide the width of an attentive pooling.
+    """
+    model = config.model
     if not model.pooling and not model.head_widths:
-        return build_model(model.name, num_classes=num_classes, **options)
-    backbone = build_model(model.name, num_classes=0, **options)
-    return PooledClassifier(backbone, num_classes, model.pooling, tuple(model.head_widths))
+        return build_model(model.name, num_classes=num_classes, **spec_options(config, fit_frames=True))
+    backbone = build_backbone(config) if model.pooling in ATTENTIVE else _without_head(config)
+    return PooledClassifier(backbone, num_classes, model.pooling, tuple(model.head_widths), model.pooling_heads)
+
+
+def build_backbone(config: Config) -> nn.Module:
+    """Build the backbone of an attentive pooling, a classifier without a head.
+
+    Raises:
+      ConfigError: if model.pooling_heads does not divide its width.
+    """
+    backbone, heads = _without_head(config), config.model.pooling_heads
+    if backbone.spec.width % heads:
+        raise ConfigError(
+            f"{config.model.name} has tokens of width {backbone.spec.width}, which is not a multiple of "
+            f"model.pooling_heads={heads}; use model.pooling_heads={nearest_heads(backbone.spec.width, heads)}"
+        )
+    return backbone
+
+
+def _without_head(config: Config) -> Any:
+    return build_model(config.model.name, num_classes=0, **spec_options(config, fit_frames=True))
 
 
 def _num_frames(config: Config, fit_frames: bool) -> int:

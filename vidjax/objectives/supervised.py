@@ -8,10 +8,11 @@ from jaxtyping import Array, Float, UInt8
 
 from vidjax.config import LoraConfig
 from vidjax.models.outputs import outputs
+from vidjax.models.pooling import PooledClassifier
 from vidjax.objectives.base import Batch, Objective, Params, Rngs
 from vidjax.objectives.normalize import fit_frames, normalize
 
-# The parameters before the head of a `ClipClassifier` or a `PooledClassifier`, without the terms of LoRA. V-JEPA 2's
+# The parameters before the head of a `ClipClassifier` or a `PooledClassifier`, without the terms of LoRA. An
 # attentive pooler counts as part of the head.
 BACKBONE = r"^(?!(head|pooler|token_weighting|hidden_\d+|classes|lora)/)"
 
@@ -44,8 +45,7 @@ class Supervised(Objective):
 
         A frozen backbone has no backward pass; with LoRA, that of the activations but not that of the weights.
         """
-        macs = self.module.spec.classifier_macs(self.module.num_classes)
-        return (2.0 if self.freeze_backbone else 4.0 if self.lora else 6.0) * macs
+        return (2.0 if self.freeze_backbone else 4.0 if self.lora else 6.0) * _macs(self.module)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Return random parameters and no further state; the batch is not used."""
@@ -66,3 +66,8 @@ class Supervised(Objective):
         """Return the logits of normalised clips; training uses the rng stream "dropout"."""
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
         return outputs(self.module, params, clips, train=train, rngs=apply_rngs)["logits"]
+
+
+def _macs(module: nn.Module) -> float:
+    """Multiply-accumulates of a forward pass of one clip."""
+    return module.macs if isinstance(module, PooledClassifier) else module.spec.classifier_macs(module.num_classes)
