@@ -29,6 +29,18 @@ def test_equal_marks_keep_the_order_of_the_videos():
     assert best_and_worst(np.zeros(4)) == ([0, 1], [3, 2])
 
 
+def test_the_best_are_of_different_classes_and_of_the_better_half():
+    """Class 0 has the three best videos; that of class 2 is in the worse half."""
+    marks = np.array([0.99, 0.98, 0.97, 0.9, 0.8, 0.3, 0.2, 0.1])
+    classes = np.array([0, 0, 0, 1, 1, 2, 1, 0])
+    assert best_and_worst(marks, 3, classes) == ([0, 3, 1], [7, 6, 5])
+    assert best_and_worst(marks, 3) == ([0, 1, 2], [7, 6, 5])
+    judged = Names(ClipRecipe()).judged(
+        VideoScores(np.eye(3, dtype=np.float32), np.array([0, 1, 2]), np.ones(3, bool), ("",) * 3)
+    )
+    np.testing.assert_array_equal(judged.classes, [0, 1, 2])
+
+
 def bare(kind, **attributes):
     """An evaluator with these attributes that compiles nothing."""
     return type("Bare", (kind,), {"__init__": lambda self: vars(self).update(attributes), "labels": None})()

@@ -74,7 +74,7 @@ class ClassificationEvaluator(VideoEvaluator):
                 return f"{names[label]}, {own[video]:.0%}"
             return f"{names[label]}, {own[video]:.0%}; mistaken for {names[answer]}, {highest[video]:.0%}"
 
-        return Judged(np.where(found.scored, own, np.nan), words)
+        return Judged(np.where(found.scored, own, np.nan), words, found.labels)
 
     def _names(self, classes: int) -> list[str]:
         """Return the names of the classes; a head may have more classes than the data names."""
