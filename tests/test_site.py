@@ -54,6 +54,13 @@ def test_links_lead_to_a_page_and_a_heading(name):
             assert not anchor or anchor in anchors(target), link
 
 
+def test_pictures_are_all_shown_and_small():
+    shown = "\n".join(page.read_text() for page in (ROOT / "README.md", *(DOCS / name for name in PAGES)))
+    sizes = {path.name: path.stat().st_size for path in (DOCS / "images").iterdir()}
+    assert set(re.findall(r"\bimages/([\w.-]+)", shown)) == set(sizes)
+    assert max(sizes.values()) < 1_000_000
+
+
 def test_the_reference_has_every_public_name():
     shown = set(re.findall(r"^::: ([\w.]+)$", "\n".join((DOCS / name).read_text() for name in PAGES), re.MULTILINE))
     names = {

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import pathlib
+import resource
 import shlex
 import subprocess
 import sys
@@ -34,6 +35,17 @@ def test_help_comes_before_anything_heavy_is_imported():
     code = f"import sys, vidjax.cli as cli; cli.build_parser(); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_help_takes_less_than_half_a_second():
+    """Of processor time, which depends little on what else runs; the fastest of three."""
+    took = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "vidjax.cli", "predict", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) < 0.5
 
 
 def test_help_names_every_verb(capsys):

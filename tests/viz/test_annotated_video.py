@@ -36,6 +36,8 @@ def test_frames_times_and_pixels_outside_of_the_label_equal_the_source(tmp_path)
     source, target = str(tmp_path / "a.mp4"), tmp_path / "b.mp4"
     write_colours(source, [("red", 2), ("blue", 2)], size=(120, 160))
     assert annotate(source, target, [Cue(0.5, 1.5, (("red", "98%"),))]) == ""
+    with av.open(str(target)) as copy:
+        assert copy.streams.video[0].codec_context.name == "h264"
     before, after = shown(source), shown(target)
     np.testing.assert_allclose(after[0], before[0], atol=1e-4)
     changed = np.abs(after[1] - before[1]).max(axis=-1) > 40
