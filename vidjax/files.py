@@ -12,6 +12,7 @@ import logging
 import os
 import pathlib
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable
@@ -110,9 +111,18 @@ def make_folder(path: str | os.PathLike) -> None:
 def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
     """Yield a unique draft path beside a local file; when the block ends, the draft is moved to the file's name.
 
+    The draft of an object in a bucket is a temporary local file, which is uploaded.
+
     Raises:
       DataError: when the draft or the file cannot be written; the draft is removed.
     """
+    if in_bucket(path):
+        with tempfile.TemporaryDirectory(prefix="vidjax-") as folder:
+            draft = pathlib.Path(folder, "draft")
+            with writing(draft):
+                yield draft
+            _upload(draft, os.fspath(path))
+        return
     path = pathlib.Path(path)
     draft = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")  # at most 255 bytes, up to 4 per character
     try:
@@ -124,6 +134,18 @@ def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
+
+
+def _upload(draft: pathlib.Path, address: str) -> None:
+    """Copy a file of any size to an object, which appears once it is whole."""
+    import fsspec
+
+    located(address)  # raises a ConfigError without the store's package
+    system, target = fsspec.core.url_to_fs(address)
+    try:
+        system.put_file(str(draft), target)
+    except Exception as error:  # every store raises its own kinds of error
+        raise DataError(f"{address} cannot be written: {str(error) or type(error).__name__}; start again") from error
 
 
 @contextlib.contextmanager

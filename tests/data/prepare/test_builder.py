@@ -1,11 +1,13 @@
 """Prepared records: what goes in comes out, failures are reported, and TensorFlow is never imported."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
 import av
+import bucket
 import numpy as np
 import pytest
 
@@ -17,7 +19,8 @@ from vidjax.data.prepare.encode import Encoding
 from vidjax.data.runners import Runner
 from vidjax.data.sources import labelmap
 from vidjax.data.video.decode import read_frames
-from vidjax.errors import ConfigError, DataError
+from vidjax.errors import DataError
+from vidjax.files import located
 
 TWO_PER_SHARD = Storing(videos_per_shard=2)
 
@@ -238,9 +241,56 @@ def test_a_machine_that_finishes_a_shard_late_changes_nothing(folder, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["folder_videos"]
 
 
-def test_a_bucket_is_refused_with_what_to_do(folder):
-    with pytest.raises(ConfigError, match=r"prepare on a disk or a mount .* and copy the folder"):
-        builder.prepare_records("folder", sources_of(folder, "val"), "gs://bucket/records")
+def test_records_in_a_bucket_are_those_of_a_disk_also_after_an_interruption(folder, tmp_path):
+    """Some shards are finished when it is interrupted first, and one has its final name the second time."""
+    sources, seen = sources_of(folder, "train", "val"), []
+    whole, _ = builder.prepare_records("folder", sources, tmp_path / "whole", storing=TWO_PER_SHARD)
+
+    def stop_at_the_fifth(split):
+        seen.append(split)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    def stop_at_the_second(path, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        return rename(path, target)
+
+    with bucket.emulated() as address:
+        out = f"{address}/records"
+        with pytest.raises(KeyboardInterrupt):
+            builder.prepare_records("folder", sources, out, storing=TWO_PER_SHARD, on_video=stop_at_the_fifth)
+        assert 0 < len([name for name in bucket.objects(out) if name.endswith(".json")]) < 4
+        moved, kind, again = [], type(located(out)), []
+        rename = kind.rename
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kind, "rename", stop_at_the_second)
+            with pytest.raises(KeyboardInterrupt):
+                builder.prepare_records("folder", sources, out, storing=TWO_PER_SHARD)
+        staged = DataConfig(root=out, stage=str(tmp_path / "stage"))
+        with pytest.raises(DataError):
+            open_source(staged, "train")
+        options = {"storing": TWO_PER_SHARD, "on_video": again.append}
+        records, failures = builder.prepare_records("folder", sources, out, **options)
+        assert (os.fspath(records), failures) == (f"{out}/folder_videos/1.0.0", [])
+        assert bucket.objects(out) == {f"folder_videos/1.0.0/{name}": data for name, data in contents(whole).items()}
+        assert len(open_source(DataConfig(root=out, stage=str(tmp_path / "whole stage")), "train")) == 5
+        with pytest.raises(DataError, match="already holds a data set"):
+            builder.prepare_records("folder", sources, out)
+
+
+def test_a_bucket_that_cannot_be_written_is_one_sentence(folder, monkeypatch):
+    def fails(self, *words, **options):
+        raise OSError("403, no permission")
+
+    sources = sources_of(folder, "val")
+    with bucket.emulated() as address:
+        import gcsfs
+
+        monkeypatch.setattr(gcsfs.GCSFileSystem, "put_file", fails)
+        with pytest.raises(DataError, match="val-00000 cannot be written: 403, no permission"):
+            builder.prepare_records("folder", sources, f"{address}/records")
 
 
 def test_other_settings_do_not_resume_earlier_work(folder, tmp_path):

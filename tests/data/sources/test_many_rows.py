@@ -11,12 +11,14 @@ import sys
 import grain
 import numpy as np
 import pytest
+from array_record.python import array_record_module
 from videos import encode, moving_texture
 
 from vidjax.config import DataConfig
 from vidjax.data import eval_batches, in_place, open_source, train_batches
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.loader import _Part
+from vidjax.data.prepare import builder
 from vidjax.data.sources import tables, video_lists
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.texts import Texts
@@ -221,3 +223,47 @@ def test_ten_million_rows_are_opened_within_a_minute_and_a_gigabyte(tmp_path):
     assert train + val == 10**7
     assert peak < 1e9
     assert spent < 60
+
+
+RESUMING = """
+import itertools, json, resource, sys, time
+from vidjax.config import DataConfig
+from vidjax.data import open_source, train_batches
+data = DataConfig(root=sys.argv[1], num_frames=2, stride=1, image_size=16, global_batch=8, threads=1)
+source = open_source(data, "train")
+opened = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+batches = train_batches(source, data, seed=3, start_step=10**6)
+rows = [int(row) for batch in itertools.islice(batches, 2) for row in batch["index"]]
+resumed = time.process_time() - opened[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+batches.close()
+print(json.dumps([len(source), rows, opened, resumed]))
+"""
+
+
+@pytest.mark.slow
+def test_ten_million_records_are_opened_and_resumed_within_a_minute_and_a_gigabyte(tmp_path):
+    """A thousand files, each a link to the same one of 10,000 records; resuming repeats the rows of the order."""
+    put(tmp_path / "videos", "train/a/1.mp4")
+    one = open_source(DataConfig(root=str(tmp_path / "videos"), eval_split="train"), "train")
+    folder, _ = builder.prepare_records("folder", {"train": one}, tmp_path / "out")
+    (written,) = folder.glob("*.array_record*")
+    record = array_record_module.ArrayRecordReader(str(written)).read([0])[0]
+    written.unlink()
+    writer = array_record_module.ArrayRecordWriter(str(tmp_path / "file"), "group_size:1,uncompressed")
+    for _ in range(10_000):
+        writer.write(record)
+    writer.close()
+    for number in range(1000):
+        (folder / f"folder_videos-train.array_record-{number:05d}-of-01000").symlink_to(tmp_path / "file")
+    about = json.loads((folder / "dataset_info.json").read_text())
+    about["splits"][0]["shardLengths"] = ["10000"] * 1000
+    (folder / "dataset_info.json").write_text(json.dumps(about))
+    np.save(folder / "labels_train.npy", np.zeros(10**7, np.int64))
+    done = subprocess.run([sys.executable, "-c", RESUMING, folder], capture_output=True, text=True, check=True)
+    rows, taken, opened, resumed = json.loads(done.stdout)
+    assert rows == 10**7
+    order = grain.MapDataset.range(10**7).seed(3).shuffle().repeat(4)
+    assert taken == [order[8 * 10**6 + number] for number in range(16)]
+    for seconds, peak in (opened, resumed):
+        assert seconds < 60
+        assert peak < 1e9

@@ -160,3 +160,26 @@ def test_labels_that_are_pickled_are_not_read(prepared, tmp_path):
     with pytest.raises(DataError, match=r"labels_train\.npy cannot be read .*; prepare the data set again"):
         open_source(DataConfig(root=str(folder), **CLIPS), "train").row_labels()
     assert not (tmp_path / "it ran").exists()
+
+
+@pytest.mark.parametrize("name", ["label_map.json", "labels_train.npy", "label.labels.txt", "dataset_info.json"])
+def test_damaged_small_files_of_records_are_refused_or_change_no_video_that_can_be_read(prepared, tmp_path, name):
+    """The labels of rows come from their records, which have hashes."""
+    folder = shutil.copytree(prepared.root, tmp_path / "records")
+    data = DataConfig(root=str(folder), **CLIPS)
+    rows = [open_source(data, "train")[index] for index in range(6)]
+    whole, rng, refused = (folder / name).read_bytes(), np.random.default_rng(0), 0
+    flips = [bytearray(whole) for _ in range(60)]
+    for flipped in flips:
+        flipped[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+    for content in (b"", b"{", b"[1]", b"null", b"\xff", whole[:-9], *flips):
+        (folder / name).write_bytes(content)
+        try:
+            source = open_source(data, "train")
+            source.row_labels()
+        except DataError:
+            refused += 1
+        else:
+            found = [source[index] for index in range(6)]
+            assert all(ours == row or not isinstance(ours.video, bytes) for ours, row in zip(found, rows, strict=True))
+    assert refused > 20

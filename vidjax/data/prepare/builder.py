@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -27,11 +28,12 @@ from vidjax.data.sources.annotated_videos import AnnotatedVideos, write_annotati
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import content_id
-from vidjax.errors import ConfigError, DataError
-from vidjax.files import DRAFTS, in_bucket, write_json_lines, writing
+from vidjax.errors import DataError
+from vidjax.files import DRAFTS, Place, absolute, in_bucket, write_json_lines, write_whole, writing
 
 FAILURES = "failures.jsonl"
 _WHOLE = "whole"  # the finished data set, inside the working folder
+_MARK = "dataset_info.json"  # without this file, a folder is no data set
 VERSION = "1.0.0"
 _AS_IT_IS, _ONE_THREAD = Storing(), Runner()
 
@@ -44,8 +46,8 @@ def prepare_records(
     storing: Storing = _AS_IT_IS,
     runner: Runner = _ONE_THREAD,
     on_video: Callable[[str], None] = lambda split: None,
-) -> tuple[pathlib.Path, list[dict[str, Any]]]:
-    """Write the splits as one data set, `out/<name>_videos/1.0.0`, which appears only when it is complete.
+) -> tuple[Place, list[dict[str, Any]]]:
+    """Write the splits as one data set, `out/<name>_videos/1.0.0`, which can be opened only when it is complete.
 
     Work finished by an interrupted call with the same arguments is kept in a hidden folder of `out` and not repeated.
     The files are the same for any runner and number of threads.
@@ -54,6 +56,7 @@ def prepare_records(
       name: a `data.name`; characters other than letters and digits become underscores.
       sources: a `VideoSource` for each split; for a cluster, a `vidjax.data.prepare.splits.Splits`, which is cheap to
         send.
+      out: a folder on a disk or in a bucket.
       storing: how a video is stored; by default as its own bytes, if its index and first frame can be read.
       runner: where the work runs, and with how many threads.
       on_video: called with the split's name after each video, for a progress bar; on a cluster, when a whole shard
@@ -65,24 +68,22 @@ def prepare_records(
     Raises:
       DataError: for repeated ids, splits with different label maps, a split without a readable video, a folder that
         already holds this data set, or a disk that is full or cannot be written.
-      ConfigError: for a runner that cannot be used, or a bucket as `out`.
+      ConfigError: for a runner that cannot be used, or an unknown kind of bucket.
     """
-    if in_bucket(out):
-        raise ConfigError(f"{out} is in a bucket; prepare on a disk or a mount (gcsfuse), and copy the folder there")
     name = re.sub(r"\W+", "_", name)
     _check_labels(sources)
     for split, source in sources.items():
         _check_ids(split, source)
-    folder = pathlib.Path(out).absolute() / f"{name}_videos" / VERSION
-    if folder.exists():
+    folder = absolute(out) / f"{name}_videos" / VERSION
+    if (folder / _MARK if in_bucket(folder) else folder).exists():
         raise DataError(f"{folder} already holds a data set; remove it or choose another folder")
     contents = [source.content_id for source in sources.values()]
-    work = folder.parents[1] / f".preparing-{content_id([name, *sources, *contents, storing])}"
+    work = absolute(out) / f".preparing-{content_id([name, *sources, *contents, storing])}"
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
         for draft in work.glob(DRAFTS):  # left by killed calls
             draft.unlink(missing_ok=True)
-    shards = plan({split: len(source) for split, source in sources.items()}, str(work), storing.videos_per_shard)
+    shards = plan({split: len(source) for split, source in sources.items()}, os.fspath(work), storing.videos_per_shard)
     write = functools.partial(_write, sources=sources, storing=storing)
 
     def tell(shard: Shard) -> None:
@@ -96,13 +97,17 @@ def prepare_records(
     try:
         _check_readable(sources, notes, failures)
     except DataError:
-        shutil.rmtree(work)
+        _remove(work)
         raise
     with writing(folder):
-        _complete(name, sources, notes, failures, work)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        (work / _WHOLE).rename(folder)
-    shutil.rmtree(work, ignore_errors=True)
+        if in_bucket(folder):
+            _complete_in_bucket(name, sources, notes, failures, folder)
+        else:
+            whole = pathlib.Path(work, _WHOLE)
+            _complete(name, sources, notes, failures, whole)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            whole.rename(folder)
+    _remove(work)
     return folder, failures
 
 
@@ -152,35 +157,84 @@ def _check_readable(sources: dict[str, VideoSource], notes: dict[Shard, Note], f
 
 
 def _complete(
-    name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], work: pathlib.Path
+    name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], whole: pathlib.Path
 ) -> None:
     """Name the files as TFDS does, in a separate folder, and write the metadata that readers need.
 
     If this is killed, the next call has the same notes and finishes the work.
     """
-    whole = work / _WHOLE
+
+    def move(shard: Shard, target: pathlib.Path) -> None:
+        if not target.exists():
+            shard.path.rename(target)
+
     whole.mkdir(exist_ok=True)
+    _write_metadata(name, sources, notes, failures, whole, move)
+
+
+def _complete_in_bucket(
+    name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], folder: Place
+) -> None:
+    """The same in a bucket, which renames no folder: readers look for `dataset_info.json`, which is written last."""
+    targets: dict[Shard, str] = {}
+
+    def note_target(shard: Shard, target: pathlib.Path) -> None:
+        target.touch()  # TFDS writes no metadata without its files
+        targets[shard] = target.name
+
+    with tempfile.TemporaryDirectory(prefix="vidjax-") as about:
+        _write_metadata(name, sources, notes, failures, pathlib.Path(about), note_target)
+        files = {path.name: path.read_bytes() for path in pathlib.Path(about).iterdir()}
+    for file in files.keys() - {_MARK, *targets.values()}:
+        write_whole(folder / file, files[file])
+    for shard, target in targets.items():
+        if not (folder / target).exists():
+            shard.path.rename(folder / target)
+    write_whole(folder / _MARK, files[_MARK])
+
+
+def _write_metadata(
+    name: str,
+    sources: dict[str, VideoSource],
+    notes: dict[Shard, Note],
+    failures: list[dict],
+    folder: pathlib.Path,
+    place: Callable[[Shard, pathlib.Path], None],
+) -> None:
+    """Write the metadata that readers need.
+
+    Args:
+      folder: a local folder.
+      place: called with each shard that has records, and the path that it must have in the folder.
+    """
     infos = []
     for split in sources:
         kept = {shard: note for shard, note in notes.items() if shard.split == split and note.labels}
         template = tfds.core.ShardedFileTemplate(
-            data_dir=whole, dataset_name=f"{name}_videos", split=split, filetype_suffix="array_record"
+            data_dir=folder, dataset_name=f"{name}_videos", split=split, filetype_suffix="array_record"
         )
         lengths = [len(note.labels) for note in kept.values()]
         size = sum(note.num_bytes for note in kept.values())
         for number, shard in enumerate(kept):
             target = template.sharded_filepath(shard_index=number, num_shards=len(kept))
-            if not target.exists():
-                shard.path.rename(target)
+            place(shard, pathlib.Path(target))
         infos.append(tfds.core.SplitInfo(split, lengths, size, filename_template=template))
-        _write_index(whole, split, sources[split], list(kept.values()))
+        _write_index(folder, split, sources[split], list(kept.values()))
     features = features_of(_widest(sources))
     tfds.folder_dataset.write_metadata(
-        data_dir=whole, features=features, split_infos=infos, version=VERSION, check_data=False
+        data_dir=folder, features=features, split_infos=infos, version=VERSION, check_data=False
     )
-    write_json_lines(whole / FAILURES, failures)
+    write_json_lines(folder / FAILURES, failures)
     names = tuple(features["label"].names) if "label" in features else _widest(sources).labels
-    labelmap.save(whole, names)
+    labelmap.save(folder, names)
+
+
+def _remove(work: Place) -> None:
+    """Remove the working folder."""
+    if isinstance(work, pathlib.Path):
+        shutil.rmtree(work, ignore_errors=True)
+    else:
+        work.rmtree(missing_ok=True)
 
 
 def _write_index(folder: pathlib.Path, split: str, source: VideoSource, notes: list[Note]) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import pathlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -23,7 +22,7 @@ from vidjax.data.sources.annotated_videos import AnnotatedVideos
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError, VideoError
-from vidjax.files import drafted, write_json
+from vidjax.files import Place, drafted, located, write_json
 
 _WRITER_OPTIONS = "group_size:1,uncompressed"  # one record per group; videos do not compress further
 _progress: list[Callable[[str], None]] = []  # called for each video that this process has handled; see `listening`
@@ -36,7 +35,7 @@ class Shard:
     Attributes:
       split, number, count: it is shard `number`, from 0, of the `count` shards of a split.
       size: number of videos in the split.
-      folder: where it is written.
+      folder: where it is written, on a disk or in a bucket.
     """
 
     split: str
@@ -51,11 +50,11 @@ class Shard:
         return np.array_split(_order(self.size), self.count)[self.number]
 
     @property
-    def path(self) -> pathlib.Path:
-        return pathlib.Path(self.folder, f"{self.split}-{self.number:05d}")
+    def path(self) -> Place:
+        return located(self.folder) / f"{self.split}-{self.number:05d}"
 
     @property
-    def note(self) -> pathlib.Path:
+    def note(self) -> Place:
         return self.path.with_suffix(".json")
 
 
@@ -127,7 +126,7 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
 
 
 @contextlib.contextmanager
-def _as_sentence(path: pathlib.Path) -> Generator[None]:
+def _as_sentence(path: Place) -> Generator[None]:
     """Turn ArrayRecord's error about a disk into a message."""
     try:
         yield

@@ -6,11 +6,10 @@ wrong.
 
 from __future__ import annotations
 
-import json
 import pathlib
 
 from vidjax.errors import DataError
-from vidjax.files import write_json
+from vidjax.files import read_json, write_json
 
 FILE = "label_map.json"
 
@@ -24,19 +23,24 @@ def load(folder: str | pathlib.Path) -> tuple[str, ...]:
     """Read the saved class names; empty if there are none.
 
     Raises:
-      DataError: when no map was saved.
+      DataError: when no map was saved, or it is damaged.
     """
     path = pathlib.Path(folder, FILE)
     if not path.is_file():
         raise DataError(f"{folder} has no {FILE}; prepare the data set again")
-    return tuple(json.loads(path.read_text())["labels"] or ())
+    match read_json(path):
+        case {"labels": None}:
+            return ()
+        case {"labels": [*labels]} if all(isinstance(label, str) for label in labels):
+            return tuple(labels)
+    raise DataError(f"{path} is damaged; restore it, or prepare the data set again")
 
 
 def check(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
     """Compare the class names of opened records with the saved map; records without a saved map pass.
 
     Raises:
-      DataError: naming the first class that differs.
+      DataError: naming the first class that differs, or when the map is damaged.
     """
     path = pathlib.Path(folder, FILE)
     if not path.is_file():

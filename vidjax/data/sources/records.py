@@ -90,12 +90,15 @@ class RecordSource(VideoSource):
             return np.zeros(len(self), np.int64)
         path = labels_path(self._folder, self.name)
         if os.path.exists(path):
+            remedy = "prepare the data set again"
             try:
                 labels = placed(np.load(path))
-            except (OSError, ValueError, EOFError) as error:  # damaged, or pickled, which NumPy rejects
-                raise DataError(f"{path} cannot be read ({error}); prepare the data set again") from error
+            except Exception as error:  # damaged headers raise errors of Python's tokenizer; pickles are rejected
+                raise DataError(f"{path} cannot be read ({error}); {remedy}") from error
             if len(labels) != len(self):
-                raise DataError(f"{path} has {len(labels)} labels for {len(self)} records; prepare the data set again")
+                raise DataError(f"{path} has {len(labels)} labels for {len(self)} records; {remedy}")
+            if labels.dtype != np.int64 or labels.min() < 0 or labels.max() >= self.num_classes:
+                raise DataError(f"{path} is damaged: it holds other values than 0 to {self.num_classes - 1}; {remedy}")
             return labels
         logging.getLogger("vidjax").warning("%s is missing: reading all records for their labels", path)
         return np.array([int(read_record(self._records, index)["label"]) for index in range(len(self))])
