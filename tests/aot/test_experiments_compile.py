@@ -49,6 +49,7 @@ PODS = {  # experiment: topology, and other keys to set there
     "svt_k400:": ("v5e:4x4", ()),
     "svt_linear:k400": ("v5e:2x2", ()),
     "svt_finetune:k400": ("v5e:8x8", ()),
+    "attentive_probe:ssv2": ("v5e:8x8", ()),
     "afew_va:": ("v5e:2x2", ()),
     "charades:videomamba": ("v5e:4x4", ()),
     "charades_caption:svt_trained_all": ("v5e:2x2", ()),

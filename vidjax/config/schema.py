@@ -41,7 +41,7 @@ AlignmentLoss = Annotated[str, OneOf("vidjax.objectives.feature_alignment:LOSSES
 Decoder = Annotated[str, OneOf("vidjax.models.gpt2:GPT2_SPECS")]
 EncoderFeatures = Annotated[str, OneOf("vidjax.models.captioner:FEATURES")]
 TrainEncoder = Annotated[str, OneOf("vidjax.objectives.captioning:FROZEN")]
-Probe = Annotated[str, OneOf("vidjax.evaluation.probes.estimators:PROBES")]
+Probe = Annotated[str, OneOf("vidjax.evaluation.probes.estimators:PROBES", also=("attentive", "attentive4"))]
 
 # The order of the channels in a clip.
 Channels = Literal["rgb", "bgr"]
@@ -257,6 +257,10 @@ class OptimConfig:
     # balanced: weigh each class by the inverse of its number of videos.
     class_weights: Literal["none", "balanced"] = "none"
     pos_weight: float = 1.0  # For multi_label: weight of the labels that are present
+    # For attentive_probe: peak learning rates for reference_batch videos per step, which follow the schedule of base_lr
+    # and min_lr. A head is trained with each of them and each of head_weight_decays.
+    head_learning_rates: tuple[float, ...] = (5e-3, 3e-3, 1e-3, 3e-4, 1e-4)
+    head_weight_decays: tuple[float, ...] = (0.01, 0.1, 0.4, 0.8)  # For attentive_probe: weight decays of the heads
     ema: Fraction = 0.0  # Decay of the moving average of the parameters; 0: off
     # Epochs at the start in which the last layer of a projection head is not updated.
     frozen_epochs: NotNegative[float] = 0.0
@@ -351,7 +355,9 @@ class ProbeConfig:
     reductions: tuple[Reduction, ...] = ("token_mean",)  # How a video's features are reduced to the input of a probe
     pca_of: FeatureArray = "tokens"  # For pca: the array whose flattened values are reduced
     components: Count = 100  # For pca: principal components to keep
-    probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")  # The probes to fit
+    # The probes to fit. attentive and attentive4: the model.pooling of that name, trained on videos as
+    # task=attentive_probe for train.epochs, with the heads of optim.head_learning_rates and optim.head_weight_decays.
+    probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")
     C: tuple[float, ...] = (1.0,)  # For linear and svm: inverse of the penalty; ridge's penalty is 1 / C
     kernel: Literal["rbf", "linear"] = "rbf"  # For svm: its kernel
     k: Count = 5  # For knn: number of neighbours that vote
@@ -426,6 +432,9 @@ class EvalConfig:
     # one with the best validation score, which is optimistic if the same videos are scored. last: the last one, as in
     # VideoMAE.
     checkpoint: Literal["best", "last"] = "best"
+    # For attentive_probe: the split on which the head is chosen. Empty: data.eval_split, which is optimistic, because
+    # the same videos are scored.
+    select_split: str = ""
     batch: NotNegative[int] = 0  # Videos per step, over all devices. 0: 8 per device, 1 on a CPU.
     allow_missing: bool = False  # Exit with code 0 even if some videos could not be scored
 

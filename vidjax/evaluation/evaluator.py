@@ -80,6 +80,11 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         """Read the parts of the split that scoring needs; called once."""
 
     @property
+    def validated(self) -> VideoSource:
+        """The videos on which `validate` ranks checkpoints."""
+        return self.source
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes or targets; None if the data has none."""
         return self.source.labels
@@ -123,7 +128,15 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         result_files.write_quarantine(self.workdir / "quarantine.jsonl", self.reasons(found), self.source, split)
         Console().print(printable(self.sentence(results, found)), highlight=False, markup=False)
 
-    def score_rows(self, params: Params, source: VideoSource, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
+    def score_rows(
+        self,
+        params: Params,
+        source: VideoSource,
+        recipe: ClipRecipe,
+        *,
+        progress: bool,
+        step: Callable[[Any, dict], dict] | None = None,
+    ) -> VideoScores:
         """Score every row of a source once, with the compiled step.
 
         Args:
@@ -131,13 +144,14 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
           source: the split, or a source derived from its rows.
           recipe: how the views of a row are taken; they are merged by the evaluator's own recipe.
           progress: whether to show a progress bar after two seconds; False inside a run that shows its own.
+          step: the compiled step; None for that of `make_step`.
         """
         size = eval_batch_size(self.config, self.mesh)
         batches = eval_batches(source, self.config.data, recipe, batch=size, process=self._process)
         visible = progress and jax.process_index() == 0
         here = -(-len(source) // self._process[1])  # number of videos of this process
         with contextlib.closing(batches), show_progress("evaluating", here, visible=visible) as advance:
-            return score_videos(self._step, params, counted(batches, advance), len(source), self.mesh)
+            return score_videos(step or self._step, params, counted(batches, advance), len(source), self.mesh)
 
     @abc.abstractmethod
     def make_step(self) -> Callable[[Any, dict], dict]:

@@ -4,6 +4,8 @@ Sources: "Video transformers for classification and captioning on Charades", whi
 clip and uses MLPs with dropout and without norms; V-JEPA 2 for the attentive poolings (see `attentive.py`).
 """
 
+from typing import Any, Self
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -51,6 +53,11 @@ class PooledClassifier(CompiledInit):
     def spec(self):
         """The spec of the backbone."""
         return self.backbone.spec
+
+    def clone(self, *, spec: ClipSpec | None = None, **options: Any) -> Self:
+        """Copy the module as Flax does, or with another spec of its backbone."""
+        changed = {} if spec is None else {"backbone": self.backbone.clone(spec=spec)}
+        return super().clone(**options, **changed)
 
     @property
     def macs(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from vidjax.config.schema import Channels
 
-# Number of classes of the data sets that public checkpoints are trained on.
+# Number of classes of the data sets of published results.
 CLASSES = {
     "Kinetics-400": 400,
     "Kinetics-600": 600,
@@ -15,6 +15,8 @@ CLASSES = {
     "UCF101": 101,
     "HMDB51": 51,
     "Diving48": 48,
+    "Jester": 27,
+    "COIN": 180,
 }
 
 # The meaning of the short notes on results.

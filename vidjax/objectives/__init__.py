@@ -1,6 +1,7 @@
 """Training objectives: a loss on batches, with the module whose parameters it trains."""
 
 from vidjax.objectives.action import ActionRecognition
+from vidjax.objectives.attentive_probe import AttentiveProbe
 from vidjax.objectives.base import Objective
 from vidjax.objectives.captioning import Captioning
 from vidjax.objectives.classification import Classification
@@ -15,6 +16,7 @@ from vidjax.objectives.supervised import Supervised
 
 __all__ = [
     "ActionRecognition",
+    "AttentiveProbe",
     "Captioning",
     "Classification",
     "Distillation",

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import flax.linen as nn
 import jax
@@ -37,6 +37,13 @@ class Part:
     whole: bool = False
 
 
+class HeadSettings(NamedTuple):
+    """How one of several heads is trained that lie side by side."""
+
+    learning_rate: float
+    weight_decay: float
+
+
 class Objective(abc.ABC):
     """A training objective; every objective is a frozen dataclass.
 
@@ -65,6 +72,11 @@ class Objective(abc.ABC):
     def lora(self) -> LoraConfig | None:
         """Nothing is adapted by default."""
         return None
+
+    @property
+    def heads(self) -> tuple[HeadSettings, ...]:
+        """Settings of the heads side by side on axis 0 of every trained parameter; none by default."""
+        return ()
 
     @property
     def fixed_parts(self) -> tuple[Part, ...]:

@@ -5,19 +5,23 @@ Nothing here needs the data libraries, so that steps can be built and timed with
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import flax.linen as nn
 
-from vidjax.config import Config
+from vidjax.config import Config, DataConfig
 from vidjax.errors import ConfigError
 from vidjax.models import build_model, preset
 from vidjax.models.pooling import ATTENTIVE, PooledClassifier
+from vidjax.models.probe_grid import ProbeGrid
 from vidjax.models.projection import ProjectedTimeSformer
 from vidjax.models.spec import nearest_heads
 from vidjax.models.spec_keys import spec_fields
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.vjepa2 import VJEPA2Pretraining
+from vidjax.objectives.attentive_probe import AttentiveProbe
+from vidjax.objectives.base import HeadSettings
 from vidjax.objectives.classification import Classification
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.mixing import Mixing
@@ -51,10 +55,31 @@ def classification(config: Config, num_classes: int, class_weights: tuple[float,
       class_weights: factor on the loss for each class; () for none.
     """
     data, optim = config.data, config.optim
-    mixing = Mixing(data.mixup, data.cutmix, data.mix_prob, data.mix_switch_prob, data.mix_group)
     return Classification(
         build_classifier(config, num_classes), data.mean, data.std, label_smoothing=optim.label_smoothing,
-        erase=data.erase, mixing=mixing, class_weights=class_weights,
+        erase=data.erase, mixing=_mixing(data), class_weights=class_weights,
+    )  # fmt: skip
+
+
+def attentive_probe(config: Config, num_classes: int, class_weights: tuple[float, ...] = ()) -> AttentiveProbe:
+    """Build the attentive probes of optim.head_learning_rates and optim.head_weight_decays on a frozen backbone.
+
+    Raises:
+      ConfigError: for a pooling that is not attentive, and as `build_backbone`.
+    """
+    model, data, optim = config.model, config.data, config.optim
+    if model.pooling not in ATTENTIVE:
+        raise ConfigError(
+            f"task=attentive_probe trains model.pooling={' or '.join(ATTENTIVE)}; model.pooling={model.pooling!r} is "
+            "for other tasks"
+        )
+    heads = tuple(
+        HeadSettings(*pair) for pair in itertools.product(optim.head_learning_rates, optim.head_weight_decays)
+    )
+    return AttentiveProbe(
+        ProbeGrid(build_backbone(config), num_classes, model.pooling, model.pooling_heads, len(heads)),
+        data.mean, data.std, label_smoothing=optim.label_smoothing, erase=data.erase, class_weights=class_weights,
+        mixing=_mixing(data), heads=heads,
     )  # fmt: skip
 
 
@@ -137,6 +162,10 @@ def build_backbone(config: Config) -> nn.Module:
 
 def _without_head(config: Config) -> Any:
     return build_model(config.model.name, num_classes=0, **spec_options(config, fit_frames=True))
+
+
+def _mixing(data: DataConfig) -> Mixing:
+    return Mixing(data.mixup, data.cutmix, data.mix_prob, data.mix_switch_prob, data.mix_group)
 
 
 def _num_frames(config: Config, fit_frames: bool) -> int:

@@ -11,7 +11,9 @@ from vidjax.config import Config, DataConfig
 from vidjax.data.clips.checks import check_clips
 from vidjax.data.datasets import DATASETS
 from vidjax.data.open import check_annotation
+from vidjax.data.sources.annotations import LABEL
 from vidjax.errors import ConfigError
+from vidjax.models.pooling import ATTENTIVE
 from vidjax.models.spec_keys import spec_fields
 from vidjax.objectives import MaskedAutoencoding, Objective
 from vidjax.tasks import TASKS, Task, build_objective
@@ -83,3 +85,7 @@ def check_probe(config: Config) -> None:
     if not config.probe.backbones:
         raise ConfigError("config.probe.backbones is empty; name runs, hub ids, files, or random:PRESET")
     check_settings(config.probe)
+    if attentive := [name for name in config.probe.probes if name in ATTENTIVE]:
+        if annotation != LABEL:
+            raise ConfigError(f"probe.probes={attentive[0]} learns classes; set config.task to classification")
+        TASKS["attentive_probe"].check(config)

@@ -1,14 +1,19 @@
-"""Run `mode=probe`: compute the features of each backbone once, and fit every probe on them."""
+"""Run `mode=probe`: compute the features of each backbone once, and fit every probe on them.
+
+Attentive probes, which read all tokens, are trained on the videos instead; see `attentive_runs`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
 
-from vidjax.config import Config, DataConfig, to_saved
+from vidjax.config import Config, DataConfig, to_saved, with_keys
 from vidjax.data.open import open_source
 from vidjax.errors import ConfigError
 from vidjax.evaluation.features.extraction import feature_shapes
@@ -20,9 +25,12 @@ from vidjax.evaluation.probes.table import short_names
 from vidjax.files import Place, located, write_json
 from vidjax.progress import progress
 from vidjax.tasks import TASKS
+from vidjax.training import loop
+from vidjax.training.attentive_runs import COLUMNS, attentive_probes, flat_results, row, run_config
 from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.telemetry import say
+from vidjax.viz.document import PAGE
 from vidjax.weights.backbones import RANDOM, load_backbone
 from vidjax.weights.model import Pretrained
 
@@ -43,9 +51,36 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
     """
     check_config(config)
     use_compile_cache(config.train.compile_cache)
-    workdir, splits = located(workdir), (config.data.train_split, config.data.eval_split)
-    names = short_names(config.probe.backbones)
-    for name, source in zip(names, config.probe.backbones, strict=True):
+    workdir = located(workdir)
+    sources = dict(zip(short_names(config.probe.backbones), config.probe.backbones, strict=True))
+    attentive = attentive_probes(config)
+    stored = tuple(name for name in config.probe.probes if name not in attentive)
+    results: dict[str, Any] = {}
+    if stored:
+        results = _probe_stored(with_keys(config, {"probe.probes": stored}), sources, workdir)
+    rows = []
+    for name, source in sources.items() if attentive else ():
+        backbone = open_backbone(source, config.data)
+        runs = {probe: run_config(config, backbone, probe) for probe in attentive}
+        del backbone  # the run reads its parameters again, and large ones would be held twice
+        for probe, own in runs.items():
+            found = loop.train(own, workdir / probe / name)
+            results |= flat_results(name, probe, found)
+            rows.append(row(name, probe, found))
+            say(f"report: {workdir / probe / name / PAGE}")
+    if jax.process_index() > 0:
+        return {}
+    write_json(workdir / "config.json", to_saved(config))
+    write_json(workdir / "results.json", results)
+    if rows:
+        print_table(COLUMNS, rows)
+    return results
+
+
+def _probe_stored(config: Config, sources: Mapping[str, str], workdir: Place) -> dict[str, Any]:
+    """Store the features of both splits, and fit all probes to them; return the results on the first process."""
+    splits = (config.data.train_split, config.data.eval_split)
+    for name, source in sources.items():
         backbone = open_backbone(source, config.data)
         arrays = arrays_of(config.probe, tuple(feature_shapes(backbone)))
         if not arrays:
@@ -56,9 +91,8 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
         multihost_utils.sync_global_devices("features")
     if jax.process_index() > 0:
         return {}
-    stores = {name: [FeatureStore.open(workdir / FEATURES / name / split) for split in splits] for name in names}
+    stores = {name: [FeatureStore.open(workdir / FEATURES / name / split) for split in splits] for name in sources}
     pairs = {name: (train, test) for name, (train, test) in stores.items()}
-    write_json(workdir / "config.json", to_saved(config))
     found = probe_features(pairs, TASKS.find(config.task).annotation, config, workdir, say)
     print_table(*found.table)
     say(f"report: {found.report}")

@@ -29,6 +29,6 @@ def keep_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Plac
     For a user's own videos it also records how they were read and split, with the names in each split.
     """
     record: dict[str, Any] = dict(source.reading.record) if source.reading else {}
-    sides = {"train": source, "validation": evaluator.source if evaluator else None}
+    sides = {"train": source, "validation": evaluator.validated if evaluator else None}
     counts = {side: {"videos": len(of), "content_id": of.content_id} for side, of in sides.items() if of is not None}
     write_json(workdir / DATA, record | counts)

@@ -50,6 +50,7 @@ def build_step(config: Config, objective: Objective, length: RunLength, mesh: Me
         global_batch=data.global_batch,
         frozen=objective.frozen,
         unused_blocks=objective.unused_blocks,
+        heads=objective.heads,
     )
     shapes = state_shapes(config, objective, optimizer.tx, mesh)
     check_group_gradients(config, objective, shapes.extra, mesh)

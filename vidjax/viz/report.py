@@ -17,6 +17,7 @@ from vidjax.viz.clips import clip_blocks
 from vidjax.viz.confusion import confusion_blocks
 from vidjax.viz.curves import LEARNING_RATE, LOSS, METRICS, Curve, draw_curves, read_metric
 from vidjax.viz.document import Block, Code, Figures, Heading, Picture, Table, Text, write_document
+from vidjax.viz.head_grid import head_blocks
 from vidjax.viz.recipe import recipe_blocks
 from vidjax.viz.result_table import class_blocks, results_table, rounded
 from vidjax.viz.time_spent import time_blocks
@@ -69,6 +70,7 @@ def write_run_report(
     blocks += recipe_blocks(tree, _read(workdir / DATA))
     if drawn := _curve_blocks({workdir.name: workdir}, (LOSS, *curves, LEARNING_RATE), pictures / "curves.png"):
         blocks += [Heading("Curves"), *drawn]
+    blocks += head_blocks(workdir)
     blocks += [*confusion_blocks(workdir, pictures), *_calibration(latest, pictures), *clip_blocks(pictures)]
     blocks += [*class_blocks(latest), *video_blocks(workdir), *time_blocks(workdir)]
     if tree:

@@ -14,9 +14,12 @@ import numpy as np
 
 from vidjax.config import Config, from_saved, other_schema
 from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.evaluation.attentive_probe import chosen_head
 from vidjax.files import Place, absolute, located
 from vidjax.models import lora
-from vidjax.objectives import Objective
+from vidjax.models.probe_grid import HEADS as SIDE_BY_SIDE
+from vidjax.models.probe_grid import pick
+from vidjax.objectives import AttentiveProbe, Objective
 from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS, build_objective
 from vidjax.weights.checkpoint_scores import Which, choose_step, read_scores, why_chosen
@@ -124,11 +127,19 @@ def read_model(workdir: str | os.PathLike) -> RunModel:
         step, params = read_params(workdir, which, ema=True)
     except ResumeError as error:
         raise WeightsError(str(error)) from error
-    num_classes = next((len(params[name]["bias"]) for name in HEADS if "bias" in params.get(name, {})), 0)
-    config, objective = read_objective(workdir, num_classes)
+    config, objective = read_objective(workdir, _num_classes(params))
+    if isinstance(objective, AttentiveProbe):
+        params = pick(params, chosen_head(located(workdir), len(objective.heads)))
+        objective = objective.one
     module, params = TASKS.find(config.task).for_inference(config, objective.module, params)
     chosen = why_chosen(workdir, step, which)
     return RunModel(config, objective if module is objective.module else None, module, params, step, chosen)
+
+
+def _num_classes(params: Params) -> int:
+    """The number of classes of a head, or of several heads side by side; 0 without a head."""
+    params = params.get(SIDE_BY_SIDE, params)
+    return next((params[name]["bias"].shape[-1] for name in HEADS if "bias" in params.get(name, {})), 0)
 
 
 def read_module(workdir: str | os.PathLike) -> tuple[Config, nn.Module]:

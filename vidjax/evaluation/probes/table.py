@@ -22,6 +22,7 @@ from vidjax.evaluation.features.store import FeatureStore, check_pair
 from vidjax.evaluation.metrics.classification import confusion_matrix, precision_recall_f1
 from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
 from vidjax.evaluation.probes.cross_validation import TrainingRows, check_settings, fit_probe
+from vidjax.evaluation.probes.estimators import PROBES
 
 Pair = tuple[FeatureStore, FeatureStore]
 SHOWN = {LABEL: ("accuracy", "f1_macro", "f1_micro"), TARGET: FIGURES}
@@ -67,6 +68,11 @@ def fit_all(
       ConfigError, DataError: from `check_settings`, `check_pairs`, a probe or a reduction.
     """
     check_settings(config)
+    if unstored := [name for name in config.probes if name not in PROBES]:
+        raise ConfigError(
+            f"{unstored[0]} probes are trained on videos, because all tokens of all clips would be stored otherwise: "
+            "use --config.mode=probe"
+        )
     check_pairs(pairs, annotation)
     if WEIGHTED in config.reductions and "mlp" not in config.probes:
         say(f"{WEIGHTED} is only for mlp, so it is left out")

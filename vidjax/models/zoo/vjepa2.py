@@ -1,4 +1,4 @@
-"""V-JEPA 2: weights and the accuracies of probes from the authors' README, protocols from their `configs/inference`.
+"""V-JEPA 2: weights and accuracies of probes from the authors' README and paper, protocols from their configurations.
 
 The probes have 16 heads, and those on Diving48 read four levels of the encoder. `transformers` computes both otherwise
 (as many heads as the encoder, the last level alone), so the accuracies of these probes are listed for the authors'
@@ -10,10 +10,14 @@ from functools import partial
 from vidjax.models.zoo_types import Published, Result
 
 _README = "facebookresearch/vjepa2 README.md"
+_TABLE = "arXiv:2506.09985 table 4"
 
 _probe = partial(Result, top5=None, crops=3, sampling="dense_span", source=_README, note="probe")
 _ssv2 = partial(_probe, "Something-Something v2", clips=2)
 _diving48 = partial(_probe, "Diving48", clips=4, stride=2)
+_jester = partial(_probe, "Jester", clips=4, stride=2, source=_TABLE)
+_k400 = partial(_probe, "Kinetics-400", clips=8, stride=4, overrides={"num_frames": 16}, source=_TABLE)
+_coin = partial(_probe, "COIN", clips=8, stride=4, overrides={"num_frames": 16}, source=_TABLE)
 
 PUBLISHED = {
     "large": Published(
@@ -27,6 +31,9 @@ PUBLISHED = {
                 89.0, overrides={"num_frames": 32, "levels": (17, 19, 21, 23)},
                 weights="diving48-vitl-256.pt",
             ),
+            _jester(97.6, overrides={"num_frames": 32, "levels": (17, 19, 21, 23)}),
+            _k400(85.1),
+            _coin(86.8),
         ),
         pretrained=(
             ("facebook/vjepa2-vitl-fpc64-256", "VideoMix22M, self-supervised"),
@@ -53,6 +60,9 @@ PUBLISHED = {
                 90.2, overrides={"num_frames": 32, "levels": (24, 29, 34, 39)},
                 weights="diving48-vitg-384-32x4x3.pt",
             ),
+            _jester(97.8, overrides={"num_frames": 32, "levels": (24, 29, 34, 39)}),
+            _k400(87.3),
+            _coin(91.1),
         ),
         pretrained=(
             ("facebook/vjepa2-vitg-fpc64-384", "VideoMix22M, self-supervised"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import optax
 
 from vidjax.config import OptimConfig
+from vidjax.objectives.base import HeadSettings
 from vidjax.training.optim.clipping import clip_each
 from vidjax.training.optim.freezing import LAST_LAYER, spare_last_blocks, start_late
+from vidjax.training.optim.heads import decay_each_head, scale_each_head
 from vidjax.training.optim.layer_decay import scale_by_layer
 from vidjax.training.optim.learning_rate import SCHEDULES, RunLength, Schedule, scaled_lr
 from vidjax.training.optim.weight_decay import decay_weights
@@ -44,7 +47,13 @@ class Optimizer(NamedTuple):
 
 
 def build_optimizer(
-    config: OptimConfig, run: RunLength, *, global_batch: int, frozen: str = "", unused_blocks: int = 0
+    config: OptimConfig,
+    run: RunLength,
+    *,
+    global_batch: int,
+    frozen: str = "",
+    unused_blocks: int = 0,
+    heads: Sequence[HeadSettings] = (),
 ) -> Optimizer:
     """Build the optimiser of a run.
 
@@ -57,9 +66,12 @@ def build_optimizer(
       global_batch: videos per step, by which the learning rate is scaled.
       frozen: pattern of the parameters that are never updated, and that `tx` never sees; empty for none.
       unused_blocks: number of the encoder's last blocks on which the loss does not depend; they are not updated either.
+      heads: settings of heads side by side; they replace base_lr, whose schedule they follow, and weight_decay.
     """
     peak, floor = scaled_lr(config, global_batch)
-    rule = OPTIMIZERS[config.name](config, decay_weights(config, run.total))
+    decays = [head.weight_decay for head in heads]
+    decay = decay_each_head(decays, config.decayed) if heads else decay_weights(config, run.total)
+    rule = OPTIMIZERS[config.name](config, decay)
     if run.last_layer_frozen:
         rule = start_late(rule, LAST_LAYER, run.last_layer_frozen)
     groups = GroupClip(config.clip_group, config.clip_norm) if config.clip_group else GroupClip()
@@ -69,6 +81,8 @@ def build_optimizer(
     direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay, some_frozen=bool(frozen)))
     if unused_blocks:
         direction = optax.chain(direction, spare_last_blocks(unused_blocks))
+    if heads:
+        direction = optax.chain(direction, scale_each_head([head.learning_rate / config.base_lr for head in heads]))
     schedule = SCHEDULES[config.schedule](config, peak, floor, run)
     return Optimizer(direction, schedule, groups, config.skip_spikes)
 

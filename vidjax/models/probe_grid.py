@@ -1,0 +1,82 @@
+"""Several attentive probes of one frozen backbone, trained side by side, as V-JEPA 2's authors train theirs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+from vidjax.models.compiled_init import CompiledInit
+from vidjax.models.layers import Head, normal_002
+from vidjax.models.pooling import PooledClassifier, all_tokens, attentive_pooler
+from vidjax.models.spec import ClipSpec
+
+HEADS = "heads"  # the parameters of all probes, stacked on axis 0; the others are the backbone's
+
+
+class ProbeGrid(CompiledInit):
+    """A backbone and `copies` attentive probes of its tokens, which all start from the same random parameters.
+
+    Attributes:
+      backbone: a family's classifier without its head.
+      num_classes: number of logits of each probe.
+      pooling: a key of `pooling.ATTENTIVE`.
+      pooling_heads: attention heads of each probe.
+    """
+
+    backbone: nn.Module
+    num_classes: int
+    pooling: str
+    pooling_heads: int
+    copies: int
+
+    def setup(self):
+        nn.share_scope(self, self.backbone)  # the encoder keeps its paths, so that other runs' parameters fit
+        stacked = nn.vmap(
+            _Probe, in_axes=None, out_axes=0, axis_size=self.copies, variable_axes={"params": 0},
+            split_rngs={"params": False},
+        )  # fmt: skip
+        self.heads = stacked(self.spec, self.num_classes, self.pooling, self.pooling_heads)
+
+    @property
+    def spec(self) -> Any:
+        """The spec of the backbone."""
+        return self.backbone.spec
+
+    @property
+    def one(self) -> PooledClassifier:
+        """The backbone with a single probe, whose parameters `pick` selects."""
+        return PooledClassifier(self.backbone, self.num_classes, self.pooling, (), self.pooling_heads)
+
+    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
+        """Return the backbone's outputs, computed as in evaluation and without gradients, and `logits` (g b classes).
+
+        Args:
+          train: changes nothing; probes have no dropout.
+        """
+        del train
+        out = jax.lax.stop_gradient(self.backbone(clips))
+        return out | {"logits": self.heads(all_tokens(out))}
+
+
+class _Probe(nn.Module):
+    """The pooling and the head of `PooledClassifier`, with the same names."""
+
+    spec: ClipSpec
+    num_classes: int
+    pooling: str
+    num_heads: int
+
+    def setup(self):
+        self.pooler = attentive_pooler(self.spec, self.pooling, self.num_heads)
+        self.classes = Head(self.num_classes, 0.0, normal_002)
+
+    def __call__(self, tokens: Float[Array, "b n d"]) -> Float[Array, "b classes"]:
+        return self.classes(self.pooler(tokens), False)["logits"]
+
+
+def pick(params: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Return the parameters of `ProbeGrid.one` with one of the probes."""
+    heads = jax.tree.map(lambda leaf: leaf[number], params[HEADS])
+    return {name: tree for name, tree in params.items() if name != HEADS} | heads
