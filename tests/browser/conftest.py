@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import tokenizers
 from random_runs import write_run
 
 from vidjax import config as config_lib
@@ -64,7 +65,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """Folders of two classifiers, an autoencoder and a regression with random weights."""
+    """Folders of two classifiers, an autoencoder, a regression and a captioner with random weights."""
     folder = tmp_path_factory.mktemp("secret-place")
     labels = motion_videos.CLASSES
     for name in ("first", "second"):
@@ -72,6 +73,11 @@ def runs(tmp_path_factory):
         write_run(folder / name, config, len(labels), labels, scale=0.2 if name == "first" else 0.3)
     write_run(folder / "hider", read_config(["--config=motion_pretrain"]), 0)
     write_run(folder / "numbers", read_config(["--config=motion_regression"]), 2, ("valence", "arousal"))
+    words = tokenizers.ByteLevelBPETokenizer()
+    words.train_from_iterator(["a white digit moves"], 300, special_tokens=["<|endoftext|>"], show_progress=False)
+    captions = {"caption.vocab_size": words.get_vocab_size(), "caption.end_token": 0, "caption.num_tokens": 8}
+    write_run(folder / "words", config_lib.with_keys(read_config(["--config=motion_caption"]), captions), 0)
+    words.save(str(folder / "words" / "tokenizer.json"))
     return folder
 
 

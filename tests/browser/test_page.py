@@ -1,10 +1,13 @@
 """The page of `vidjax demo` in a real browser: a visitor's actions and what they see."""
 
 import base64
+import json
 import time
 
 import pytest
 from videos import encode, flip_bits, moving_texture, sound_only
+
+from vidjax.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -293,6 +296,17 @@ def test_a_page_of_an_autoencoder_has_its_reconstruction(visit, serve, runs, sho
     drop(page, short)
     page.get_by_text("compiling hider for this machine, which happens once").wait_for()  # beside a bar
     page.locator("#vj-pictures img").first.wait_for()
+
+
+def test_a_captioner_describes_the_video_as_its_verb_does(visit, serve, runs, short, capsys):
+    assert main(["caption", short, "--model", str(runs / "words"), "--json"]) == 0
+    [wanted] = json.loads(capsys.readouterr().out)
+    page = visit(serve(f"--captioner={runs / 'words'}", f"--model={runs / 'first'}"))
+    drop(page, short)
+    caption = page.locator("#vj-caption blockquote")
+    caption.wait_for()
+    assert caption.inner_text().split() == wanted["caption"].split() != []
+    answer(page)
 
 
 def test_an_example_is_answered(visit):
