@@ -37,7 +37,7 @@ def test_the_limits_are_those_of_the_code():
     assert pictures.MAX_READ_BYTES == 8 << 30
     assert "128 MiB" in PAGE
     assert packet_index.KEEP_BYTES == checked_file.IN_MEMORY == 128 << 20
-    assert f"| {quarantine.LIMIT}, or {100 * quarantine.SHARE:.0f} % of them" in PAGE
+    assert f"| {quarantine.LIMIT}, or {100 * quarantine.SHARE:.0f} % of all videos if that is more" in PAGE
     assert f"{limits.Limits.megabytes} MB and {limits.Limits.seconds} seconds per video" in PAGE
     assert "3840 x 2160 pixels, one video at a time, 16 waiting" in PAGE
     assert "an hour after" in PAGE

@@ -104,7 +104,7 @@ def _verdict(host: str, mine: Mapping[str, str], answers: Iterable[str]) -> str:
     told = [_difference(key, mine.get(key, _MISSING), process_name(0, host), found[key]) for key in keys[:_SHOWN]]
     more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     return (
-        f"the processes of this run disagree, so none has made a step: {'; '.join(told)}{more}. Run the same command "
+        f"the processes of this run disagree, so it has not started: {'; '.join(told)}{more}. Run the same command "
         "with the same code, packages and data on every host"
     )
 
@@ -149,7 +149,7 @@ def data_facts(splits: Mapping[str, VideoSource | None]) -> dict[str, Any]:
 
 
 def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
-    """Yield size and checksum of the first bytes of evenly spaced videos, because equal lists may name other files."""
+    """Yield size and checksum of the start of evenly spaced videos, as equal lists may refer to different files."""
     for row in np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)).tolist():
         video, name = source[row].video, f"the video {source[row].id}"
         if isinstance(video, bytes):

@@ -54,9 +54,10 @@ def lines_of(segment: Mapping[str, Any]) -> list[tuple[str, str]]:
 def csv_table(answers: Sequence[Answer]) -> str:
     """The time lines of several videos as CSV: one line per segment, and one with `error` per video that failed.
 
-    The columns are video, start and end in seconds. For classes, label (for actions also verb and noun), probability,
-    windows and agree follow (see `vidjax.evaluation.time_line.Segment`); for a regression, one column per target.
-    A target named like another column, such as start, gets the column `start (value)`.
+    The first columns are `video`, `start` and `end` (in seconds), the last one is `error`. In between, classes have
+    `label` (actions also `verb` and `noun`), `probability`, `windows` and `agree`, which
+    `vidjax.evaluation.time_line.Segment` explains; a regression has one column per target. A target with the name of
+    another column, such as `start`, gets the column `start (value)`.
     """
     rows = [{name: _cell(value) for name, value in row.items()} for answer in answers for row in _rows(answer)]
     columns = list(dict.fromkeys(("video", "start", "end", *itertools.chain(*rows), "error")))

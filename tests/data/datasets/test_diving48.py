@@ -61,7 +61,7 @@ def test_annotations_in_a_folder_of_their_own_are_found(root):
         ("Diving48_V2_train.json", listed(("a", 3)), r"the label 3 of a is not among the 3 of .*Diving48_vocab.json"),
         ("Diving48_V2_train.json", listed(("a", -1)), r"the label -1 of a is not among the 3"),
         ("Diving48_V2_train.json", '[{"vid_name": "a"}]', r"Diving48_V2_train.json: .* has no vid_name and label"),
-        ("Diving48_V2_train.json", "{}", r"is not a list of Diving48, but dict"),
+        ("Diving48_V2_train.json", "{}", r"should hold a JSON list, but holds dict"),
         ("Diving48_V2_train.json", "[", r"Diving48_V2_train.json is not JSON"),
         ("Diving48_vocab.json", '["Back"]', r"Diving48_vocab.json: 'Back' is not the list of a class's parts"),
     ],

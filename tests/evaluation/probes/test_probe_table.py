@@ -161,7 +161,7 @@ def test_stores_that_do_not_allow_a_fair_table_are_refused(pair, tmp_path, store
 
 def test_backbones_are_compared_on_the_same_rows_and_annotated_tasks(pair, tmp_path):
     other = changed(pair, tmp_path, 1, labels=np.arange(50) % 3)
-    with pytest.raises(ConfigError, match=r"changed/test has other rows than .*hand/test"):
+    with pytest.raises(ConfigError, match=r"changed/test and .*hand/test have different rows"):
         check_pairs({"a": pair, "b": other}, LABEL)
     with pytest.raises(ConfigError, match="have classes but no numbers to predict"):
         check_pairs({"a": pair}, TARGET)
@@ -169,7 +169,7 @@ def test_backbones_are_compared_on_the_same_rows_and_annotated_tasks(pair, tmp_p
 
 def test_rows_of_one_class_are_refused(tmp_path):
     stores = [write_store(tmp_path / split, split, {"cls": np.ones((9, 2))}, names=["up"]) for split in SPLITS]
-    with pytest.raises(DataError, match=r"all rows of .*/train have class 'up'; add others"):
+    with pytest.raises(DataError, match=r"all rows of .*/train have class 'up'; add rows of other classes"):
         check_pairs({"a": tuple(stores)}, LABEL)
 
 

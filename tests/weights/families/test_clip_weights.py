@@ -129,5 +129,5 @@ def test_an_unknown_activation_is_refused(tmp_path):
     model_of("CLIPVisionModel").save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
-    with pytest.raises(WeightsError, match="hidden_act='relu'; a CLIP has quick_gelu or gelu"):
+    with pytest.raises(WeightsError, match="hidden_act='relu'; CLIP uses quick_gelu or gelu"):
         vidjax.from_pretrained(tmp_path)

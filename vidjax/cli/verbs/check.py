@@ -3,7 +3,7 @@
 Names, files, classes and counts are compared with the published ones. --read opens every video and compares it with its
 checksum if SHA256SUMS in the root, or beside the list, has one. For a folder or a list of videos, it prints the classes
 and splits that training will use, and opens some videos for their lengths and sizes. A folder that `vidjax embed` wrote
-is read and compared with its hashes. The exit code is 0 if nothing is missing, else 1.
+is read and compared with its hashes. The exit code is 0 if nothing is missing or damaged, else 1.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _division(arguments: argparse.Namespace, name: str) -> DataConfig:
     asked = {"data.val_fraction": arguments.val_fraction, "data.split_by": arguments.split_by}
     changes = {key: value for key, value in asked.items() if value is not None}
     if changes and name != "folder":
-        raise ConfigError(f"--val-fraction and --split-by divide a folder or a list of your own; {name} has its splits")
+        raise ConfigError(f"--val-fraction and --split-by divide your own folder or list; {name} has its own splits")
     return with_keys(Config(), changes | {"data.checksums": arguments.checksums}).data
 
 

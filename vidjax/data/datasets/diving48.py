@@ -78,7 +78,7 @@ def _load(path: str) -> list[Any]:
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}") from error
     if not isinstance(tree, list):
-        raise DataError(f"{path} is not a list of {TITLE}, but {type(tree).__name__}")
+        raise DataError(f"{path} should hold a JSON list, but holds {type(tree).__name__}")
     return tree
 
 

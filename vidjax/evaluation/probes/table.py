@@ -110,7 +110,7 @@ def check_pairs(pairs: Mapping[str, Pair], annotation: str) -> None:
         check_pair(*pair)
         for ours, store in zip(first, pair, strict=True):
             if store.ids != ours.ids or not np.array_equal(annotated(store, annotation), annotated(ours, annotation)):
-                raise ConfigError(f"{store.folder} has other rows than {ours.folder}; embed the same split of the data")
+                raise ConfigError(f"{store.folder} and {ours.folder} have different rows; embed the same data split")
         _check_split(*pair, annotation)
 
 
@@ -132,7 +132,9 @@ def _check_split(train: FeatureStore, test: FeatureStore, annotation: str) -> No
                 f"{test.folder} does not occur in {train.folder}; leave it out, or train on it too"
             )
         if len(there := set(train.labels[train.decoded])) < 2:
-            raise DataError(f"all rows of {train.folder} have class {class_name(train, there.pop())!r}; add others")
+            raise DataError(
+                f"all rows of {train.folder} have class {class_name(train, there.pop())!r}; add rows of other classes"
+            )
 
 
 def annotated(store: FeatureStore, annotation: str) -> np.ndarray:

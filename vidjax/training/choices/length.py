@@ -1,9 +1,9 @@
 """Choose the length of a run and its batch size from the number of training videos.
 
 The published recipes (1600 epochs of 240,000 videos in batches of 2048, and 3200 epochs of 9,500 videos in batches of
-192) would train only a few steps on a folder of 60 videos. For larger models, the length follows a curve through the
-published points, with a minimum number of steps. A tiny model's quality depends mainly on the number of steps and
-hardly on the number of videos.
+192) would train only a few steps on a folder of 60 videos. Here the length follows a curve through the published
+points, with a minimum number of steps. Tiny models are an exception: their quality depends mainly on the number of
+steps and hardly on the number of videos.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def _published(epochs: float, power: float, fewest: int, most: int, steps: int) 
     return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
 
 
-# A CPU trains a tiny model for these lengths in a quarter of an hour. The others are from VideoMAE's scripts for
-# Kinetics-400 and UCF101.
+# The lengths for tiny models take a CPU a quarter of an hour. The others are from VideoMAE's scripts for Kinetics-400
+# and UCF101.
 PRETRAIN = {
     # On 169 videos, features were no better than those of random weights after 600 steps, and far better after 2400.
     "tiny": Scale(4, 16, 16, _tiny(2400, epochs=224, fewest=600)),

@@ -95,5 +95,5 @@ def _sgd(config: OptimConfig, decay: optax.GradientTransformation) -> optax.Grad
     return optax.chain(decay, optax.trace(decay=config.momentum, nesterov=config.nesterov))
 
 
-# The choices of optim.name. Each function returns the update direction, in which it applies the given weight decay.
+# The choices of optim.name. Each function returns the update direction, with the given weight decay in it.
 OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd}

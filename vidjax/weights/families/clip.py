@@ -103,7 +103,7 @@ def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Descr
 
 
 def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisionSpec:
-    """Read sizes from the arrays, and heads and activation from config.json; by default, these are OpenAI's."""
+    """Read the sizes from the arrays, and heads and activation from config.json (default: as in OpenAI's models)."""
     kernel = prefix + names.patch_embed
     width, channels, patch, _ = shape_of(state, kernel, 4)
     if channels != 3:
@@ -117,7 +117,7 @@ def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisio
     check_sizes(config, sizes | {"patch_size": patch, "image_size": side})
     activation = config.get("hidden_act", "quick_gelu")
     if activation not in ACTIVATIONS:
-        raise WeightsError(f"config.json says hidden_act={activation!r}; a CLIP has {' or '.join(ACTIVATIONS)}")
+        raise WeightsError(f"config.json says hidden_act={activation!r}; CLIP uses {' or '.join(ACTIVATIONS)}")
     projection = 0
     if names is OPENAI:
         projection = shape_of(state, prefix + names.projection, 2)[1]
@@ -148,8 +148,8 @@ def _usual_heads(width: int) -> int:
 def _vision_config(config: Mapping | None) -> Mapping:
     """Return the vision tower's part of a whole CLIP's config.json.
 
-    Older files omit values that equal the defaults, the base model's sizes. Sizes are read from the arrays, so these
-    values are not needed.
+    Older files omit the values that equal the defaults (the sizes of the base model). They are not needed, because
+    sizes are read from the arrays.
     """
     config = config or {}
     return config.get("vision_config") or config
