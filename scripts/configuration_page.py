@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vidjax.config import Config, choices, hints_of
+from vidjax.config import Config, choices, hints_of, named_section
 from vidjax.config.types import AtLeast, Auto, Between, Changeable, Inside, Registered, marks, plain
 from vidjax.files import write_whole
 
@@ -66,6 +66,8 @@ def comments(section: type) -> dict[str, str]:
 def kind_of(hint: Any) -> str:
     """Describe a type in words."""
     kind = plain(hint)
+    if named_section(hint):
+        return "sections, each under a name"
     if typing.get_origin(kind) is not tuple:
         return _KINDS[kind]
     item = typing.get_args(kind)[0]
@@ -147,6 +149,8 @@ def sections(section: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if dataclasses.is_dataclass(plain(hint)):
             yield prefix + name, hint
             yield from sections(plain(hint), f"{prefix}{name}.")
+        elif section := named_section(hint):
+            yield f"{prefix}{name}.NAME", section
 
 
 def main(argv: list[str]) -> int:

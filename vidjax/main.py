@@ -32,6 +32,7 @@ from vidjax.training.peers import together
 
 EXIT_MISSING_VIDEOS = 3
 _OF_SPEC = re.compile(r"config\.(model|teacher)\.spec\.\w+$")  # checked by the family; see vidjax.models.spec_keys
+_OF_SOURCE = re.compile(r"--?config\.data\.mixture\.(?P<name>[^.=]+)\.(?P<key>\w+)(=(?P<value>.*))?", re.DOTALL)
 
 
 def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
@@ -116,7 +117,7 @@ def _with_size(word: str, size: str) -> str:
 
 
 def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
-    argv = _with_path(argv)
+    argv, sources = _take_sources(_with_path(argv))
     _check_keys(argv)
     about = "Experiment file, and its arguments after a colon."
     config_flags.DEFINE_config_file(
@@ -131,7 +132,48 @@ def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
         raise ConfigError(f"the experiment file sets an unknown key: {str(error).splitlines()[-1]}") from error
     if len(rest) > 1:
         raise ConfigError(f"{rest[1]!r} on the command line is neither --config.KEY=VALUE nor another flag")
-    return config_lib.from_dict(values.config.to_dict())
+    tree = values.config.to_dict()
+    for name, key, value in sources:
+        tree["data"]["mixture"].setdefault(name, {})[key] = value
+    return config_lib.from_dict(tree)
+
+
+def _take_sources(argv: list[str]) -> tuple[list[str], list[tuple[str, str, str | float]]]:
+    """Split a command line into other words and (source, key, value) of each `--config.data.mixture.NAME.KEY=VALUE`.
+
+    Unlike other keys, these need not be in the experiment file.
+    """
+    rest, found, words = [], list[tuple[str, str, str | float]](), iter(argv)
+    hints = config_lib.hints_of(config_lib.SourceConfig)
+    for word in words:
+        if not word.lstrip("-").startswith("config.data.mixture") or not word.startswith("-"):
+            rest.append(word)
+            continue
+        setting = _OF_SOURCE.fullmatch(word)
+        if setting is None:
+            raise ConfigError(
+                f"{word} is not a key of a source; a mixture is given as --config.data.mixture.NAME.root=DIR "
+                "--config.data.mixture.NAME.weight=1 for each source, under names of your own"
+            )
+        name, key, value = setting["name"], setting["key"], setting["value"]
+        if key not in hints:
+            source, near = f"config.data.mixture.{name}", difflib.get_close_matches(key, hints, 1, 0.0)[0]
+            raise ConfigError(f"{source}.{key} is unknown; did you mean {source}.{near}?")
+        value = next(words, "") if value is None else value
+        twice = next((other for other in found if other[:2] == (name, key) and other[2] != value), None)
+        if twice and key in ("name", "root"):
+            source, values = f"config.data.mixture.{name}", f"{twice[2]} and {value}"
+            raise ConfigError(f"{source}.{key} is set twice, to {values}; give every source its own name")
+        found.append((name, key, _number(value) if key == "weight" else value))
+    return rest, found
+
+
+def _number(text: str) -> str | float:
+    """A number, or the same text if it is none, which the configuration then refuses."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _with_path(argv: list[str]) -> list[str]:

@@ -40,11 +40,10 @@ def test_the_page_of_the_documentation_is_up_to_date(script):
 def test_every_key_has_a_row_with_a_meaning(script):
     rows = [line.split(" | ") for line in script.page().splitlines() if line.startswith("| `")]
     meanings = {row[0].strip("| `"): row[3] for row in rows}
-    keys = {key for key, _ in config_lib.flatten(dataclasses.asdict(config_lib.Config()))} | {
-        "model.spec",
-        "teacher.spec",
-    }
-    assert set(meanings) == keys | {"model.spec", "teacher.spec"}
+    mixed = dataclasses.replace(config_lib.DataConfig(), mixture={"NAME": config_lib.SourceConfig()})
+    config = dataclasses.replace(config_lib.Config(), data=mixed)
+    keys = {key for key, _ in config_lib.flatten(dataclasses.asdict(config))}
+    assert set(meanings) == keys | {"model.spec", "teacher.spec", "data.mixture"}
     assert not [key for key, meaning in meanings.items() if len(meaning.split()) < 2]
 
 

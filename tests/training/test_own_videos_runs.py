@@ -23,7 +23,7 @@ def put(root, *names, frames=12):
 def told(root, tmp_path, capsys, annotation=LABEL):
     data = DataConfig(root=str(root))
     source, val = (open_source(data, split, annotation) for split in ("train", "val"))
-    evaluator = types.SimpleNamespace(source=val) if annotation else None
+    evaluator = types.SimpleNamespace(source=val, validated=val) if annotation else None
     say_reading(source, evaluator)
     keep_reading(source, evaluator, tmp_path)
     return capsys.readouterr().err

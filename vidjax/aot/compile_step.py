@@ -17,6 +17,7 @@ from vidjax.aot.compiled import Compiled, Target, compile_or_need
 from vidjax.aot.topology import CHIPS, topology_devices
 from vidjax.config import Config, get_key, left_open, with_keys
 from vidjax.data.datasets import DATASETS
+from vidjax.data.mixtures import validation_data
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
 from vidjax.tasks import TASKS, build_objective
@@ -146,7 +147,7 @@ def num_outputs(config: Config) -> int:
     task = TASKS.find(config.task)
     if config.data.num_classes or not task.sized_by_data:
         return config.data.num_classes
-    spec = DATASETS.find(config.data.name)
+    spec = DATASETS.find(validation_data(config.data).name)
     found = len(spec.target_names) if task.annotation == TARGET else spec.num_classes
     if found:
         return found

@@ -6,7 +6,7 @@ for all of them, and a misspelt key is refused with the nearest name.
 
 from vidjax.config.changes import get_key, left_open, with_keys
 from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke, smoke_that_learns
-from vidjax.config.reading import checked, choices, fingerprint, flatten, from_dict, hint_of, hints_of
+from vidjax.config.reading import checked, choices, fingerprint, flatten, from_dict, hint_of, hints_of, named_section
 from vidjax.config.saved import SCHEMA, from_saved, other_schema, to_saved
 from vidjax.config.schema import (
     IMAGENET_MEAN,
@@ -22,6 +22,7 @@ from vidjax.config.schema import (
     ModelConfig,
     OptimConfig,
     ProbeConfig,
+    SourceConfig,
     TeacherConfig,
     TrainConfig,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "ModelConfig",
     "OptimConfig",
     "ProbeConfig",
+    "SourceConfig",
     "TeacherConfig",
     "TrainConfig",
     "checked",
@@ -58,6 +60,7 @@ __all__ = [
     "keys",
     "left_open",
     "motion",
+    "named_section",
     "other_schema",
     "parse_arg",
     "shipped",

@@ -15,7 +15,7 @@ def get_key(config: Config, key: str) -> Any:
     """The value of a key such as "data.global_batch"."""
     value: Any = config
     for name in key.split("."):
-        value = getattr(value, name)
+        value = value[name] if isinstance(value, Mapping) else getattr(value, name)
     return value
 
 

@@ -19,6 +19,7 @@ def defaults():
     config.lock()
     for section in (config.model, config.teacher):
         section.spec.unlock()  # its keys depend on the model family
+    config.data.mixture.unlock()  # its keys are names that the user chooses
     return config
 
 
@@ -111,6 +112,7 @@ def motion(config) -> None:
     config.model.dtype = "float32"  # a CPU has no faster bfloat16
     config.data.name = "motion"
     config.data.root = ""
+    config.data.mixture = {}
     config.data.num_classes = 0
     config.data.action_classes = (10, 8)  # digits and motions
     config.data.num_frames = 8

@@ -34,10 +34,17 @@ def choices(key: str) -> tuple[str, ...]:
 
 def hint_of(key: str) -> Any:
     """The type of a key such as "eval.merge", with its marks."""
-    hint = Config
+    hint: Any = Config
     for name in key.split("."):
-        hint = hints_of(plain(hint))[name]
+        hint = named_section(hint) or hints_of(plain(hint))[name]
     return hint
+
+
+def named_section(hint: Any) -> type | None:
+    """The section that a key holds any number of, each under a name of the user's, as data.mixture; None for others."""
+    kind = plain(hint)
+    section = typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else None
+    return section if dataclasses.is_dataclass(section) else None
 
 
 @functools.cache
@@ -100,6 +107,10 @@ def _build(section: type, tree: typing.Mapping[str, Any], prefix: str):
         kind, value = plain(hints[key]), tree[key]
         if dataclasses.is_dataclass(kind):
             values[key] = _build(kind, value, f"{prefix}{key}.")
+        elif named := named_section(hints[key]):
+            if not hasattr(value, "keys"):
+                raise ConfigError(f"config.{prefix}{key}={value!r} must hold sections, each under a name")
+            values[key] = {name: _build(named, value[name], f"{prefix}{key}.{name}.") for name in value}
         else:
             values[key] = checked(hints[key], value, f"{prefix}{key}")
     return section(**values)

@@ -112,12 +112,28 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """One source of a mixture, under a name of your own: `data.mixture.NAME.root` and so on."""
+
+    weight: NotNegative[float] = 1.0  # Its share of the training videos, relative to the other weights. 0: not used.
+    # A data set, or module:ATTR for a DatasetSpec of your own. folder: your own videos.
+    name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"
+    root: MayChange[str] = ""  # As data.root
+    split: str = ""  # The split to train on. all: every video of a folder. Empty: data.train_split.
+    stage: MayChange[str] = ""  # As data.stage; each source in a bucket needs a folder of its own
+    checksums: MayChange[str] = ""  # As data.checksums
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where the videos are, and how they become the module's input."""
 
     # A data set, or module:ATTR for a DatasetSpec of your own. folder: your own videos.
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"
     root: MayChange[str] = ""  # A folder of videos, or a list of them. motion, motion_digits and synthetic need none.
+    # Sources to train on instead of name and root, each with a weight. An epoch has as many videos as all of them
+    # together. name and root then only say what to validate on; without root, it is the source with the largest weight.
+    mixture: dict[str, SourceConfig] = dataclasses.field(default_factory=dict)
     stage: MayChange[str] = ""  # Local folder for a copy of a root in a bucket (gs://, s3://)
     # A list in the format of sha256sum, with paths below root. Empty: SHA256SUMS in root, if there is one.
     checksums: MayChange[str] = ""

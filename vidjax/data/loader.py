@@ -27,6 +27,7 @@ from vidjax.data.machine import free_host_memory, usable_cores
 from vidjax.data.read_ahead import CLOSING, Batch, Join, ReadAhead
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
+from vidjax.data.sources.mixture import Mixture
 from vidjax.data.video.frame_cache import FrameCache
 from vidjax.data.worker_memory import mark_segments, own_mark, sweep
 from vidjax.errors import ConfigError, StalledError
@@ -54,6 +55,8 @@ def train_batches(
     fine-tuning) and differ in their spatial augmentation.
 
     Args:
+      source: if it is a `Mixture`, every stretch of training has each of its sources in proportion to the weights,
+        and the videos of a source are shuffled and repeated on their own.
       process: (index of this process, number of processes); each reads one block of rows of the global batch.
 
     Returns:
@@ -62,10 +65,11 @@ def train_batches(
         label (rows) int32; valid (rows) bool, all True;
         index (rows) int64, the data-set row that was used;
         failed (rows 8) int32, the rows tried before it that could not be decoded, padded with -1;
-        failed_reason (rows 8) int8, indices into `VideoError.REASONS`, padded with -1.
-      Only the first of the R clips lists failures. A row that fails is replaced by another of its class, chosen with
-      random numbers keyed by its position. With data.balance=classes the rows of each class are repeated in turn until
-      every class has as many as the largest.
+        failed_reason (rows 8) int8, indices into `VideoError.REASONS`, padded with -1;
+        source (rows) int32, with data.mixture: the source of each video, counted in alphabetical order.
+      Only the first of the R clips lists failures. A row that fails is replaced by another of its class, in a mixture
+      of its source, chosen with random numbers keyed by its position. With data.balance=classes the rows of each class
+      are repeated in turn until every class has as many as the largest.
 
     Raises:
       ConfigError: when the number of processes does not divide the batch, or data.balance=classes and rows do not have
@@ -87,12 +91,7 @@ def train_batches(
     from vidjax.data.clips.row_to_clips import LoadTrain
 
     local = _share(data.global_batch, process[1], "data.global_batch")
-    rows = BalancedRows(source) if data.balance == "classes" else range(len(source))
-    if isinstance(rows, range):
-        dataset = grain.MapDataset.range(len(rows))
-    else:
-        dataset = grain.MapDataset.source(cast("Sequence[int]", rows))
-    dataset = dataset.seed(seed).shuffle().repeat(_ROWS // len(rows))
+    dataset = _order(source, data, seed)
     part = _Part(dataset.random_map(LoadTrain(source, data, frame_cache(data))), local, process, start_step)
 
     def video(index: int) -> str:
@@ -146,10 +145,38 @@ def eval_batches(
     return Batches(grain.MapDataset.source(part), local, _stack, data, video)
 
 
+def _order(source: VideoSource, data: DataConfig, seed: int) -> grain.MapDataset:
+    """The row of each position of training, over all processes and steps."""
+    import grain
+
+    from vidjax.data.interleave import Interleaved
+
+    if not isinstance(source, Mixture):
+        return _shuffled(source, data, seed)
+    parts = [_shuffled(part.source, data, part.seed(seed), part.first) for part in source.parts]
+    return grain.MapDataset.select_from_datasets(parts, Interleaved(source.shares, _ROWS // 2)).seed(seed)
+
+
+def _shuffled(source: VideoSource, data: DataConfig, seed: int, first: int = 0) -> grain.MapDataset:
+    """The rows of a source again and again, each time in another order; `first` is added to their numbers."""
+    import grain
+
+    if data.balance == "classes":
+        dataset = grain.MapDataset.source(cast("Sequence[int]", BalancedRows(source, first)))
+    else:
+        dataset = grain.MapDataset.range(first, first + len(source))
+    return dataset.seed(seed).shuffle().repeat(_ROWS // len(dataset))
+
+
 class BalancedRows:
     """Row numbers that repeat smaller classes until all are as frequent as the largest; empty classes are left out."""
 
-    def __init__(self, source: VideoSource):
+    def __init__(self, source: VideoSource, first: int = 0):
+        """Sort the rows by class.
+
+        Args:
+          first: the number of the first row.
+        """
         if source.annotation != LABEL:
             raise ConfigError(
                 f"data.balance=classes needs one class per row, but these rows have {source.annotation}; set "
@@ -157,7 +184,7 @@ class BalancedRows:
             )
         labels = source.row_labels()
         counts = np.bincount(labels)
-        self._by_class = placed(np.argsort(labels, kind="stable").astype(np.int32))
+        self._by_class = placed((np.argsort(labels, kind="stable") + first).astype(np.int32))
         self._counts = counts[counts > 0]
         self._first, self._most = np.cumsum(self._counts) - self._counts, int(counts.max())
 

@@ -8,10 +8,12 @@ import os
 from vidjax.config import DataConfig
 from vidjax.data.dataset_spec import DatasetSpec
 from vidjax.data.datasets import DATASETS
+from vidjax.data.mixtures import check_mixture, of_source, source_data, used_sources, validation_data
 from vidjax.data.sources import records
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.checksums import find_checksums, warn_of_unlisted
+from vidjax.data.sources.mixture import Mixture
 from vidjax.data.sources.own_videos import ALL, place_of
 from vidjax.data.sources.root_layouts import open_classes
 from vidjax.data.staging import staged
@@ -27,6 +29,9 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     records, or the data set as it is distributed. With `data.name=folder` it is any folder or list of videos, see
     `vidjax.data.sources.own_videos`. A file with a checksum in `SHA256SUMS` of the root, or in the list
     `data.checksums`, is compared with it whenever it is opened. motion, motion_digits and synthetic need no root.
+
+    With `data.mixture`, the training split is a `Mixture` of the sources that it names, and other splits are those of
+    `data.root` or, without it, of the source with the largest weight.
 
     Args:
       split: for example `train`, `val` or `test`, or `all` for your own videos. Class folders are numbered as in the
@@ -44,10 +49,27 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
       >>> source.labels, len(source)
       (('day', 'night'), 8)
     """
+    if data.mixture:
+        check_mixture(data)
+        if split == data.train_split:
+            return _open_mixture(data, annotation)
+        data = validation_data(data)
     spec = DATASETS.find(data.name)
     check_annotation(data.name, spec, annotation)
     root = find_root(spec, data, split)
     return _with_checksums(_open(spec, root, split, data, annotation), root, data)
+
+
+def _open_mixture(data: DataConfig, annotation: str) -> Mixture:
+    """Open the sources of a mixture, each in its own layout."""
+    opened = {}
+    for name, source in used_sources(data).items():
+        try:
+            found = open_source(source_data(data, name), source.split or data.train_split, annotation)
+        except DataError as error:
+            raise DataError(of_source(str(error), name)) from error
+        opened[name] = found, source.weight
+    return Mixture(opened, annotation)
 
 
 def _open(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-from vidjax.config import Config
+from vidjax.config import Config, SourceConfig
+from vidjax.data.mixtures import used_sources
 from vidjax.errors import printable
 from vidjax.files import located, read_json
 from vidjax.models import FAMILIES
@@ -83,8 +85,16 @@ def _loading(model: Pretrained, name: str, transformers: bool) -> str:
 def _data(model: Pretrained) -> str:
     if not isinstance(model.config, Config):
         return ""
-    data, task = printable(model.config.data.name), printable(model.config.task)
-    return f"## Data\n\nTrained on the data set `{data}` for the task `{task}`. State here where the videos come from."
+    sources, task = used_sources(model.config.data), printable(model.config.task)
+    data = f"a mixture of {_sources(sources)}" if sources else f"the data set `{printable(model.config.data.name)}`"
+    return f"## Data\n\nTrained on {data} for the task `{task}`. State here where the videos come from."
+
+
+def _sources(sources: Mapping[str, SourceConfig]) -> str:
+    """The sources of a mixture, their data sets and their shares."""
+    total = sum(source.weight for source in sources.values())
+    named = {name: f"`{printable(source.name)}`, {source.weight / total:.3g}" for name, source in sources.items()}
+    return ", ".join(f"{printable(name)} ({about})" for name, about in named.items())
 
 
 def _training(model: Pretrained) -> str:

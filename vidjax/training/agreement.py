@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import socket
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from jax._src import distributed as runtime  # its key-value store has no public
 import vidjax
 from vidjax.config import Config, flatten, to_saved
 from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.mixture import Mixture
 from vidjax.errors import ConfigError
 from vidjax.files import Place, absolute
 from vidjax.registry import is_outside
@@ -48,6 +50,7 @@ PACKAGES = (
     "jax", "jaxlib", "libtpu", "flax", "optax", "orbax-checkpoint", "numpy", "av", "grain", "opencv-python-headless",
     "pillow", "tensorflow-datasets",
 )  # fmt: skip
+_OWN_OF_SOURCE = re.compile(r"data\.mixture\.[^.]+\.(root|stage|checksums)")  # as the keys of a single source
 _NUMERICS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_threefry_partitionable")
 _SAMPLED, _LOOKED_AT = 64, 2**16  # videos whose content is compared, and bytes read from each
 _SHOWN = 3  # differences listed in a message
@@ -122,7 +125,7 @@ def _text(value: Any) -> str:
 
 def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
     """Facts besides the data that determine what a process trains: configuration, code, packages and checkpoints."""
-    facts = {key: value for key, value in flatten(json.loads(json.dumps(to_saved(config)))) if key not in OWN}
+    facts = {key: value for key, value in flatten(json.loads(json.dumps(to_saved(config)))) if not _is_own(key)}
     facts |= {f"version of {name}": _version(name) for name in PACKAGES}
     facts |= {"version of Python": platform.python_version()}
     facts |= {f"code of {name}": _digest(paths) for name, paths in _code(config)}
@@ -135,11 +138,19 @@ def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
     return facts
 
 
+def _is_own(key: str) -> bool:
+    """Whether hosts may have different values for a key."""
+    return key in OWN or _OWN_OF_SOURCE.fullmatch(key) is not None
+
+
 def data_facts(splits: Mapping[str, VideoSource | None]) -> dict[str, Any]:
     """Facts that identify the videos of each split: their number, names and classes, and a sample of their content."""
     facts: dict[str, Any] = {}
     for split, source in splits.items():
         if source is None:
+            continue
+        if isinstance(source, Mixture):
+            facts |= data_facts({f"{split} ({part.name})": part.source for part in source.parts})
             continue
         facts[f"the number of {split} videos"] = len(source)
         facts |= {f"class {number} of the {split} videos": name for number, name in enumerate(source.labels or ())}
@@ -184,7 +195,8 @@ def _version(package: str) -> str:
 def _code(config: Config) -> Iterator[tuple[str, list[pathlib.Path]]]:
     """The source files of vidjax and of the user's own modules that the configuration names."""
     yield f"vidjax {vidjax.__version__}", sorted(pathlib.Path(vidjax.__file__).parent.rglob("*.py"))
-    for name in dict.fromkeys((config.task, config.data.name, config.model.name)):
+    sets = (source.name for source in config.data.mixture.values())
+    for name in dict.fromkeys((config.task, config.data.name, *sets, config.model.name)):
         spec = importlib.util.find_spec(name.partition(":")[0]) if is_outside(name) else None
         if spec and spec.origin:
             yield name.partition(":")[0], [pathlib.Path(spec.origin)]

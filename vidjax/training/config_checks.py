@@ -10,9 +10,10 @@ from __future__ import annotations
 from vidjax.config import Config, DataConfig
 from vidjax.data.clips.checks import check_clips
 from vidjax.data.datasets import DATASETS
+from vidjax.data.mixtures import check_mixture, of_source, used_sources, validation_data
 from vidjax.data.open import check_annotation
-from vidjax.data.sources.annotations import LABEL
-from vidjax.errors import ConfigError
+from vidjax.data.sources.annotations import LABEL, NOTHING
+from vidjax.errors import ConfigError, DataError
 from vidjax.models.pooling import ATTENTIVE
 from vidjax.models.spec_keys import spec_fields
 from vidjax.objectives import MaskedAutoencoding, Objective
@@ -43,8 +44,20 @@ def check_config(config: Config) -> None:
 
 
 def check_data(data: DataConfig, task: Task) -> None:
-    """Refuse invalid clip settings, and a data set without the annotation that the task learns from."""
-    check_annotation(data.name, DATASETS.find(data.name), task.annotation)
+    """Refuse invalid clip settings or mixtures, and a data set without the annotation that the task learns from."""
+    check_mixture(data)
+    if data.mixture and task.annotation not in (NOTHING, LABEL):
+        raise ConfigError(
+            f"data.mixture is for tasks that learn from videos alone or from one class per video, and this task learns "
+            f"from {task.annotation}; name one data set with data.name and data.root"
+        )
+    for name, source in used_sources(data).items():
+        try:
+            check_annotation(source.name, DATASETS.find(source.name), task.annotation)
+        except DataError as error:
+            raise DataError(of_source(str(error), name)) from error
+    validated = validation_data(data).name
+    check_annotation(validated, DATASETS.find(validated), task.annotation)
     check_clips(data)
 
 

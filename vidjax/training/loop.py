@@ -141,7 +141,7 @@ def train(
         goodput.move("start", "compile", plan.fit.seconds)
         meter = Meter(data.global_batch * data.clips_per_decode, plan.objective.train_flops_per_clip, goodput)
         bad = int(state.recent.bad) if state.recent else 0
-        watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total, bad)
+        watch = Watch(telemetry, meter, Quarantine(workdir, source), config, total, bad)
         batch: dict | None = None
         if first < total:  # otherwise all steps are made, and only the final evaluation is left
             part = loader_slice(mesh)

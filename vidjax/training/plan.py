@@ -9,6 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
+from vidjax.data.mixtures import used_sources
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import Evaluator
 from vidjax.files import Place
@@ -74,7 +75,8 @@ def plan_run(
       UserError: for anything that cannot be trained.
     """
     asked = keep_choices(config, workdir)
-    with _shown(f"looking for the videos of {asked.data.root or asked.data.name}"):
+    where = ", ".join(used_sources(asked.data)) or asked.data.root or asked.data.name
+    with _shown(f"looking for the videos of {where}"):
         source = source or open_train(asked)
     check_classes(asked, source.labels)
     suited = choose_by_platform(asked, jax.default_backend())

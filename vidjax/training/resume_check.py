@@ -18,13 +18,16 @@ import jax
 import vidjax
 from vidjax.config import Config, hints_of
 from vidjax.config.types import Changeable, marks, plain
+from vidjax.data.mixtures import used_sources
 from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.mixture import Mixture
 from vidjax.errors import ResumeError
 from vidjax.files import Place
 from vidjax.models import preset
 from vidjax.models.spec_keys import SET_BY, changeable, spec_fields
 
 _CONTENT, _NUMBER = _OF_VIDEOS = "content of the data set", "number of videos"
+_OF_SOURCE = f"{_CONTENT}, "  # followed by the name of a source of a mixture
 
 
 def fingerprint(config: Config, source: VideoSource) -> dict:
@@ -37,6 +40,8 @@ def fingerprint(config: Config, source: VideoSource) -> dict:
             "python version": platform.python_version(),
         },
     }
+    if isinstance(source, Mixture):
+        found["same"] |= {f"{_OF_SOURCE}{part.name}": part.source.content_id for part in source.parts}
     for key, value, change in _keys(config):
         found["noted" if change else "same"][key] = value
     spec = preset(config.model.name)
@@ -62,8 +67,10 @@ def compare(saved: dict, current: dict, workdir: Place) -> list[str]:
 
 def _refusal(changed: dict[str, str], workdir: Place) -> str:
     """An error message: the keys that changed, the effect on the videos, and the remedy."""
-    keys = [sentence for name, sentence in changed.items() if name not in _OF_VIDEOS]
+    keys = [said for name, said in changed.items() if name not in _OF_VIDEOS and not name.startswith(_OF_SOURCE)]
     videos = changed.get(_NUMBER, "some of their names, classes or sizes differ" if _CONTENT in changed else "")
+    if sources := [name.removeprefix(_OF_SOURCE) for name in changed if name.startswith(_OF_SOURCE)]:
+        videos += f" (in {', '.join(sources)} of data.mixture)"
     if not keys:
         return (
             f"the training videos are not those of the run in {workdir}: {videos}. Restore them to resume the run, or "
@@ -85,6 +92,9 @@ def _keys(
         change = next((mark for mark in marks(hint) if isinstance(mark, Changeable)), within)
         if dataclasses.is_dataclass(plain(hint)):
             yield from _keys(value, f"{key}.", change)
+        elif key == "data.mixture":
+            for source in used_sources(section):
+                yield from _keys(value[source], f"{key}.{source}.", change)
         elif key != "model.spec":
             yield key, value, change
 

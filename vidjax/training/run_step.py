@@ -76,5 +76,7 @@ def loaded_shapes(config: Config, num_outputs: int, mesh: Mesh) -> dict[str, jax
         "failed_reason": jax.ShapeDtypeStruct((rows, SUBSTITUTES), jnp.int8),
         "stop": jax.ShapeDtypeStruct((rows,), jnp.bool_),
     }
+    if config.data.mixture:
+        leaves["source"] = jax.ShapeDtypeStruct((rows,), jnp.int32)
     sharding = batch_sharding(mesh)
     return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding) for name, leaf in leaves.items()}

@@ -23,7 +23,7 @@ from vidjax.training.random_streams import streams
 from vidjax.training.spikes import judge
 from vidjax.training.state import TrainState
 
-HOST_KEYS = ("failed", "failed_reason", "stop")  # sent with each batch so that every process sees them
+HOST_KEYS = ("failed", "failed_reason", "source", "stop")  # sent with each batch so that every process sees them
 
 
 def make_train_step(
@@ -47,8 +47,8 @@ def make_train_step(
       shapes: shapes of the state, each leaf with its sharding.
 
     Returns:
-      The jitted function. Its metrics are scalars, plus `failed` and `failed_reason` (rows, 8) of the global batch, and
-      `stop`, whether any process was asked to stop.
+      The jitted function. Its metrics are scalars, plus `failed` and `failed_reason` (rows, 8) of the global batch,
+      `source` (rows) with data.mixture, and `stop`, whether any process was asked to stop.
     """
     tx, schedule, clip = optax.with_extra_args_support(optimizer.tx), optimizer.schedule, optimizer.group_clip
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from vidjax.config import TrainConfig
+from vidjax.config import Config
+from vidjax.data.mixtures import used_sources
 from vidjax.errors import TrainingError
 from vidjax.training.quarantine import Quarantine
 from vidjax.training.step import HOST_KEYS
@@ -18,6 +19,8 @@ from vidjax.training.throughput import Meter
 
 class Watch:
     """A monitor that logs every `log_every` steps, fills the quarantine, and stops a run whose steps are not finite.
+
+    With data.mixture, it logs the number of videos from each source since the line before, as `data/videos/NAME`.
 
     Args:
       bad: `Recent.bad` of the restored state.
@@ -32,9 +35,11 @@ class Watch:
     """
 
     def __init__(
-        self, telemetry: Telemetry, meter: Meter, quarantine: Quarantine, config: TrainConfig, total: int, bad: int = 0
+        self, telemetry: Telemetry, meter: Meter, quarantine: Quarantine, config: Config, total: int, bad: int = 0
     ):
-        self._telemetry, self._meter, self._quarantine, self._config = telemetry, meter, quarantine, config
+        self._telemetry, self._meter, self._quarantine, self._config = telemetry, meter, quarantine, config.train
+        self._repeats = config.data.clips_per_decode
+        self._videos = dict.fromkeys(used_sources(config.data), 0)
         self._total, self._waiting = total, None
         self._nonfinite = self._skipped = self._failures = 0
         self.stop, self.streak, self.bad, self.goes_back, self.last = False, 0, bad, False, {}
@@ -76,6 +81,10 @@ class Watch:
         if "failed" in host:
             self._failures += int((host["failed"] >= 0).sum())
             self._quarantine.add(step, host["failed"], host["failed_reason"])
+        if "source" in host:
+            counts = np.bincount(host["source"], minlength=len(self._videos)) // self._repeats
+            for name, count in zip(self._videos, counts.tolist(), strict=True):
+                self._videos[name] += count
         self._telemetry.advance(step)
         most = self._config.max_nonfinite
         too_many = self.streak >= most and not self._config.roll_back_after
@@ -94,6 +103,8 @@ class Watch:
         if "train/skipped" in numbers:
             counts["train/skipped"] = float(self._skipped)
         self._nonfinite = self._skipped = self._failures = 0
+        counts |= {f"data/videos/{name}": float(count) for name, count in self._videos.items()}
+        self._videos = dict.fromkeys(self._videos, 0)
         numbers |= counts | self._meter.read()
         self.last |= numbers
         self._telemetry.log(step, numbers)

@@ -34,7 +34,8 @@ def _rows(config: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[
         count = data.get("train", {}).get("videos")
         where = f" at {videos['root']}" if videos.get("root") else ""
         number = f", {_counted(count, 'training video')}" if count else ""
-        yield "data", f"{videos.get('name')}{where}{number}"
+        mixture = _mixture(videos)
+        yield "data", f"{mixture}{number}" if mixture else f"{videos.get('name')}{where}{number}"
         yield (
             "clips",
             (
@@ -70,3 +71,10 @@ def _distance(videos: Mapping[str, Any]) -> str:
 def _counted(number: Any, noun: str) -> str:
     """A number with its noun, such as "1 step" or "20 steps"."""
     return f"{number} {noun}{'s' * (str(number) != '1')}"
+
+
+def _mixture(videos: Mapping[str, Any]) -> str:
+    """The sources of a mixture and their shares; empty without one."""
+    weights = {name: source.get("weight", 1.0) for name, source in videos.get("mixture", {}).items()}
+    shares = ", ".join(f"{name} {weight / sum(weights.values()):.3g}" for name, weight in weights.items() if weight)
+    return f"a mixture ({shares})" if shares else ""

@@ -3,7 +3,8 @@
 Names, files, classes and counts are compared with the published ones. --read opens every video and compares it with its
 checksum if SHA256SUMS in the root, or beside the list, has one. For a folder or a list of videos, it prints the classes
 and splits that training will use, and opens some videos for their lengths and sizes. A folder that `vidjax embed` wrote
-is read and compared with its hashes. The exit code is 0 if nothing is missing or damaged, else 1.
+is read and compared with its hashes. --config checks every source of an experiment's mixture. The exit code is 0 if
+nothing is missing or damaged, else 1.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import paths
+from vidjax.cli.check_mixture import check_mixture_of
 from vidjax.cli.check_page import print_audits
 from vidjax.cli.check_store import check_store, is_store
 from vidjax.cli.terminal import print_json, say
@@ -37,7 +39,9 @@ DATASET_HELP = f"{', '.join(NAMES)}, or module:ATTR for your own"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     about = f"a folder or a list of videos; or {DATASET_HELP}; or a folder of features"
-    parser.add_argument("dataset", metavar="DIR_OR_DATASET", help=about)
+    parser.add_argument("dataset", metavar="DIR_OR_DATASET", nargs="?", default="", help=about)
+    about = "instead, check the sources of an experiment's mixture; --config.data.mixture.NAME.root=DIR works too"
+    parser.add_argument("--config", default="", metavar="NAME[:ARG,ARG]", help=about)
     parser.add_argument("--root", default="", metavar="DIR", help="the folder of the named data set or of its records")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
     about = "open every video: index reads packets and the first frame (milliseconds per video), decode every frame; "
@@ -60,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the data and print the findings."""
+    if arguments.config:
+        return check_mixture_of(arguments)
+    if arguments.settings or not arguments.dataset:
+        what = f"{arguments.settings[0]} is for" if arguments.settings else "name a folder, a list or a data set, or"
+        raise ConfigError(f"{what} --config=EXPERIMENT, whose mixture is then checked")
     if is_store(arguments.dataset):
         return 0 if check_store(arguments.dataset, as_json=arguments.json) else SOMETHING_MISSING
     from vidjax.data.audit import Opening, audit
@@ -139,4 +148,6 @@ def _which(word: str, root: str) -> tuple[str, str]:
     return word, root
 
 
-VERB = Verb(__doc__, add_arguments, run, "vidjax check kinetics400 --root=/data/k400 --charts=charts")
+VERB = Verb(
+    __doc__, add_arguments, run, "vidjax check kinetics400 --root=/data/k400 --charts=charts", takes_config=True
+)

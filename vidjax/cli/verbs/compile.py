@@ -106,11 +106,12 @@ def _print_plans(arguments: argparse.Namespace) -> int:
         from vidjax.aot import llo_dump
         from vidjax.aot.compile_step import compile_step
         from vidjax.aot.planner import find_plans, remembered
-        from vidjax.data.datasets import DATASETS
+        from vidjax.data.mixtures import published_videos
 
-        videos = videos or DATASETS.find(config.data.name).videos.get(config.data.train_split, 0)
+        videos = videos or published_videos(config.data)
         if not videos:
-            raise ConfigError(f"data.name={config.data.name} does not state its number of videos; add --videos=N")
+            which = "a source of data.mixture" if config.data.mixture else f"data.name={config.data.name}"
+            raise ConfigError(f"{which} does not state its number of videos; add --videos=N")
         dump = llo_dump.ask()
         if dump:
             stack.callback(shutil.rmtree, dump)

@@ -18,6 +18,7 @@ from vidjax.data.clips.sampling import train_indices
 from vidjax.data.clips.ssl_views import load_views
 from vidjax.data.sources.annotations import Seconds, batch_arrays, is_of_clip
 from vidjax.data.sources.base import Rows, VideoSource
+from vidjax.data.sources.mixture import Mixture
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.synthetic import noise
 from vidjax.data.video.frame_cache import FrameCache
@@ -46,10 +47,12 @@ class LoadTrain(grain.transforms.RandomMap):
                 failures.append((index, error))
             if len(failures) > SUBSTITUTES:
                 raise DataError(f"{len(failures)} videos in a row cannot be decoded; last error: {failures[-1][1]}")
-            index = self._substitute(row.label, [failed for failed, _ in failures], rng)
+            index = self._substitute(element, row.label, [failed for failed, _ in failures], rng)
             row = self._source[index]
         source, repeats = self._source, self._data.clips_per_decode
         annotated = batch_arrays(source.annotation, row, seen, source.num_classes, repeats, rng)
+        if self._data.mixture and isinstance(source, Mixture):
+            annotated["source"] = np.full(repeats, source.number_of(index), np.int32)
         return {**videos, **annotated, **self._account(index, row.label, failures)}
 
     def _videos(self, row: Row, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], Seconds]:
@@ -77,14 +80,12 @@ class LoadTrain(grain.transforms.RandomMap):
             augment(frames, data, rng, out=clip)
         return clips, seen
 
-    def _substitute(self, label: int, failed: list[int], rng: np.random.Generator) -> int:
+    def _substitute(self, index: int, label: int, failed: list[int], rng: np.random.Generator) -> int:
         """A row of the same class that has not failed yet, or of any class if none is left."""
-        rows = _without(self._source.rows_of_class(label), failed)
-        if not len(rows):
-            rows = _without(np.arange(len(self._source)), failed)
-        if not len(rows):
-            raise DataError(f"none of the {len(self._source)} videos can be decoded")
-        return int(rng.choice(rows))
+        for similar in self._source.substitutes(index, label):
+            if len(rows := _without(similar, failed)):
+                return int(rng.choice(rows))
+        raise DataError(f"none of the {len(self._source)} videos can be decoded")
 
     def _account(self, index: int, label: int, failures: list[tuple[int, VideoError]]) -> dict[str, np.ndarray]:
         """Arrays that every batch has: the label, the row used, and the rows that failed before it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -77,6 +77,17 @@ class VideoSource(abc.ABC):
     def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
         """The row numbers of a class, in ascending order."""
         return np.flatnonzero(self.row_labels() == label)
+
+    def substitutes(self, index: int, label: int) -> Iterator[Int64[np.ndarray, " n"]]:
+        """Yield the rows from which one may replace a row that cannot be read, the most similar first.
+
+        Args:
+          index: the row that cannot be read.
+          label: its class.
+        """
+        del index
+        yield self.rows_of_class(label)
+        yield np.arange(len(self))
 
     def __getstate__(self) -> dict[str, Any]:
         """The state sent to loader processes, without `reading`, which repeats the names of all videos."""

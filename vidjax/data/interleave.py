@@ -1,0 +1,42 @@
+"""Divide the positions of training among the sources of a mixture, in proportion to their shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate
+
+import grain
+
+
+class Interleaved(grain.transforms.DatasetSelectionMap):
+    """For each position of training, which source it takes, and how many positions of that source came before.
+
+    Each source in turn takes its share of the positions that those before it leave, evenly spaced. After any number of
+    positions, the count of every source is within one per source of its exact share. `grain.MapDataset.mix` does the
+    same with weights rounded to a hundredth of the smallest.
+    """
+
+    def __init__(self, shares: Sequence[Fraction], length: int):
+        """Keep the shares as whole numbers.
+
+        Args:
+          shares: of the sources, above 0.
+          length: the number of positions.
+        """
+        unit = math.lcm(*(share.denominator for share in shares))
+        self._shares, self._length = [int(share * unit) for share in shares], length
+        self._rests = list(accumulate(reversed(self._shares)))[::-1]  # shares of a source and of those after it
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        place = int(index)
+        for number, (share, rest) in enumerate(zip(self._shares, self._rests, strict=True)):
+            left, left_next = place * (rest - share) // rest, (place + 1) * (rest - share) // rest
+            if left == left_next:
+                return number, place - left
+            place = left
+        raise AssertionError("the last source takes all positions that are left")
