@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from vidjax import ops
 from vidjax.errors import ConfigError
@@ -62,6 +64,25 @@ def test_gradients_are_the_transpose():
     x, y = (jnp.asarray(rng.normal(size=(1, 24, 2, 12)), jnp.float32) for _ in range(2))
     _, transpose = jax.vjp(lambda x: ops.rotate(x, *tables), x)
     np.testing.assert_allclose(jnp.vdot(ops.rotate(x, *tables), y), jnp.vdot(x, transpose(y)[0]), rtol=1e-5)
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices")
+@pytest.mark.parametrize("picked", [False, True])
+def test_on_a_mesh_it_computes_the_same_and_sends_nothing(picked):
+    rng, tables = np.random.default_rng(0), ops.rotary_3d((2, 3, 4), 12)
+    x = rng.normal(size=(4, 24, 6, 12)).astype(np.float32)
+    if picked:
+        index = np.stack([rng.permutation(24) for _ in range(4)])
+        tables = [table[index] for table in tables]
+    mesh = Mesh(np.array(jax.devices()[:8]).reshape(2, 2, 2), ("data", "fsdp", "tensor"))
+    with jax.set_mesh(mesh):
+        spread = jax.device_put(x, NamedSharding(mesh, P(("data", "fsdp"), None, "tensor", None)))
+        rows = NamedSharding(mesh, P(("data", "fsdp") if picked else None))
+        compiled = jax.jit(ops.rotate).lower(spread, *(jax.device_put(table, rows) for table in tables)).compile()
+        found = compiled(spread, *(jax.device_put(table, rows) for table in tables))
+    np.testing.assert_allclose(found, jax.jit(ops.rotate)(x, *tables), atol=1e-6)
+    kinds = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
+    assert not any(f" {kind}(" in compiled.as_text() for kind in kinds)
 
 
 def test_too_narrow_heads_are_refused():

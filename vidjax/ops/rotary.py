@@ -2,11 +2,15 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from vidjax.errors import ConfigError
+from vidjax.ops.attention.mesh import on_each_device, shares
 
 AXES = 3  # time, height and width share a head's channels
 NARROWEST = 2 * AXES  # channels of a head
@@ -76,8 +80,22 @@ def rotate(
       >>> bool((turned[:, 0] == x[:, 0]).all()), bool((turned[:, 7] == x[:, 7]).all())
       (True, False)
     """
-    wide = x.astype(jnp.float32)
-    even = jnp.arange(x.shape[-1]) % 2 == 0
-    # Neighbours by rolling and choosing: an axis of two would need a new layout on a TPU.
-    partner = jnp.where(even, jnp.roll(wide, -1, axis=-1), jnp.roll(wide, 1, axis=-1))
-    return (wide * cos[..., None, :] + partner * sin[..., None, :]).astype(x.dtype)
+    # Heads side by side, as projections return them and kernels take them: a TPU copies an array to split its heads.
+    joined = rearrange(x, "... n h d -> ... n (h d)")
+    rows, tensor, _ = shares(x.shape[0], x.shape[-2])
+    array = P(rows, *(None,) * (x.ndim - 3), tensor)
+    table = P(rows if (cos.ndim, len(cos)) == (joined.ndim, len(x)) else None)
+    return on_each_device(_rotate, (array, table, table), array)(joined, cos, sin).reshape(x.shape)
+
+
+def _rotate(x, cos, sin):
+    """Rotate heads side by side (*b n h*d); on a mesh, one device's heads, so that neighbours need not be sent."""
+    d = cos.shape[-1]
+    even = jnp.tile(jnp.arange(d) % 2 == 0, x.shape[-1] // d)
+    cos, sin = (jnp.tile(table, x.shape[-1] // d) for table in (cos, sin))
+    # Neighbours by padding, which a TPU computes together with the rest: it would write the parts of a roll to memory,
+    # and an axis of two would need a new layout. Only an odd last channel gets its neighbour from outside the head, and
+    # that channel does not turn.
+    whole, zero = [(0, 0, 0)] * (x.ndim - 1), jnp.zeros((), x.dtype)
+    after, before = (jax.lax.pad(x, zero, [*whole, (-n, n, 0)]).astype(jnp.float32) for n in (1, -1))
+    return (x.astype(jnp.float32) * cos + jnp.where(even, after, before) * sin).astype(x.dtype)
