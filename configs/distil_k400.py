@@ -3,10 +3,10 @@
 Expected   no figure for this data: the authors distil on Kinetics-710, where small reaches 77.6 and base 81.5. Scored
            on Kinetics-400, these students reach 83.7 and 86.6, and 84.0 and 87.1 after a few more epochs on it; the
            giant reaches 88.4 (docs/MODEL_ZOO.md of OpenGVLab/VideoMAEv2; not re-run by us)
-Hardware   not published; a step costs the giant's forward pass, besides the step of configs/finetune_k400.py:base_v2
+Hardware   not published; a step costs the giant's forward pass plus a step of configs/finetune_k400.py:base_v2
 Command    python -m vidjax.main --config=configs/distil_k400.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           the same command with --config.mode=evaluate scores RUN. As the authors, on Kinetics-710:
+           the same command with --config.mode=evaluate scores RUN. To use Kinetics-710, as the authors did:
              --config.data.name=kinetics710 --config.data.num_classes=710 \
              --config.teacher.weights=vit_g_hybrid_pt_1200e_k710_ft.pth
 Teacher    teacher.weights names a file that the authors send on request. It can be a run of

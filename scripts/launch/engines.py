@@ -197,7 +197,7 @@ def slurm(job: Job) -> Launch:
         'export PATH="$PWD/venv/bin:$PATH"',
         "code=0",
         f"srun --kill-on-bad-exit=1 {job.command} || code=$?",
-        "# 143: the time was over or the nodes were wanted, and the step is saved",
+        "# 143: the time limit was reached or the job was preempted, and the step is saved",
         '[ "$code" -ne 143 ] || scontrol requeue "$SLURM_JOB_ID"',
         'exit "$code"',
     ]

@@ -97,7 +97,7 @@ def test_a_run_resumes_is_scored_again_and_predicts(run, tmp_path):
     shorter = from_pretrained(folder, num_frames=4)
     assert shorter.spec.num_frames == 4
     (folder / "heads.json").rename(folder / "away.json")
-    with pytest.raises(WeightsError, match=r"no head of the 2 in .* is chosen yet: it has no heads.json; finish the r"):
+    with pytest.raises(WeightsError, match=r"none of the 2 heads in .* has been chosen yet: there is no heads.json"):
         from_pretrained(folder)
     (folder / "away.json").rename(folder / "heads.json")
 
@@ -136,7 +136,7 @@ def test_weights_of_another_width_are_refused_by_name(run, tmp_path):
     [
         ({"optim__head_learning_rates": ()}, "optim.head_learning_rates is empty, so there is no head to train"),
         ({"task": "regression"}, "probe.probes=attentive4 learns classes; set config.task to classification"),
-        ({"optim__clip_norm": 1.0}, "optim.clip_norm=1.0 would join the heads"),
+        ({"optim__clip_norm": 1.0}, "optim.clip_norm=1.0 would couple the heads"),
     ],
 )
 def test_mode_probe_refuses_a_grid_that_cannot_be_trained(changes, sentence):

@@ -75,8 +75,8 @@ def test_a_backbone_teaches_tokens_without_its_head(run):
          "set data.num_frames=2 and teacher.image_size=16"),
         ({}, {"teacher__name": "videomamba_tiny"}, "holds a TimeSformer, but config.teacher.name='videomamba_tiny' is"),
         ({}, {"teacher__name": "timesformer_base"}, "does not fit config.teacher.name='timesformer_base': encoder/"),
-        ({"classes": 5}, {}, "has 5 classes, but the data has 3; name a teacher of these classes, or learn from its "
-         "tokens by teacher.logit_weight=0"),
+        ({"classes": 5}, {}, "has 5 classes, but the data has 3; name a teacher with these classes, or learn from its "
+         "tokens with teacher.logit_weight=0"),
         ({"classes": 0}, {}, "has no classes, but the data has 3"),
     ],
 )  # fmt: skip

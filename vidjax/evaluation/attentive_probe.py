@@ -71,7 +71,7 @@ class ProbeEvaluator(ClassificationEvaluator):
         return {"val/top1": float(top1.max())} | dict(zip(names, top1.tolist(), strict=True))
 
     def head_scores(self, params: Params, *, progress: bool) -> Float[np.ndarray, " g"]:
-        """Return the share of the selection videos that each head classifies rightly; an unscored video is wrong."""
+        """Return the share of the selection videos that each head classifies correctly; an unscored video is wrong."""
         recipe = self.recipe.one_view()
         found = self.score_rows(params, self._selection, recipe, progress=progress, step=self._all_heads)
         right = (found.scores == found.labels[:, None]) & found.scored[:, None]
@@ -128,6 +128,6 @@ def chosen_head(folder: Place | str, copies: int) -> int:
         return int((read_json(located(folder) / HEADS) or {})["chosen"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"no head of the {copies} in {folder} is chosen yet: it has no {HEADS}; finish the run, or score it with "
-            "--config.mode=evaluate"
+            f"none of the {copies} heads in {folder} has been chosen yet: there is no {HEADS}; finish the run, or "
+            "score it with --config.mode=evaluate"
         ) from error

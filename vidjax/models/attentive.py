@@ -18,7 +18,7 @@ MLP_RATIO = 4
 
 
 class AttentivePooler(nn.Module):
-    """Pool the tokens of each row to one vector of the same width, in float32.
+    """Pool the tokens of each row into one vector of the same width, in float32.
 
     Attributes:
       num_heads: attention heads.
@@ -57,7 +57,7 @@ class AttentivePooler(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Queries attend to tokens; there is no projection of the result."""
+    """Queries attend to tokens, without an output projection."""
 
     num_heads: int
     implementation: str | None

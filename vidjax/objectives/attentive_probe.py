@@ -77,7 +77,7 @@ class AttentiveProbe(Classification):
 
 @jax.custom_vjp
 def _contain(heads: Params) -> Params:
-    """Return the parameters; on the way back, the gradients of a head are 0 if one of them is not finite."""
+    """Return the parameters; in the backward pass, a head's gradients are all 0 if any of them is not finite."""
     return heads
 
 

@@ -38,7 +38,7 @@ class Part:
 
 
 class HeadSettings(NamedTuple):
-    """How one of several heads is trained that lie side by side."""
+    """The training settings of one of several heads that are trained side by side."""
 
     learning_rate: float
     weight_decay: float

@@ -45,7 +45,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse a missing teacher, and terms of the loss that leave student or teacher without a part.
+    """Refuse a missing teacher, and loss weights that leave the teacher unused or the student's head untrained.
 
     Raises:
       ConfigError: naming the key and the remedy.
@@ -61,7 +61,7 @@ def check(config: Config) -> None:
         )
     if not teacher.name:
         raise ConfigError(
-            f"config.teacher.name is empty, and config.teacher.weights={teacher.weights!r} is not a run that says it; "
+            f"config.teacher.name is empty, and config.teacher.weights={teacher.weights!r} is not a run that names it; "
             "name the teacher's model from `vidjax models`, such as videomae_giant"
         )
     if teacher.temperature <= 0:
@@ -74,7 +74,7 @@ def check(config: Config) -> None:
     if not weights.logits and not weights.labels:
         raise ConfigError(
             "config.teacher.logit_weight=0 and config.teacher.label_weight=0 leave the head untrained; set one of them "
-            "above 0, or learn without a head by task=feature_alignment"
+            "above 0, or use task=feature_alignment, which has no head"
         )
     model = config.model
     if weights.tokens and (model.freeze_backbone or model.lora.rank):
@@ -100,7 +100,7 @@ def _teacher(config: Config, num_classes: int, student: Any) -> nn.Module:
     """The teacher's classifier for the student's clips.
 
     Raises:
-      ConfigError: for frames that the teacher's cubes do not tile, or tokens on another grid than the student's.
+      ConfigError: for frames that the teacher's cubes do not tile, or token grids that differ when tokens are compared.
     """
     about = config.teacher
     options = {"dtype": student.dtype, "unroll": student.unroll, "attention": student.attention}

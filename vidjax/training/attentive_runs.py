@@ -31,7 +31,7 @@ def run_config(config: Config, backbone: Pretrained, probe: str) -> Config:
       probe: a key of `ATTENTIVE`.
 
     Raises:
-      ConfigError: for a backbone of rectangular frames.
+      ConfigError: for a backbone with rectangular frames.
     """
     name, fields = nearest_preset(backbone.family, backbone.spec)
     if not isinstance(backbone.clips.image_size, int):

@@ -43,18 +43,18 @@ _PARTS = {
 _SHARE = re.compile(
     r"(^|[_/])(top\d+|precision|recall|f1|accuracy|map|ap|ece|mfu|data_wait|sagr|bleu\d|rouge[\dL])([_/]|$)"
 )
-# Sentences beside the table state these, or a section of its own does.
+# Figures that the report states in sentences beside the table, or in sections of their own.
 _STATED = re.compile(r"eval/(num_scored|num_expected|clips|crops|merge|checkpoint|step|chosen)$|time/")
 _SILENT_AT_0 = ("nonfinite", "decode_failures", "skipped", "roll_backs", "data_wait", "num_intervals_past_the_end")
-# With one label per video, these equal the top-1 accuracy.
+# With one label per video, these equal the top-1 accuracy (top1_scored, if all videos are scored).
 _SAME_AS_TOP1 = ("top1_scored", "precision_micro", "recall_micro", "f1_micro")
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
-    """A row per figure: its words, its value, and its name in results.json.
+    """One row per figure: its description, its value, and its name in results.json.
 
     Figures that `vidjax.viz.behind_scores` puts into sentences are left out, and so are counts of faults that are 0 and
-    figures that equal the top-1 accuracy by definition.
+    figures of `_SAME_AS_TOP1` that equal the top-1 accuracy.
     """
     rows = [[words(name), rounded(name, value), name] for name, value in results.items() if _tells(name, results)]
     return Table(("figure", "value", "in results.json"), rows)

@@ -71,7 +71,7 @@ def test_check_names_the_gestures_that_are_missing(root, capsys):
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [
-        ("jester-v1-train.csv", "7;Waving\n", r"train.csv, line 1: '7;Waving' is not `<id>;<class>` with a class of"),
+        ("jester-v1-train.csv", "7;Waving\n", r"train.csv, line 1: '7;Waving' is not `<id>;<class>` with a class from"),
         ("jester-v1-train.csv", "\n7\n", r"train.csv, line 2: '7' is not `<id>;<class>`"),
         ("jester-v1-train.csv", "", r"the annotations list no video for split 'train'"),
         ("jester-v1-train.csv", "999;Swiping Right\n", r"none of the 1 videos listed for split 'train' is under"),

@@ -1,4 +1,4 @@
-"""Frames by the time at which they are shown, for clips at a rate in seconds (`data.fps`)."""
+"""Pick frames by the time at which they are shown, for clips at a given frame rate (`data.fps`)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Ticks(NamedTuple):
 def ticks(num_video_frames: int, fps: float, clip_fps: float, times: Times | None = None) -> Ticks:
     """Divide a video, or a window in it, into moments of which every `stride`-th gives `clip_fps` frames per second.
 
-    A video at an even rate that is a whole multiple of `clip_fps` has exactly one moment per frame.
+    A video at a constant rate that is a whole multiple of `clip_fps` has exactly one moment per frame.
 
     Args:
       fps: average frames per second.
       clip_fps: frames per second of a clip.
-      times: seconds at which each frame is shown, and at which the last one ends; None for frames at an even rate.
+      times: seconds at which each frame is shown, and at which the last one ends; None for a constant rate.
     """
     times = np.arange(num_video_frames + 1) / fps if times is None else times
     stride = max(1, round(fps / clip_fps))
@@ -41,7 +41,7 @@ def ticks(num_video_frames: int, fps: float, clip_fps: float, times: Times | Non
 
 
 def half_a_frame(times: Times, fps: float) -> float:
-    """Half the seconds for which a usual frame is shown; some frames may stay for long."""
+    """Half the time for which a typical frame is shown; single frames may be shown for much longer."""
     return min(1 / fps, float(np.median(np.diff(times)))) / 2 + ROUNDING
 
 

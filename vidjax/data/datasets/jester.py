@@ -1,4 +1,4 @@
-"""Jester (Materzynska et al. 2019): 27 hand gestures before a camera, as folders of frames.
+"""Jester (Materzynska et al. 2019): 27 hand gestures in front of a camera, as folders of frames.
 
 On disk, as distributed and unpacked (the lists may also be in root/annotations or root/labels):
 
@@ -90,7 +90,7 @@ DATASET = DatasetSpec(
 
 
 def _read(root: str, split: str) -> tuple[tuple[str, ...], list[tuple[str, int, FrameWindow]]]:
-    """Class names; and id, label and frames of each listed gesture, without names of frames where there are none."""
+    """The class names, and the id, label and frames of each listed gesture; a missing gesture has no frame names."""
     path, classes = find_annotations(root, split), _file(root, "jester-v1-labels.csv")
     if path is None or classes is None:
         raise DataError(
@@ -103,7 +103,7 @@ def _read(root: str, split: str) -> tuple[tuple[str, ...], list[tuple[str, int, 
     for number, line in _lines(path):
         name, _, label = line.partition(";")
         if label not in numbers:
-            raise DataError(f"{path}, line {number}: {line!r} is not `<id>;<class>` with a class of {classes}")
+            raise DataError(f"{path}, line {number}: {line!r} is not `<id>;<class>` with a class from {classes}")
         frames = _frames(os.path.join(folder, name))
         frames = shared.setdefault(frames, frames)  # gestures of the same length share one tuple of names
         clips.append((name, numbers[label], FrameWindow(os.path.join(folder, name), frames, 0, len(frames), FPS)))
@@ -111,7 +111,7 @@ def _read(root: str, split: str) -> tuple[tuple[str, ...], list[tuple[str, int, 
 
 
 def _expected(window: FrameWindow) -> FrameWindow:
-    """A gesture that is missing gets its first frame's name, so that reading it says what is missing."""
+    """A gesture that is missing gets its first frame's name, so that reading it reports what is missing."""
     return window if window.names else dataclasses.replace(window, names=("00001.jpg",), count=1)
 
 

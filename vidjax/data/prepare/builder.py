@@ -33,7 +33,7 @@ from vidjax.files import DRAFTS, Place, absolute, in_bucket, write_json_lines, w
 
 FAILURES = "failures.jsonl"
 _WHOLE = "whole"  # the finished data set, inside the working folder
-_MARK = "dataset_info.json"  # without this file, a folder is no data set
+_MARK = "dataset_info.json"  # without this file, a folder is not a data set
 VERSION = "1.0.0"
 _AS_IT_IS, _ONE_THREAD = Storing(), Runner()
 
@@ -175,7 +175,7 @@ def _complete(
 def _complete_in_bucket(
     name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], folder: Place
 ) -> None:
-    """The same in a bucket, which renames no folder: readers look for `dataset_info.json`, which is written last."""
+    """Do the same in a bucket, where folders cannot be renamed: `dataset_info.json`, which readers need, comes last."""
     targets: dict[Shard, str] = {}
 
     def note_target(shard: Shard, target: pathlib.Path) -> None:

@@ -98,7 +98,7 @@ class RecordSource(VideoSource):
             if len(labels) != len(self):
                 raise DataError(f"{path} has {len(labels)} labels for {len(self)} records; {remedy}")
             if labels.dtype != np.int64 or labels.min() < 0 or labels.max() >= self.num_classes:
-                raise DataError(f"{path} is damaged: it holds other values than 0 to {self.num_classes - 1}; {remedy}")
+                raise DataError(f"{path} is damaged: it holds values outside 0 to {self.num_classes - 1}; {remedy}")
             return labels
         logging.getLogger("vidjax").warning("%s is missing: reading all records for their labels", path)
         return np.array([int(read_record(self._records, index)["label"]) for index in range(len(self))])

@@ -35,8 +35,8 @@ def windows_of(times: Float[np.ndarray, " frames+1"], fps: float, recipe: ClipRe
 
     With recipe.windows.seconds, windows begin at multiples of it, with the frame that is shown then. The last window
     ends with the video, so that no frame is left out if the stride is at most the length of a window. Consecutive
-    windows with the same frames, as while a picture stays, are one. Without, recipe.windows.count windows are evenly
-    spaced.
+    windows that show the same frames, such as a still picture, are merged. Without recipe.windows.seconds,
+    recipe.windows.count windows are evenly spaced.
 
     Unless recipe.windows gives their length, windows last as long as the part that a clip is taken from:
     num_frames * stride frames, for example, num_frames / recipe.fps seconds, or the whole video if clips are spread

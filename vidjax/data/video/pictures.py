@@ -100,6 +100,6 @@ def intact_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> UInt8[np.
 
 
 def check_same_size(shape: tuple[int, ...], first: tuple[int, ...], where: str) -> None:
-    """Raise a VideoError if a frame has another shape than the first one."""
+    """Raise a VideoError if a frame differs in shape from the first one."""
     if shape != first:
         raise VideoError("corrupt", f"{where} changes its size from {first[:2]} to {shape[:2]}")

@@ -1,4 +1,4 @@
-"""The teacher of a distillation, if its weights are those of a run: the run says which model it is."""
+"""Find the model of a distillation's teacher when its weights come from a run, which records it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def name_teacher(config: Config) -> Config:
 
 
 def check_classes(config: Config, labels: tuple[str, ...] | None) -> None:
-    """Refuse a run as teacher whose class numbers have other names than in the data.
+    """Refuse a teacher's run in which a class number stands for a different class than in the data.
 
     Raises:
       DataError: naming the first class that differs.

@@ -29,7 +29,7 @@ def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tu
       The parameters with their shardings, and a sentence that says what was used.
 
     Raises:
-      ConfigError: when the source cannot be read, is another model, has other classes, or takes other clips.
+      ConfigError: when the source cannot be read, or differs in model, classes or clip size.
     """
     named, key = flatten(params), f"config.{part.key}={source!r}"
     classes = next((len(named[bias]) for bias in _BIASES if bias in named), 0)
@@ -44,8 +44,8 @@ def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tu
     if classes and model.num_classes != classes:
         there = f"{model.num_classes} classes" if model.num_classes else "no classes"
         raise ConfigError(
-            f"{key} has {there}, but the data has {classes}; name a teacher of these classes, or learn from its tokens "
-            "by teacher.logit_weight=0, teacher.label_weight=1 and teacher.token_weight=1"
+            f"{key} has {there}, but the data has {classes}; name a teacher with these classes, or learn from its "
+            "tokens with teacher.logit_weight=0, teacher.label_weight=1 and teacher.token_weight=1"
         )
     _check_clips(model, spec, key)
     tree = model.params
@@ -66,7 +66,7 @@ def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tu
 
 
 def _check_clips(model: Pretrained, spec: ClipSpec, key: str) -> None:
-    """Refuse clips of another size than the teacher learned on; rotary positions suit all sizes."""
+    """Refuse clips that differ in size from those the teacher learned on; rotary positions suit all sizes."""
     if model.spec.clip_shape == spec.clip_shape or isinstance(spec, VJEPA2Spec):
         return
     (t, h, w, _), here = model.spec.clip_shape, spec.clip_shape

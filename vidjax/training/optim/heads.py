@@ -22,7 +22,7 @@ def decay_each_head(decays: Sequence[float], decayed: str) -> optax.GradientTran
     """Add each head's weight decay times its parameters to the updates.
 
     Args:
-      decayed: a key of `DECAYED`; the axis of the heads and that of stacked blocks do not count.
+      decayed: a key of `DECAYED`; the axes of heads and stacked blocks do not count towards a parameter's rank.
     """
 
     def add(path, update, param):
