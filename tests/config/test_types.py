@@ -53,7 +53,7 @@ def test_literal_choices_are_those_of_the_code():
     ("key", "value", "message"),
     [
         ("optim.name", "adam", "did you mean 'adamw'"),
-        ("optim.schedule", "linear", "choose one of cosine, steps"),
+        ("optim.schedule", "quadratic", "choose one of cosine, linear, steps"),
         ("model.mask", "tubes", "did you mean 'tube'"),
         ("model.attention", "quick", "choose one of xla, blocked, tiled, pallas_tpu, splash, cudnn, or leave it empty"),
         ("caption.decoder", "mini", "did you mean 'medium'|choose one of tiny"),

@@ -9,7 +9,7 @@ from vidjax.errors import ConfigError, DataError
 from vidjax.tasks import TASKS, build_objective, check, open_train
 from vidjax.training.state import annotation_shapes, batch_shapes
 
-UNSUPERVISED = ("masked_autoencoding", "self_distillation", "feature_alignment")
+UNSUPERVISED = ("masked_autoencoding", "self_distillation", "feature_alignment", "feature_prediction")
 SMALL = {"data.name": "motion", "data.num_frames": 8, "data.image_size": 24, "data.workers": 0, "data.crop": "center"}
 
 

@@ -39,7 +39,11 @@ def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_
         ("videomae_k400", {"data__mean": "(0.5,)"}, "must be three numbers: red, green, blue"),
         ("videomae_k400", {"data__cubes": "(3,8)"}, r"data.cubes=\(3, 8\) do not tile 8 frames of 24 pixels"),
         ("videomae_k400", {"data__cubes": "(2,8)"}, r"are not those of videomae_tiny; use \(4, 8\)"),
-        ("timesformer_k400", {"data__cubes": "(1,8)"}, "is for masked_autoencoding; task=classification takes clips"),
+        (
+            "timesformer_k400",
+            {"data__cubes": "(1,8)"},
+            "is for masked_autoencoding and feature_prediction; task=classification takes clips",
+        ),
         ("svt_k400", {"data__global_views": "(8,)"}, "must hold the numbers of frames of two views"),
         ("svt_k400", {"data__global_views": "()", "data__local_views": "()"}, "task=self_distillation needs views"),
         ("videomae_k400", {"model__mask_ratio": 0.01}, "model.mask_ratio=0.01 hides 0 of the 9 units"),

@@ -1,5 +1,6 @@
 """Every published recipe fits together: its step is traced at full size."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from vidjax.training.state import annotation_shapes, batch_shapes, init_state
 CONFIGS = Path(__file__).parents[2] / "configs"
 EXPERIMENTS = sorted(recipe.experiment for recipe in RECIPES)
 # One recipe of each family is traced in every run of the tests, for time; the others are slow.
-FAST = {name.partition("_")[0]: name for name in EXPERIMENTS}.values()
+FAST = {re.split("[_:]", name)[0]: name for name in EXPERIMENTS}.values()
 
 
 @pytest.mark.parametrize(

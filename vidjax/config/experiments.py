@@ -117,6 +117,7 @@ def motion(config) -> None:
     config.data.action_classes = (10, 8)  # digits and motions
     config.data.num_frames = 8
     config.data.stride = 2
+    config.data.fps = 0.0
     config.data.short_side = tuple(round(side * 24 / config.data.image_size) for side in config.data.short_side)
     config.data.image_size = 24
     config.data.cubes = ()

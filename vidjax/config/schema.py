@@ -156,7 +156,8 @@ class DataConfig:
     fps: NotNegative[float] = 0.0
     sampling: Sampling = "dense"  # Which frames make a clip
     image_size: Count = 224  # Height and width of a clip, in pixels
-    # (frames, pixels) of the cubes into which the loader cuts clips for masked autoencoding. Empty: the device cuts.
+    # (frames, pixels) of the cubes into which the loader cuts clips for masked autoencoding and feature prediction.
+    # Empty: the device cuts.
     cubes: MayChange[tuple[int, ...]] = ()
     balance: Literal["none", "classes"] = "none"  # classes: show every class as often as the largest one
     clips_per_decode: Count = 1  # Differently augmented clips made from the same frames of one decoded video
@@ -234,17 +235,20 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """The optimiser; lr = base_lr * data.global_batch / reference_batch, and min_lr is scaled likewise."""
+    """The optimiser; lr = base_lr * data.global_batch / reference_batch; min_lr and warmup_lr are scaled likewise."""
 
     name: Optimizer = "adamw"  # The optimiser
     # Peak learning rate for reference_batch videos per step; it is scaled linearly to the run's batch.
     base_lr: NotNegative[float] = 1.5e-4
     min_lr: NotNegative[float] = 1e-5  # Learning rate at the end of the cosine, scaled like base_lr
-    reference_batch: Count = 256  # Videos per step for which base_lr and min_lr are meant
-    schedule: Schedule = "cosine"  # cosine: from base_lr to min_lr. steps: base_lr times step_factors.
+    reference_batch: Count = 256  # Videos per step for which base_lr, min_lr and warmup_lr are meant
+    # cosine: from base_lr to min_lr along half a cosine. linear: likewise along a line. steps: base_lr times
+    # step_factors.
+    schedule: Schedule = "cosine"
     step_epochs: tuple[float, ...] = ()  # For steps: the epochs at which the learning rate changes
     step_factors: tuple[float, ...] = ()  # For steps: the factors of base_lr, each from its epoch in step_epochs on
-    # Epochs in which the learning rate grows linearly from 0. -1: depends on the length of the run.
+    warmup_lr: NotNegative[float] = 0.0  # Learning rate at the start of the warm-up, scaled like base_lr
+    # Epochs in which the learning rate grows linearly from warmup_lr. -1: depends on the length of the run.
     warmup_epochs: OrAutoBelow0[float] = 0.0
     warmup_steps: NotNegative[int] = 0  # Steps of warm-up; overrides warmup_epochs if above 0
     beta1: Fraction = 0.9  # For adamw: decay of the mean of the gradients
@@ -335,6 +339,19 @@ class TeacherConfig:
     # align.unit_length define the distance.
     token_weight: NotNegative[float] = 0.0
     temperature: float = 1.0  # Both models' logits are divided by it in the divergence; above 1 flattens the classes
+
+
+@dataclasses.dataclass(frozen=True)
+class JepaConfig:
+    """Feature prediction: masks of several blocks over all frames, and the teacher."""
+
+    blocks: tuple[int, ...] = (8, 2)  # Blocks that each mask hides; every step predicts under each of the masks
+    block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
+    block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
+    # A mask keeps as many tokens as the smallest mask among this many clips, on average: V-JEPA 2 shortens the masks of
+    # each GPU's clips to the smallest.
+    mask_group: Count = 24
+    teacher_momentum: Fraction = 0.99925  # Decay of the teacher, a moving average of the encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -474,6 +491,7 @@ class Config:
     distill: DistillConfig = DistillConfig()
     align: AlignConfig = AlignConfig()
     teacher: TeacherConfig = TeacherConfig()
+    jepa: JepaConfig = JepaConfig()
     caption: CaptionConfig = CaptionConfig()
     probe: MayChange[ProbeConfig] = ProbeConfig()
     optim: OptimConfig = OptimConfig()

@@ -98,6 +98,12 @@ class VJEPA2Spec(ClipSpec):
         blocks = transformer_macs(num_tokens, self.width, self.mlp_dim, self.depth)
         return num_tokens * self.patch_dim * self.width + blocks
 
+    def pretraining_macs(self, num_context: int, num_targets: int) -> int:
+        """Multiply-accumulates of encoding the context of a clip and predicting the features of the targets."""
+        width, ends = self.predictor_width, (num_context + num_targets) * self.width * self.predictor_width
+        blocks = transformer_macs(num_context + num_targets, width, self.predictor_mlp_dim, self.predictor_depth)
+        return self.encoder_macs(num_context) + ends + blocks
+
     def classifier_macs(self, num_classes: int) -> int:
         """Multiply-accumulates of one clip, with all its tokens, through the encoder, the pooler and the head."""
         encoder = self.encoder_macs(self.num_tokens)

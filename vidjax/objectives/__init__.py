@@ -7,6 +7,7 @@ from vidjax.objectives.captioning import Captioning
 from vidjax.objectives.classification import Classification
 from vidjax.objectives.distillation import Distillation
 from vidjax.objectives.feature_alignment import FeatureAlignment
+from vidjax.objectives.feature_prediction import FeaturePrediction
 from vidjax.objectives.least_squares import LeastSquares
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.multi_label import MultiLabel
@@ -21,6 +22,7 @@ __all__ = [
     "Classification",
     "Distillation",
     "FeatureAlignment",
+    "FeaturePrediction",
     "LeastSquares",
     "MaskedAutoencoding",
     "MultiLabel",

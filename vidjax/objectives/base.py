@@ -29,12 +29,14 @@ class Part:
       spec: spec of the module that uses them; None if it has none.
       key: configuration key that names the checkpoint.
       whole: whether the checkpoint must hold every parameter, a head included, as for a teacher.
+      trained: whether to read the parameters that a run with a teacher trained; otherwise its teacher's are read.
     """
 
     name: str
     spec: ClipSpec | GPT2Spec | None
     key: str = "init_from"
     whole: bool = False
+    trained: bool = False
 
 
 class HeadSettings(NamedTuple):
@@ -81,6 +83,11 @@ class Objective(abc.ABC):
     @property
     def fixed_parts(self) -> tuple[Part, ...]:
         """Parts of `extra[FIXED]` to read from a checkpoint whenever a run starts or resumes; none by default."""
+        return ()
+
+    @property
+    def extra_parts(self) -> tuple[Part, ...]:
+        """Parts of `extra` to read, after `init_extra`, from checkpoints that initialise a run; none by default."""
         return ()
 
     @property

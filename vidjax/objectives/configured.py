@@ -23,9 +23,11 @@ from vidjax.models.vjepa2 import VJEPA2Pretraining
 from vidjax.objectives.attentive_probe import AttentiveProbe
 from vidjax.objectives.base import HeadSettings
 from vidjax.objectives.classification import Classification
+from vidjax.objectives.feature_prediction import FeaturePrediction
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.mixing import Mixing
 from vidjax.objectives.self_distillation import SelfDistillation
+from vidjax.ops import Blocks
 
 
 def masked_autoencoding(config: Config) -> MaskedAutoencoding:
@@ -38,12 +40,38 @@ def masked_autoencoding(config: Config) -> MaskedAutoencoding:
     module = build_model(model.name, **spec_options(config))
     if isinstance(module, VJEPA2Pretraining):
         raise ConfigError(
-            f"task=masked_autoencoding predicts pixels; model.name={model.name!r} predicts features; use a VideoMAE"
+            f"task=masked_autoencoding predicts pixels; model.name={model.name!r} predicts features; use a VideoMAE, "
+            "or task=feature_prediction"
         )
     objective = MaskedAutoencoding(
         module, model.mask, model.mask_ratio, model.normalize_target, data.mean, data.std,
         decoder_mask=model.decoder_mask, decoder_mask_ratio=model.decoder_mask_ratio,
     )  # fmt: skip
+    objective.train_flops_per_clip  # noqa: B018 - before any work is done, rejects masks that do not fit
+    return objective
+
+
+def feature_prediction(config: Config) -> FeaturePrediction:
+    """Build feature prediction with the encoder and predictor of the model, and the masks of config.jepa.
+
+    Raises:
+      ConfigError: for a model without a predictor, and for masks that leave nothing to see or nothing to predict.
+    """
+    model, data, jepa = config.model, config.data, config.jepa
+    module = build_model(model.name, **spec_options(config))
+    if not isinstance(module, VJEPA2Pretraining):
+        raise ConfigError(
+            f"task=feature_prediction needs a model with a predictor of features; model.name={model.name!r} has none; "
+            "use a V-JEPA 2, such as vjepa2_large"
+        )
+    if len(jepa.blocks) != len(jepa.block_area) or not jepa.blocks:
+        raise ConfigError(
+            f"jepa.blocks={jepa.blocks} and jepa.block_area={jepa.block_area} describe the same masks; give both the "
+            "same length, at least one"
+        )
+    shapes = zip(jepa.blocks, jepa.block_area, strict=True)
+    masks = tuple(Blocks(number, area, jepa.block_aspect, jepa.mask_group) for number, area in shapes)
+    objective = FeaturePrediction(module, data.mean, data.std, masks, jepa.teacher_momentum)
     objective.train_flops_per_clip  # noqa: B018 - before any work is done, rejects masks that do not fit
     return objective
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vidjax import ops
-from vidjax.errors import ConfigError
 from vidjax.models.outputs import outputs
 from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs, mean_over_valid, row_keys
+from vidjax.objectives.cubes import uint8_cubes
 from vidjax.objectives.normalize import normalize_flat
 from vidjax.ops.masking import DECODER_MASKS, MASKS
 from vidjax.ops.patches import patch_statistics
@@ -83,7 +83,7 @@ class MaskedAutoencoding(Objective):
 
         Training also uses the rng stream "dropout".
         """
-        patches, (visible_idx, masked_idx) = self._patches(batch), self.draw_masks(rngs, batch)
+        patches, (visible_idx, masked_idx) = uint8_cubes(batch, self.module.spec), self.draw_masks(rngs, batch)
         predicted_idx, counted = self.draw_predicted(rngs, batch, masked_idx)
         prediction = self._predict(
             params, ops.gather_tokens(patches, visible_idx), visible_idx, predicted_idx, rngs, train
@@ -125,7 +125,7 @@ class MaskedAutoencoding(Objective):
           the target is normalised, each hidden cube's true mean and deviation are put back, so pictures look better
           than the prediction alone.
         """
-        patches, (visible_idx, masked_idx) = self._patches(batch), self.draw_masks(rngs, batch)
+        patches, (visible_idx, masked_idx) = uint8_cubes(batch, self.module.spec), self.draw_masks(rngs, batch)
         visible, hidden = ops.gather_tokens(patches, visible_idx), _unit(ops.gather_tokens(patches, masked_idx))
         prediction = self._predict(params, visible, visible_idx, masked_idx, rngs, train=False)
         if self.normalize_target:
@@ -139,18 +139,6 @@ class MaskedAutoencoding(Objective):
             patches = ops.gather_tokens(jnp.concatenate([_unit(visible), filling], axis=1), order)
             pictures[name] = ops.unpatchify(patches, spec.grid, spec.tubelet_size, spec.patch_size)
         return pictures
-
-    def _patches(self, batch: Batch) -> UInt8[Array, "b n p"]:
-        """Return cubes in uint8, a quarter of float32's bytes; the loader may already have cut them (`data.cubes`)."""
-        video, spec = batch["video"], self.module.spec
-        if video.ndim == 5:
-            return ops.patchify(video, spec.tubelet_size, spec.patch_size)
-        if video.shape[1:] != (spec.num_tokens, spec.patch_dim):
-            raise ConfigError(
-                f"data.cubes gives {video.shape[1]} cubes of {video.shape[2]} values, but the model takes "
-                f"{spec.num_tokens} of {spec.patch_dim}; use data.cubes=({spec.tubelet_size},{spec.patch_size}), or ()"
-            )
-        return video
 
     def _predict(self, params: Params, visible, visible_idx, predicted_idx, rngs: Rngs, train: bool):
         """Predict the cubes at `predicted_idx` from visible ones in uint8."""

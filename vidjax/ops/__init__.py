@@ -1,6 +1,7 @@
 """Numerical functions without parameters; all of them run under `jax.jit`."""
 
 from vidjax.ops.attention import attention, attention_over_time
+from vidjax.ops.block_masking import Blocks, block_mask, num_block_tokens
 from vidjax.ops.causal_conv import causal_conv_silu
 from vidjax.ops.mamba_branch import mamba_branch
 from vidjax.ops.masking import (
@@ -20,10 +21,12 @@ from vidjax.ops.scan.branch_tpu import BranchWeights
 from vidjax.ops.selective_scan import selective_scan
 
 __all__ = [
+    "Blocks",
     "BranchWeights",
     "attention",
     "attention_mask",
     "attention_over_time",
+    "block_mask",
     "by_rows",
     "causal_conv_silu",
     "frame_mask",
@@ -31,6 +34,7 @@ __all__ = [
     "gathered",
     "mamba_branch",
     "normalize_patches",
+    "num_block_tokens",
     "num_kept",
     "num_masked",
     "patchify",

@@ -62,6 +62,8 @@ class Task:
       annotation: what rows must carry: a name from `vidjax.data.sources.annotations.ANNOTATIONS`, or `NOTHING` for a
         task that learns from videos alone.
       sized_by_data: whether the module has one output per class or target of the data.
+      has_teacher: whether runs keep a teacher, a moving average (`extra["teacher"]`) that users get instead of the
+        trained parameters.
       takes_views: whether a row holds several views of a video (data.global_views) instead of clips.
       check: refuses settings that do not fit the task, from the configuration alone.
       training_rows: wraps the training split, for example to encode captions as tokens.
@@ -76,6 +78,7 @@ class Task:
     build: Callable[[Config, int, int, VideoSource | None], Objective]
     annotation: str = LABEL
     sized_by_data: bool = False
+    has_teacher: bool = False
     takes_views: bool = False
     check: Callable[[Config], None] = _pass
     training_rows: Callable[[VideoSource, Config], VideoSource] = _same_rows

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import flax.linen as nn
-
 from vidjax.config import Config
 from vidjax.data.sources.annotations import NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
-from vidjax.models import FAMILIES, family_of
 from vidjax.objectives import SelfDistillation, configured
+from vidjax.tasks._encoder_only import encoder_only
 from vidjax.tasks._refuse import refuse
 from vidjax.tasks._task import Task
 
@@ -30,10 +25,6 @@ def check(config: Config) -> None:
         raise ConfigError("task=self_distillation needs views: set data.global_views=(8, 8) and data.local_views")
 
 
-def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The encoder as a classifier without a head; the projection head is dropped."""
-    family = FAMILIES.find(family_of(config.model.name)[0])
-    return family.classifier(module.spec, 0), {"encoder": params["encoder"]}
-
-
-TASK = Task(build=build, annotation=NOTHING, takes_views=True, check=check, for_inference=for_inference)
+TASK = Task(
+    build=build, annotation=NOTHING, has_teacher=True, takes_views=True, check=check, for_inference=encoder_only
+)

@@ -16,7 +16,7 @@ from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.errors import ConfigError, DataError
 from vidjax.models.pooling import ATTENTIVE
 from vidjax.models.spec_keys import spec_fields
-from vidjax.objectives import MaskedAutoencoding, Objective
+from vidjax.objectives import FeaturePrediction, MaskedAutoencoding, Objective
 from vidjax.tasks import TASKS, Task, build_objective
 from vidjax.training.optim.learning_rate import check_steps
 
@@ -66,8 +66,11 @@ def check_cubes(config: Config, objective: Objective) -> None:
     cubes = config.data.cubes
     if not cubes:
         return
-    if not isinstance(objective, MaskedAutoencoding):
-        raise ConfigError(f"data.cubes={cubes} is for masked_autoencoding; task={config.task} takes clips; use ()")
+    if not isinstance(objective, MaskedAutoencoding | FeaturePrediction):
+        raise ConfigError(
+            f"data.cubes={cubes} is for masked_autoencoding and feature_prediction; task={config.task} takes clips; "
+            "use ()"
+        )
     spec = objective.module.spec
     if cubes != (spec.tubelet_size, spec.patch_size):
         raise ConfigError(

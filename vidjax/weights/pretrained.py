@@ -142,15 +142,16 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
 
 
 def read_start(
-    init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple | None = None
+    init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple | None = None, *, trained: bool = False
 ) -> tuple[Mapping, tuple[str, ...]]:
     """Read the parameters that a new model starts from, with learned positions resized to its clips.
 
     Args:
       init_from: a run, or anything else that `from_pretrained` takes. A run's raw parameters are read, not their moving
-        average; after self-distillation, the teacher's.
+        average; from a run whose task has a teacher, the teacher's.
       spec: the new model's; None for a module without one.
       pixels: its mean and deviation, to note a difference; None to note none.
+      trained: whether to read the raw parameters of a run with a teacher too.
 
     Returns:
       the parameters, and notes on them.
@@ -159,9 +160,9 @@ def read_start(
       ResumeError, WeightsError: if the source cannot be read, or holds a model of another family.
     """
     if run_files.is_run(init_from):
-        distilled = read_run.read_config(init_from).task == "self_distillation"
-        step, source = read_run.read_params(init_from, ema=distilled)
-        notes = (f"parameters of {'the teacher of ' if distilled else ''}{init_from} at step {step}",)
+        taught = TASKS.find(read_run.read_config(init_from).task).has_teacher and not trained
+        step, source = read_run.read_params(init_from, ema=taught)
+        notes = (f"parameters of {'the teacher of ' if taught else ''}{init_from} at step {step}",)
         module = read_run.read_module(init_from)[1] if spec is not None else None
         if module is not None and "backbone" in source:  # a captioner
             module, source = module.backbone, source["backbone"]

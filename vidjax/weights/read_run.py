@@ -35,8 +35,8 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
     Args:
       workdir: the run's folder.
       which: last, or best by the evaluation metric (the last if there was no evaluation).
-      ema: whether to read the moving average, or the teacher of self-distillation, if the run keeps one; otherwise the
-        raw parameters are read.
+      ema: whether to read the moving average, or else the teacher, if the run keeps one; otherwise the raw parameters
+        are read.
 
     Returns:
       the checkpoint's step, and the parameters as a tree of NumPy arrays, with the terms of LoRA merged.
@@ -115,8 +115,8 @@ class RunModel(NamedTuple):
 def read_model(workdir: str | os.PathLike) -> RunModel:
     """Read the model in the checkpoint that a run's eval.checkpoint selects.
 
-    The parameters are the moving average if there is one. For self-distillation, the model is the teacher's encoder, as
-    a classifier without a head.
+    The parameters are the moving average if there is one. For a task with a teacher, the model is the teacher's
+    encoder, as a classifier without a head.
 
     Raises:
       WeightsError: if the folder has no usable config.json or checkpoint.

@@ -46,6 +46,21 @@ def test_a_contradictory_step_schedule_is_refused(epochs, factors):
         build_optimizer(config, RunLength(9), global_batch=8)
 
 
+def test_v_jepas_schedules_start_above_zero_and_stay_or_fall_along_a_line():
+    """Its authors' WarmupCosineSchedule, whose last rate is the peak, and LinearDecaySchedule; for twice the batch."""
+    rates = {"base_lr": 5e-4, "min_lr": 5e-4, "warmup_lr": 1e-4, "reference_batch": 8}
+    schedule = build_optimizer(OptimConfig(**rates), RunLength(8, 5), global_batch=16).schedule
+    wanted = [2e-4, 4e-4, 6e-4, 8e-4, 1e-3, 1e-3, 1e-3, 1e-3]
+    np.testing.assert_allclose([jax.jit(schedule)(i) for i in range(8)], wanted, rtol=1e-6)
+    falling = OptimConfig(schedule="linear", base_lr=5e-4, min_lr=1e-4, reference_batch=8)
+    schedule = build_optimizer(falling, RunLength(4), global_batch=16).schedule
+    np.testing.assert_allclose(
+        [jax.jit(schedule)(i) for i in range(6)], [1e-3, 8e-4, 6e-4, 4e-4, 2e-4, 2e-4], rtol=1e-6
+    )
+    with pytest.raises(ConfigError, match="warm-up of 5 steps is longer than the run of 4"):
+        build_optimizer(falling, RunLength(4, 5), global_batch=16)
+
+
 def test_schedule_stays_at_its_floor_after_the_end():
     assert math.isclose(cosine_schedule(0.3, 0.01, 2, 10)(25), 0.01, rel_tol=1e-6)
 

@@ -12,6 +12,7 @@ from vidjax.config.official import (
     videomamba,
     videomamba_pretrain,
     vivit,
+    vjepa2,
     vjepa2_probes,
 )
 from vidjax.config.official.table import Recipe, Row, Source
@@ -25,6 +26,7 @@ RECIPES: tuple[Recipe, ...] = (
     *vivit.RECIPES,
     *svt.RECIPES,
     *svt_downstream.RECIPES,
+    *vjepa2.RECIPES,
     *vjepa2_probes.RECIPES,
 )
 

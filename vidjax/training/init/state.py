@@ -61,7 +61,10 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
     for sentence in sentences:
         say(f"starting from {sentence}")
     average = jax.tree.map(jnp.copy, params) if config.optim.ema else {}
-    return state._replace(params=params, ema=average, extra=objective.init_extra(params, state.extra))
+    extra, sentences = init_parts(objective.init_extra(params, state.extra), config, objective.extra_parts)
+    for sentence in sentences:
+        say(f"starting from {sentence}")
+    return state._replace(params=params, ema=average, extra=extra)
 
 
 def _check_base(drawn: Params, params: Params, objective: Objective, config: Config) -> None:

@@ -30,7 +30,7 @@ def init_video_model(
     Args:
       params: parameters of the part, with their shardings.
       source: the folder of a run, or anything else that `vidjax.from_pretrained` takes. From a run, the raw parameters
-        are used, not their moving average; after self-distillation, the teacher's parameters are used.
+        are used, not their moving average; from a run with a teacher, the teacher's, unless `part.trained`.
       mean, std: normalisation of the new model's input.
       label_map: a label map (`vidjax.weights.label_map`) that selects the classes of a head; empty for none.
 
@@ -42,7 +42,7 @@ def init_video_model(
         its temporal encoder has another depth, or the label map does not fit.
     """
     try:
-        theirs, notes = pretrained.read_start(source, part.spec, (mean, std))
+        theirs, notes = pretrained.read_start(source, part.spec, (mean, std), trained=part.trained)
     except (ResumeError, WeightsError) as error:
         raise ConfigError(f"config.{part.key}: {error}") from error
     found, named = flatten(theirs), flatten(params)

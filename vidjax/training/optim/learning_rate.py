@@ -55,30 +55,45 @@ def fitting_warmup(asked: int, total: int) -> int:
     return asked if asked <= total else max(1, total // 10)
 
 
-def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: int) -> Schedule:
-    """Learning rate of step i: linear from 0 at step 0 to `peak` at the last warm-up step, then half a cosine.
+def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: int, warmup_lr: float = 0.0) -> Schedule:
+    """Learning rate of step i: a line from `warmup_lr` to `peak`, then half a cosine.
 
-    After warm-up it is `floor + (peak - floor) / 2 * (1 + cos(pi * i / n))`, with i counted from 0 over the remaining n
-    steps. VideoMAE's code also warms up from 0, because it never uses its option `warmup_lr`.
+    The warm-up starts at step 0 and reaches `peak` at its last step. After it, the rate is
+    `floor + (peak - floor) / 2 * (1 + cos(pi * i / n))`, with i counted from 0 over the remaining n steps. VideoMAE's
+    code warms up from 0, because it never uses its option `warmup_lr`.
 
     Raises:
       ConfigError: when the warm-up is longer than the run.
     """
-    if warmup_steps > total_steps:
-        raise ConfigError(
-            f"a warm-up of {warmup_steps} steps is longer than the run of {total_steps}; "
-            "lower optim.warmup_epochs or optim.warmup_steps, or train longer"
-        )
+    _check_warmup(warmup_steps, total_steps)
 
     def cosine(step):
-        progress = jnp.clip((step - warmup_steps) / max(total_steps - warmup_steps, 1), 0.0, 1.0)
-        return floor + 0.5 * (peak - floor) * (1.0 + jnp.cos(math.pi * progress))
+        return floor + 0.5 * (peak - floor) * (1.0 + jnp.cos(math.pi * _progress(step, warmup_steps, total_steps)))
 
-    return _warmed_up(cosine, peak, warmup_steps)
+    return _warmed_up(cosine, peak, warmup_steps, warmup_lr)
+
+
+def linear_schedule(peak: float, floor: float, warmup_steps: int, total_steps: int, warmup_lr: float = 0.0) -> Schedule:
+    """Learning rate of step i: as `cosine_schedule`, but after warm-up `peak + (floor - peak) * i / n`.
+
+    Raises:
+      ConfigError: when the warm-up is longer than the run.
+    """
+    _check_warmup(warmup_steps, total_steps)
+
+    def linear(step):
+        return peak + (floor - peak) * _progress(step, warmup_steps, total_steps)
+
+    return _warmed_up(linear, peak, warmup_steps, warmup_lr)
 
 
 def step_schedule(
-    peak: float, warmup_steps: int, step_epochs: Sequence[float], step_factors: Sequence[float], steps_per_epoch: float
+    peak: float,
+    warmup_steps: int,
+    step_epochs: Sequence[float],
+    step_factors: Sequence[float],
+    steps_per_epoch: float,
+    warmup_lr: float = 0.0,
 ) -> Schedule:
     """Learning rate of step i: linear warm-up, then `peak`, then `peak * factor` from the start of each given epoch.
 
@@ -92,7 +107,7 @@ def step_schedule(
     def steps(step):
         return peak * jnp.asarray(factors)[jnp.searchsorted(starts, step, side="right")]
 
-    return _warmed_up(steps, peak, warmup_steps)
+    return _warmed_up(steps, peak, warmup_steps, warmup_lr)
 
 
 def check_steps(step_epochs: Sequence[float], step_factors: Sequence[float]) -> None:
@@ -108,19 +123,40 @@ def check_steps(step_epochs: Sequence[float], step_factors: Sequence[float]) -> 
         )
 
 
-def _warmed_up(after: Schedule, peak: float, warmup_steps: int) -> Schedule:
-    return lambda step: jnp.where(step < warmup_steps, peak * step / max(warmup_steps - 1, 1), after(step))
+def _check_warmup(warmup_steps: int, total_steps: int) -> None:
+    if warmup_steps > total_steps:
+        raise ConfigError(
+            f"a warm-up of {warmup_steps} steps is longer than the run of {total_steps}; "
+            "lower optim.warmup_epochs or optim.warmup_steps, or train longer"
+        )
+
+
+def _progress(step, warmup_steps: int, total_steps: int) -> Float[Array, ""]:
+    return jnp.clip((step - warmup_steps) / max(total_steps - warmup_steps, 1), 0.0, 1.0)
+
+
+def _warmed_up(after: Schedule, peak: float, warmup_steps: int, start: float) -> Schedule:
+    rise = (peak - start) / max(warmup_steps - 1, 1)
+    return lambda step: jnp.where(step < warmup_steps, start + rise * step, after(step))
 
 
 def _cosine(config: OptimConfig, peak: float, floor: float, run: RunLength) -> Schedule:
-    del config
-    return cosine_schedule(peak, floor, run.warmup, run.total)
+    return cosine_schedule(peak, floor, run.warmup, run.total, _start(config, peak))
+
+
+def _linear(config: OptimConfig, peak: float, floor: float, run: RunLength) -> Schedule:
+    return linear_schedule(peak, floor, run.warmup, run.total, _start(config, peak))
 
 
 def _steps(config: OptimConfig, peak: float, floor: float, run: RunLength) -> Schedule:
     del floor
-    return step_schedule(peak, run.warmup, config.step_epochs, config.step_factors, run.per_epoch)
+    return step_schedule(peak, run.warmup, config.step_epochs, config.step_factors, run.per_epoch, _start(config, peak))
+
+
+def _start(config: OptimConfig, peak: float) -> float:
+    """The learning rate at the start of the warm-up, scaled like the peak."""
+    return config.warmup_lr * peak / config.base_lr if config.base_lr else 0.0
 
 
 # The choices of optim.schedule: the learning rate at each step.
-SCHEDULES = {"cosine": _cosine, "steps": _steps}
+SCHEDULES = {"cosine": _cosine, "linear": _linear, "steps": _steps}
