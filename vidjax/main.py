@@ -214,7 +214,7 @@ def run(argv: list[str]) -> int:
         peer_seconds=config.train.peer_seconds,
     )
     if not config.model.name:
-        config = with_model(argv, config, workdir)
+        config = name_teacher(with_model(argv, config, workdir))
         config_checks.check_config(config)
     if config.mode == "evaluate" and config.init_from and not (is_run(workdir) or is_run(config.init_from)):
         config = with_weights(argv, config)

@@ -13,6 +13,7 @@ import small_steps
 from small_steps import CLASSES, batch_of
 
 import vidjax
+import vidjax.main
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError, DataError
 from vidjax.models.param_paths import flatten
@@ -60,6 +61,16 @@ def test_the_model_of_a_run_needs_no_name_and_answers_as_for_its_users(run):
     ours = objective.teacher.apply({"params": fixed["teacher"]}, objective.normalized(clips))["logits"]
     np.testing.assert_allclose(ours, model(clips)["logits"], atol=1e-5)  # both in float32, compiled differently
     assert said.startswith(f"teacher: parameters of {run}; checkpoint 0 of ")
+
+
+def test_an_experiment_that_leaves_the_model_open_finds_the_teacher_too(run, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(loop, "train", lambda config, workdir: seen.append(config) or {})
+    words = ["--config=finetune", f"--config.init_from={run}", "--config.task=distillation"]
+    words += [f"--config.teacher.weights={run}", f"--workdir={tmp_path / 'student'}"]
+    assert vidjax.main.run(["vidjax", *words]) == 0
+    assert (seen[0].model.name, seen[0].teacher.name) == ("timesformer_tiny", "timesformer_tiny")
+    assert seen[0].teacher.spec == of_teacher().model.spec
 
 
 def test_a_backbone_teaches_tokens_without_its_head(run):

@@ -65,6 +65,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     agree(lambda: run_facts(config, absolute(run)) | data_facts({"evaluation": source}))
     objective = build_objective(config, config.data.num_classes or source.num_classes)
     found, said, sentence = _params_to_score(config, run, source)
+    _, found = TASKS.find(config.task).for_inference(config, objective.module, found)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
