@@ -169,7 +169,7 @@ def _take_sources(argv: list[str]) -> tuple[list[str], list[tuple[str, str, str 
 
 
 def _number(text: str) -> str | float:
-    """A number, or the same text if it is none, which the configuration then refuses."""
+    """Parse a number; return other text unchanged, for the configuration to refuse."""
     try:
         return float(text)
     except ValueError:

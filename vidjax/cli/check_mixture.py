@@ -36,7 +36,7 @@ class Checked:
 
 
 def check_mixture_of(arguments: argparse.Namespace) -> int:
-    """Check and print; the exit code is 0 if nothing is missing, else 1.
+    """Check and print; the exit code is 0 if nothing is missing or damaged, else 1.
 
     Raises:
       ConfigError: for an experiment without a mixture, or options that are for a single data set.

@@ -41,7 +41,7 @@ def hint_of(key: str) -> Any:
 
 
 def named_section(hint: Any) -> type | None:
-    """The section that a key holds any number of, each under a name of the user's, as data.mixture; None for others."""
+    """The type of the sections that a key holds under names of the user's choice (data.mixture), or None."""
     kind = plain(hint)
     section = typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else None
     return section if dataclasses.is_dataclass(section) else None

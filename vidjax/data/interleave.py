@@ -14,8 +14,8 @@ class Interleaved(grain.transforms.DatasetSelectionMap):
     """For each position of training, which source it takes, and how many positions of that source came before.
 
     Each source in turn takes its share of the positions that those before it leave, evenly spaced. After any number of
-    positions, the count of every source is within one per source of its exact share. `grain.MapDataset.mix` does the
-    same with weights rounded to a hundredth of the smallest.
+    positions, the count of every source differs from its exact share by less than the number of sources.
+    `grain.MapDataset.mix` does the same with weights rounded to a hundredth of the smallest.
     """
 
     def __init__(self, shares: Sequence[Fraction], length: int):

@@ -67,9 +67,9 @@ def train_batches(
         failed (rows 8) int32, the rows tried before it that could not be decoded, padded with -1;
         failed_reason (rows 8) int8, indices into `VideoError.REASONS`, padded with -1;
         source (rows) int32, with data.mixture: the source of each video, counted in alphabetical order.
-      Only the first of the R clips lists failures. A row that fails is replaced by another of its class, in a mixture
-      of its source, chosen with random numbers keyed by its position. With data.balance=classes the rows of each class
-      are repeated in turn until every class has as many as the largest.
+      Only the first of the R clips lists failures. A row that fails is replaced by another of its class (in a
+      mixture, of its source), chosen with random numbers keyed by its position. With data.balance=classes the rows of
+      each class are repeated in turn until every class has as many as the largest.
 
     Raises:
       ConfigError: when the number of processes does not divide the batch, or data.balance=classes and rows do not have
@@ -158,7 +158,7 @@ def _order(source: VideoSource, data: DataConfig, seed: int) -> grain.MapDataset
 
 
 def _shuffled(source: VideoSource, data: DataConfig, seed: int, first: int = 0) -> grain.MapDataset:
-    """The rows of a source again and again, each time in another order; `first` is added to their numbers."""
+    """The rows of a source, repeated in a new order each time; `first` is added to their numbers."""
     import grain
 
     if data.balance == "classes":

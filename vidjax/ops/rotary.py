@@ -95,7 +95,7 @@ def _rotate(x, cos, sin):
     cos, sin = (jnp.tile(table, x.shape[-1] // d) for table in (cos, sin))
     # Neighbours by padding, which a TPU computes together with the rest: it would write the parts of a roll to memory,
     # and an axis of two would need a new layout. Only an odd last channel gets its neighbour from outside the head, and
-    # that channel does not turn.
+    # that channel is not rotated.
     whole, zero = [(0, 0, 0)] * (x.ndim - 1), jnp.zeros((), x.dtype)
     after, before = (jax.lax.pad(x, zero, [*whole, (-n, n, 0)]).astype(jnp.float32) for n in (1, -1))
     return (x.astype(jnp.float32) * cos + jnp.where(even, after, before) * sin).astype(x.dtype)

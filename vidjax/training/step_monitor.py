@@ -20,7 +20,7 @@ from vidjax.training.throughput import Meter
 class Watch:
     """A monitor that logs every `log_every` steps, fills the quarantine, and stops a run whose steps are not finite.
 
-    With data.mixture, it logs the number of videos from each source since the line before, as `data/videos/NAME`.
+    With data.mixture, it logs the number of videos from each source since the previous line, as `data/videos/NAME`.
 
     Args:
       bad: `Recent.bad` of the restored state.

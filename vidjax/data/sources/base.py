@@ -79,7 +79,7 @@ class VideoSource(abc.ABC):
         return np.flatnonzero(self.row_labels() == label)
 
     def substitutes(self, index: int, label: int) -> Iterator[Int64[np.ndarray, " n"]]:
-        """Yield the rows from which one may replace a row that cannot be read, the most similar first.
+        """Yield arrays of rows that can replace a row that cannot be read, the most similar ones first.
 
         Args:
           index: the row that cannot be read.
