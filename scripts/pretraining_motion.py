@@ -39,7 +39,7 @@ from vidjax.weights.backbones import load_backbone
 from vidjax.weights.model import Pretrained
 from vidjax.weights.read_run import read_objective
 
-# SVT's recipe for digits that shake, on moving ones: clips like those of the others, and half as long local views.
+# SVT's recipe for digits that shake, on moving ones: clips like those of the others, and local views half as long.
 _SVT = {
     "data.name": "motion", "data.num_frames": 8, "data.stride": 2, "data.image_size": 24, "data.global_views": (8, 8),
     "data.local_views": (4, 4), "data.local_size": 16, "data.local_span": 0.5, "data.mean": (0.25, 0.25, 0.25),
@@ -52,7 +52,7 @@ LABELS = ("motion", "digit")
 
 
 def experiment(method: str, seed: int, tera: float) -> Config:
-    """Return the configuration of a method, as long as `tera` * 10^12 floating-point operations."""
+    """Return the configuration of a method, for a run of `tera` * 10^12 floating-point operations."""
     name, changes = METHODS[method]
     words = [f"--config.{key}={value}" for key, value in changes.items()]
     config = read_config([f"--config={name}", f"--config.seed={seed}", *words])

@@ -1,4 +1,4 @@
-"""Multi-block masks: several random rectangles, over all frames, are hidden; for predicting features (V-JEPA 2).
+"""Multi-block masks for feature prediction (V-JEPA 2): several random rectangles are hidden in all frames.
 
 The masks are those of the authors' `src/masks/multiseq_multiblock3d.py` (`facebookresearch/vjepa2`), with lengths that
 do not depend on the batch. Tokens are numbered as in `vidjax.ops.masking`.
@@ -32,6 +32,10 @@ class Blocks:
 
     Raises:
       ConfigError: for a number, an area or an aspect that no block can have.
+
+    Example:
+      >>> vidjax.ops.Blocks(number=8, area=0.15)
+      Blocks(number=8, area=0.15, aspect=(0.75, 1.5), clips=24)
     """
 
     number: int
@@ -46,7 +50,7 @@ class Blocks:
                 "more in jepa.blocks, and shares above 0 and up to 1 in jepa.block_area"
             )
         if not 0 < self.aspect[0] <= self.aspect[1]:
-            raise ConfigError(f"jepa.block_aspect={self.aspect} must be two positive numbers that do not fall")
+            raise ConfigError(f"jepa.block_aspect={self.aspect} must be two positive numbers, the smaller one first")
 
 
 @functools.cache
@@ -62,7 +66,7 @@ def num_block_tokens(grid: Grid, blocks: Blocks) -> tuple[int, int]:
 
     Example:
       >>> vidjax.ops.num_block_tokens((8, 16, 16), vidjax.ops.Blocks(8, 0.15))
-      (480, 968)
+      (496, 968)
     """
     t, h, w = grid
     rng = np.random.RandomState(0)  # its numbers are the same in every version of NumPy
@@ -128,7 +132,7 @@ def block_mask(
 
 
 def _hide(rng: Key[Array, ""], grid: Grid, blocks: Blocks, wanted: tuple[int, int]) -> Bool[Array, " n"]:
-    """Mark the hidden tokens of a clip, by the first of `TRIES` draws that lacks nothing, or else the least."""
+    """Mark the hidden tokens of a clip: the first of `TRIES` draws that lacks no tokens, or else the fewest."""
     t, h, w = grid
     (k, m), places = wanted, h * w
     unit = jax.random.uniform(rng, (TRIES, 2 * blocks.number + 1, 1))
