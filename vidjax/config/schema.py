@@ -94,10 +94,10 @@ class ModelConfig:
     # Rate of stochastic depth in the last block; it grows linearly from 0 in the first block.
     drop_path: Fraction = 0.0
     head_dropout: Fraction = 0.0  # Dropout before the head
-    # weighted_tokens: a learned average of all tokens. attentive: a learned query attends to all tokens. attentive4: so
-    # it does after three blocks of self-attention, as in V-JEPA 2's probes. Empty: the family's own pooling.
+    # weighted_tokens: a learned average of all tokens. attentive: a learned query attends to all tokens. attentive4:
+    # the same after three blocks of self-attention, as in V-JEPA 2's probes. Empty: the family's own pooling.
     pooling: Literal["", "weighted_tokens", "attentive", "attentive4"] = ""
-    pooling_heads: Count = 16  # For attentive poolings: attention heads, which divide the width of the tokens
+    pooling_heads: Count = 16  # For attentive poolings: number of attention heads, a divisor of the width of the tokens
     # Widths of hidden layers between the pooled tokens and the classes. Empty: a linear head.
     head_widths: tuple[int, ...] = ()
     freeze_backbone: bool = False  # Train only the head; the backbone drops no paths, as in evaluation
@@ -322,7 +322,7 @@ class AlignConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TeacherConfig:
-    """Distillation: the frozen teacher, and the weights of what the student learns from it."""
+    """Distillation: the frozen teacher, and the weights of the terms of the loss."""
 
     # A run, hub id, file or folder with the teacher's weights. random: initial weights, to try a configuration.
     weights: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
