@@ -74,3 +74,20 @@ def test_an_mp4_has_even_sides_the_pictures_colours_and_a_format_that_browsers_p
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)]
     for frame, picture in zip(frames, pictures, strict=True):
         assert np.abs(frame[8:24, 8:40].astype(int) - picture[8:24, 8:40]).max() < 12
+
+
+def test_in_a_gif_what_stands_still_does_not_flicker_and_colours_are_near(tmp_path):
+    """Noise with a square that moves over it, on a background of more than 256 colours."""
+    still = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    pictures = [still.copy() for _ in range(6)]
+    for number, picture in enumerate(pictures):
+        picture[:8, 4 * number : 4 * number + 8] = (250, 10, 10)
+    with Image.open(moving.write_gif(pictures, tmp_path / "a.gif", 8)) as gif:
+        shown = []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            shown.append(np.asarray(gif.convert("RGB"), float))
+    assert len(shown) == 6
+    assert all(np.array_equal(frame[8:], shown[0][8:]) for frame in shown)
+    assert np.abs(np.stack(shown) - pictures).mean() < 16  # 256 colours are 6 apart along each axis of 43
+    assert np.abs(shown[3][:8, 12:20] - (250, 10, 10)).max() < 20

@@ -14,11 +14,17 @@ from PIL import Image
 from vidjax.files import Place, located, make_folder, write_whole
 
 _KEY_EVERY = 12  # pictures between key frames, so that players can seek
+_COLOURED = 4  # most pictures from which the colours of a GIF are taken
 
 
 def write_gif(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place, rate: float) -> Place:
-    """Write an endless GIF at `rate` pictures per second, creating its folder if needed."""
-    pages = [Image.fromarray(picture) for picture in pictures]
+    """Write an endless GIF at `rate` pictures per second, creating its folder if needed.
+
+    All pictures have the same 256 colours, so that what stands still does not flicker.
+    """
+    spread = np.unique(np.linspace(0, len(pictures) - 1, _COLOURED).round().astype(int))
+    colours = Image.fromarray(np.concatenate([pictures[number] for number in spread])).quantize(256)
+    pages = [Image.fromarray(picture).quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures]
     file = io.BytesIO()
     pages[0].save(file, "GIF", save_all=True, append_images=pages[1:], duration=round(1000 / rate), loop=0)
     return _written(path, file)
