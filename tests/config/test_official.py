@@ -19,7 +19,7 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "recipes.md"
 OURS = {
     "afew_va", "charades", "charades_caption", "coin", "finetune", "motion_align", "motion_caption", "motion_families",
     "motion_finetune", "motion_multi_label", "motion_pretrain", "motion_probe", "motion_regression", "motion_svt",
-    "motion_vjepa", "pretrain", "probe_afew_va", "probe_coin", "probe_motion",
+    "motion_vjepa", "one_film", "pretrain", "probe_afew_va", "probe_coin", "probe_motion",
 }  # fmt: skip
 # Keys that do not affect what is learned: they set how fast a recipe trains, what is written when, or the user's paths.
 NOT_LEARNED = {
