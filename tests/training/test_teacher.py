@@ -5,7 +5,6 @@ import json
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import random_runs
@@ -115,9 +114,10 @@ def test_classes_with_other_names_are_refused(run):
     check_classes(of_student(run, teacher__logit_weight=0.0), ("fly", "sit", "run"))
 
 
-@pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_the_optimiser_holds_nothing_of_the_teacher_and_steps_leave_it_as_it_is(devices):
-    config = of_student("random", teacher__name="timesformer_tiny", model__dtype="bfloat16", train__accumulate=2)
+# On several devices of a CPU, XLA cannot compile sums in bfloat16 (AllReducePromotion aborts).
+@pytest.mark.parametrize(("devices", "dtype"), [(1, "bfloat16"), pytest.param(4, "float32", marks=pytest.mark.slow)])
+def test_the_optimiser_holds_nothing_of_the_teacher_and_steps_leave_it_as_it_is(devices, dtype):
+    config = of_student("random", teacher__name="timesformer_tiny", model__dtype=dtype, train__accumulate=2)
     config = dataclasses.replace(config, mesh=MeshConfig(fsdp=devices, fsdp_min_size=1))
     config = dataclasses.replace(config, teacher=dataclasses.replace(config.teacher, spec=of_teacher().model.spec))
     objective, mesh = build_objective(config, CLASSES), make_mesh(config.mesh, jax.devices()[:devices])
@@ -134,7 +134,7 @@ def test_the_optimiser_holds_nothing_of_the_teacher_and_steps_leave_it_as_it_is(
     moments = sum(leaf.size for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim)
     assert moments == 2 * student
     teacher = flatten(after.extra[FIXED]["teacher"])
-    assert all(leaf.dtype == jnp.bfloat16 for path, leaf in teacher.items() if "blocks" in path and "kernel" in path)
+    assert all(leaf.dtype == dtype for path, leaf in teacher.items() if "blocks" in path and "kernel" in path)
     jax.tree.map(np.testing.assert_array_equal, after.extra, before.extra)
     assert not np.array_equal(after.params["head"]["kernel"], before.params["head"]["kernel"])
 
