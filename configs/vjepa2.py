@@ -11,7 +11,8 @@ Sizes      large (default), huge, giant: 240,000 steps of 16 frames; large_coold
            giant_384_cooldown: 12,000 steps of 64 frames from such a run; `smoke` runs a tiny model on the embedded data
            in minutes
 
-The authors mix Kinetics-710, Something-Something v2 and HowTo100M, and in the paper also images and YT-Temporal-1B.
+The authors mix Kinetics-710, Something-Something v2 and HowTo100M with the weights 0.335, 0.1 and 0.565, as
+--config.data.mixture.ssv2.weight=0.1 and so on do (docs/datasets.md), and in the paper also images and YT-Temporal-1B.
 docs/recipes.md compares every value with theirs.
 """
 

@@ -11,7 +11,7 @@ _VIEWS, _CROPS, _MASKS = (
     "app/vjepa/transforms.py", "src/datasets/utils/video/transforms.py", "src/masks/multiseq_multiblock3d.py",
 )  # fmt: skip
 _LOSS = "vidjax.objectives:FeaturePrediction"
-_MIXTURE = "their mixture of Kinetics-710, Something-Something v2 and HowTo100M; data.name=folder takes any videos"
+_MIXTURE = "one data set by default; data.mixture takes several with their weights, and data.name=folder any videos"
 _STEPS = "10 epochs of 300 steps would end in the warm-up; 240,000 steps, as in giant's file and in the paper"
 _SHORT = "4 epochs of 30 steps, where the other files and the paper have 12,000 steps, as here"
 _OPTIMIZER = "no key: a run starts with zero moments, whereas they load the optimiser of the checkpoint too"
