@@ -133,7 +133,7 @@ class DataConfig:
     root: MayChange[str] = ""  # A folder of videos, or a list of them. motion, motion_digits and synthetic need none.
     # Sources to train on instead of name and root, each with a weight. An epoch has as many videos as all of them
     # together. name and root then only say what to validate on; without root, it is the source with the largest weight.
-    mixture: dict[str, SourceConfig] = dataclasses.field(default_factory=dict)
+    mixture: dict[str, SourceConfig] = dataclasses.field(default_factory=dict, hash=False)
     stage: MayChange[str] = ""  # Local folder for a copy of a root in a bucket (gs://, s3://)
     # A list in the format of sha256sum, with paths below root. Empty: SHA256SUMS in root, if there is one.
     checksums: MayChange[str] = ""
