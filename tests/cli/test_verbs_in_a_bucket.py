@@ -78,6 +78,7 @@ def test_features_are_computed_into_a_bucket_and_probed_there(places, videos):
     assert scores[0] == scores[1] != []
 
 
+@pytest.mark.slow
 def test_a_run_begins_from_the_parameters_of_one_in_a_bucket(places, videos, tmp_path):
     """The loss of the first step is that of these parameters."""
     here, there = places

@@ -166,12 +166,10 @@ def test_after_a_step_the_teacher_is_the_average_of_the_encoders(alone):
     assert max(jax.tree.leaves(moved)) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [
-        {"mesh": MeshConfig(data=2, fsdp=2, tensor=2), "devices": jax.devices()},
-        pytest.param({"accumulate": 2}, marks=pytest.mark.slow),
-    ],
+    [{"mesh": MeshConfig(data=2, fsdp=2, tensor=2), "devices": jax.devices()}, {"accumulate": 2}],
     ids=["mesh of all three axes", "micro-batches"],
 )
 def test_any_mesh_and_micro_batches_train_like_one_device(alone, options):

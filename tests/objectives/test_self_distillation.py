@@ -161,6 +161,7 @@ OPTIM = OptimConfig(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_three_steps_of_student_teacher_and_centre_follow_the_authors_script(oracle):
     start, as_tree, pixels = oracle
     peer, ours = start(seed=0, optim=OPTIM), Setup(OPTIM, make_objective(views=VIEWS))
