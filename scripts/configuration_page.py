@@ -1,4 +1,4 @@
-"""Write docs/configuration.md: every key of a run, from the types and comments in vidjax/config/schema.py.
+"""Write docs/configuration.md: every key of a run, from the types and comments in vidjax/config/sections.
 
     python scripts/configuration_page.py [--docs docs]
 
@@ -23,7 +23,7 @@ from vidjax.files import write_whole
 
 _HEAD = """# Configuration
 
-Made by `python scripts/configuration_page.py` from `vidjax/config/schema.py`; do not edit.
+Made by `python scripts/configuration_page.py` from `vidjax/config/schema.py` and `sections/`; do not edit.
 
 An experiment file starts from these defaults and changes some of them. Set any key for one run on the command line,
 with quotes around a tuple:

@@ -38,7 +38,7 @@ def test_help_comes_before_anything_heavy_is_imported():
 
 
 def test_help_takes_less_than_half_a_second():
-    """Of processor time, which depends little on what else runs; the fastest of three."""
+    """Processor time is measured, which hardly depends on what else runs; the fastest of three calls counts."""
     took = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -8,25 +8,12 @@ from vidjax.config.changes import get_key, left_open, with_keys
 from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke, smoke_that_learns
 from vidjax.config.reading import checked, choices, fingerprint, flatten, from_dict, hint_of, hints_of, named_section
 from vidjax.config.saved import SCHEMA, from_saved, other_schema, to_saved
-from vidjax.config.schema import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    AlignConfig,
-    CaptionConfig,
-    Config,
-    DataConfig,
-    DistillConfig,
-    EvalConfig,
-    JepaConfig,
-    LoraConfig,
-    MeshConfig,
-    ModelConfig,
-    OptimConfig,
-    ProbeConfig,
-    SourceConfig,
-    TeacherConfig,
-    TrainConfig,
-)
+from vidjax.config.schema import Config
+from vidjax.config.sections.data import IMAGENET_MEAN, IMAGENET_STD, DataConfig, SourceConfig
+from vidjax.config.sections.evaluation import EvalConfig, ProbeConfig
+from vidjax.config.sections.model import LoraConfig, ModelConfig
+from vidjax.config.sections.tasks import AlignConfig, CaptionConfig, DistillConfig, JepaConfig, TeacherConfig
+from vidjax.config.sections.training import MeshConfig, OptimConfig, TrainConfig
 from vidjax.config.shipped import find_experiment, shipped
 
 __all__ = [

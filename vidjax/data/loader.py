@@ -22,12 +22,11 @@ from absl import flags
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.data.in_place import Packed, pack, placed, unpack
+from vidjax.data.in_place import Packed, pack, unpack
 from vidjax.data.machine import free_host_memory, usable_cores
 from vidjax.data.read_ahead import CLOSING, Batch, Join, ReadAhead
-from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
-from vidjax.data.sources.mixture import Mixture
+from vidjax.data.training_order import training_order
 from vidjax.data.video.frame_cache import FrameCache
 from vidjax.data.worker_memory import mark_segments, own_mark, sweep
 from vidjax.errors import ConfigError, StalledError
@@ -39,7 +38,6 @@ FEW_CORES = 4  # up to this many, no workers are started
 MOST_WORKERS = 64
 _CACHED_SHARE = 4  # by default, the cache of decoded frames may fill 1 / _CACHED_SHARE of the free memory
 WORKER_MEMORY = 10**9  # upper estimate in bytes for a worker with its clips
-_ROWS = 2**48  # practically endless, yet small enough for the floats in which grain computes lengths
 # Unread output of a worker must fit into a pipe of 64 KiB; otherwise the worker does not exit until it is read.
 _PACK, _PACKS_AHEAD = 4, 4  # rows per pack; packs per worker
 _SMALL = 2**10  # bytes; larger arrays of a pack travel through shared memory
@@ -91,7 +89,7 @@ def train_batches(
     from vidjax.data.clips.row_to_clips import LoadTrain
 
     local = _share(data.global_batch, process[1], "data.global_batch")
-    dataset = _order(source, data, seed)
+    dataset = training_order(source, data, seed)
     part = _Part(dataset.random_map(LoadTrain(source, data, frame_cache(data))), local, process, start_step)
 
     def video(index: int) -> str:
@@ -143,57 +141,6 @@ def eval_batches(
         return _where(source, part.place(index))
 
     return Batches(grain.MapDataset.source(part), local, _stack, data, video)
-
-
-def _order(source: VideoSource, data: DataConfig, seed: int) -> grain.MapDataset:
-    """The row of each position of training, over all processes and steps."""
-    import grain
-
-    from vidjax.data.interleave import Interleaved
-
-    if not isinstance(source, Mixture):
-        return _shuffled(source, data, seed)
-    parts = [_shuffled(part.source, data, part.seed(seed), part.first) for part in source.parts]
-    return grain.MapDataset.select_from_datasets(parts, Interleaved(source.shares, _ROWS // 2)).seed(seed)
-
-
-def _shuffled(source: VideoSource, data: DataConfig, seed: int, first: int = 0) -> grain.MapDataset:
-    """The rows of a source, repeated in a new order each time; `first` is added to their numbers."""
-    import grain
-
-    if data.balance == "classes":
-        dataset = grain.MapDataset.source(cast("Sequence[int]", BalancedRows(source, first)))
-    else:
-        dataset = grain.MapDataset.range(first, first + len(source))
-    return dataset.seed(seed).shuffle().repeat(_ROWS // len(dataset))
-
-
-class BalancedRows:
-    """Row numbers that repeat smaller classes until all are as frequent as the largest; empty classes are left out."""
-
-    def __init__(self, source: VideoSource, first: int = 0):
-        """Sort the rows by class.
-
-        Args:
-          first: the number of the first row.
-        """
-        if source.annotation != LABEL:
-            raise ConfigError(
-                f"data.balance=classes needs one class per row, but these rows have {source.annotation}; set "
-                "data.balance=none"
-            )
-        labels = source.row_labels()
-        counts = np.bincount(labels)
-        self._by_class = placed((np.argsort(labels, kind="stable") + first).astype(np.int32))
-        self._counts = counts[counts > 0]
-        self._first, self._most = np.cumsum(self._counts) - self._counts, int(counts.max())
-
-    def __len__(self) -> int:
-        return len(self._counts) * self._most
-
-    def __getitem__(self, index: int) -> int:
-        own, place = divmod(int(index), self._most)
-        return int(self._by_class[self._first[own] + place % self._counts[own]])
 
 
 class Batches:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from vidjax.config.schema import Channels
+from vidjax.config.sections.data import Channels
 
 # Number of classes of the data sets of published results.
 CLASSES = {

@@ -10,7 +10,7 @@ from typing import cast
 import jax.numpy as jnp
 
 from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig, to_saved
-from vidjax.config.schema import ViewMerge
+from vidjax.config.sections.evaluation import ViewMerge
 from vidjax.errors import WeightsError
 from vidjax.evaluation.merge_views import rule_with
 from vidjax.files import write_json

@@ -8,7 +8,6 @@ from vidjax.data import eval_batches, motion_videos, open_source, train_batches
 from vidjax.data.clips.eval_views import span
 from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.data.datasets import motion
-from vidjax.data.loader import BalancedRows
 from vidjax.data.sources.annotation_checks import (
     caption_warnings,
     check_intervals,
@@ -21,6 +20,7 @@ from vidjax.data.sources.annotation_checks import (
 from vidjax.data.sources.annotations import window_labels
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.windows import WindowSource, windows_of
+from vidjax.data.training_order import BalancedRows
 from vidjax.data.video.decode import Video
 from vidjax.errors import ConfigError, DataError
 

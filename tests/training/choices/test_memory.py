@@ -83,6 +83,13 @@ def test_a_run_that_cannot_fit_says_what_it_needs_and_what_helps(fitted, monkeyp
         fitted(**{"model.remat": "full", "train.accumulate": 1})
 
 
+@pytest.mark.slow  # compiles every choice that is open
+def test_a_run_that_no_choice_makes_fit_asks_for_a_smaller_model(fitted, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
+    with pytest.raises(ConfigError, match="a smaller model"):
+        fitted(**OPEN)
+
+
 @pytest.mark.parametrize("task", ["classification", "masked_autoencoding"])
 def test_the_estimate_before_compiling_is_near_what_the_compiler_finds(fitted, task):
     fit = fitted(task=task, **({"model.mask_ratio": 0.75} if task != "classification" else {}))

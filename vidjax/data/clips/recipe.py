@@ -10,7 +10,7 @@ import dataclasses
 import math
 
 from vidjax.config import IMAGENET_MEAN, IMAGENET_STD, DataConfig, EvalConfig
-from vidjax.config.schema import Channels
+from vidjax.config.sections.data import Channels
 from vidjax.data.clips.sampling import SAMPLINGS
 
 

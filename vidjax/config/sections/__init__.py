@@ -1,0 +1,1 @@
+"""The sections of a configuration: frozen, typed dataclasses with a comment on each key."""

