@@ -162,6 +162,18 @@ def test_when_all_are_damaged_the_run_does_not_start_over_unasked(opened, mesh):
             opened.restore(shapes_of(state), lambda meta: None, lambda sentence: None)
 
 
+def test_later_checkpoints_are_not_called_damaged_because_earlier_ones_are(opened, mesh):
+    for step in (4, 8):
+        opened.save(step, make_state(step, mesh, P()), {})
+    opened.wait()
+    flip_a_bit(opened.directory / "4")
+    said = []
+    assert opened.restore(shapes_of(make_state(8, mesh, P())), lambda meta: None, said.append, before=8) is None
+    assert len(said) == 1
+    assert "checkpoint 4 is damaged" in said[0]
+    assert opened.steps() == [8]
+
+
 def test_another_model_is_refused_in_one_sentence(opened, mesh):
     opened.save(4, make_state(4, mesh, P()), {})
     opened.wait()

@@ -100,7 +100,7 @@ class Checkpoints:
         say: Callable[[str], None],
         before: float = math.inf,
     ) -> tuple[int, TrainState] | None:
-        """Restore the newest undamaged checkpoint; return its step and state, or None if there is no checkpoint.
+        """Restore the newest undamaged checkpoint; return its step and state, or None if there is none.
 
         Args:
           shapes: `ShapeDtypeStruct`s with a sharding on every leaf; the mesh need not be the one that wrote it.
@@ -121,7 +121,8 @@ class Checkpoints:
                 return step, self._read(step, shapes, meta)
             self._set_aside(step)
             say(f"checkpoint {step} is damaged ({damage}); set aside as checkpoints/{step}.damaged")
-        if damaged := sorted(path.name for path in self.directory.glob("*.damaged")):
+        damaged = sorted(path.name for path in self.directory.glob("*.damaged"))
+        if damaged and not self.steps():
             raise ResumeError(
                 f"all checkpoints in {self.directory} are damaged ({', '.join(damaged)}); "
                 "choose another workdir, or delete them to start over"
