@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from vidjax.errors import ConfigError
 from vidjax.models import FAMILIES
 from vidjax.models.pooling import PooledClassifier
+from vidjax.models.video_text import VideoTextModel
 from vidjax.weights.checkpoint_layouts import example_inputs
 from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest
@@ -35,7 +36,7 @@ def adapt(
 
     Args:
       family: a name in `vidjax.models.FAMILIES`.
-      module, params: a model of that family.
+      module, params: a model of that family, with a text tower or without.
       num_classes: the number of classes; turns a pre-training module into a classifier.
 
     Returns:
@@ -45,6 +46,11 @@ def adapt(
       ConfigError: if the cubes do not tile such clips, or the number of classes is negative.
     """
     changes = {"num_frames": num_frames, "image_size": image_size}
+    if isinstance(module, VideoTextModel):
+        whole = module.spec
+        video = dataclasses.replace(whole.video, **{key: value for key, value in changes.items() if value is not None})
+        towers, notes = fit_positions(params["video"], whole.video, video)
+        return module.clone(spec=dataclasses.replace(whole, video=video)), {**params, "video": towers}, notes
     spec = dataclasses.replace(module.spec, **{key: value for key, value in changes.items() if value is not None})
     classifier = FAMILIES.find(family).classifier
     had = module.num_classes if isinstance(module, (classifier, PooledClassifier)) else None

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 
 from vidjax.buckets import download, object_checksums
+from vidjax.data.text_encoding import FILES
 from vidjax.errors import WeightsError
 from vidjax.files import Place, in_bucket
 from vidjax.weights.hub import JSON_FILES
@@ -29,7 +30,7 @@ def downloaded(source: Place) -> pathlib.Path:
     wanted = {
         name: checksum
         for name, checksum in object_checksums(folder).items()
-        if "/" not in name and (not one_file or name in (source.name, *JSON_FILES))
+        if "/" not in name and (not one_file or name in (source.name, *JSON_FILES, *FILES))
     }
     key = hashlib.sha256(json.dumps([folder, wanted], sort_keys=True).encode()).hexdigest()[:16]
     kept = _cache() / key

@@ -22,6 +22,7 @@ from vidjax.weights.rules import Rule, State
 
 if TYPE_CHECKING:
     from vidjax.models.gpt2 import GPT2Spec
+    from vidjax.models.video_text import VideoTextSpec
 
 _FILES = "vidjax.weights.families"
 Spec = TypeVar("Spec", bound="ClipSpec | GPT2Spec")  # the spec of one family
@@ -44,7 +45,8 @@ class Description(Generic[Spec]):
       notes: sentences for the user, such as a correction of config.json.
       left_open: fields of the spec that neither the arrays nor config.json give; the file's name may, see
         `vidjax.models.zoo.named_fields`.
-      module: the module itself, for a model that takes no clips and is not in FAMILIES (GPT-2).
+      module: the module itself, for a model that takes no clips and is not in FAMILIES (GPT-2), and for a
+        `VideoTextModel`, whose video tower has `spec`.
       inputs: `jax.ShapeDtypeStruct`s of the arguments of `module`'s call.
     """
 
@@ -73,10 +75,9 @@ class Description(Generic[Spec]):
 
     def shapes(self) -> dict:
         """Return the module's parameters as `jax.ShapeDtypeStruct`s; nothing is computed."""
-        if isinstance(self.spec, ClipSpec):
+        inputs = self.inputs
+        if not inputs and isinstance(self.spec, ClipSpec):
             inputs = example_inputs(self.spec, pretraining=self.num_classes is None)
-        else:
-            inputs = self.inputs
         return jax.eval_shape(self.build().init, jax.random.key(0), *inputs)["params"]
 
 
@@ -138,6 +139,11 @@ def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout
     raise WeightsError(
         f"{source} holds {len(keys)} arrays ({some}, ...) that match no known layout; the layouts are {names}"
     )
+
+
+def two_tower_inputs(spec: VideoTextSpec) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Return the shapes of one clip and one text, which initialise a `VideoTextModel`."""
+    return (*example_inputs(spec.video, pretraining=False), jax.ShapeDtypeStruct((1, spec.text.context), jnp.int32))
 
 
 def example_inputs(spec: ClipSpec, *, pretraining: bool) -> tuple[jax.ShapeDtypeStruct, ...]:

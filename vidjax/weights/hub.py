@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from vidjax.data.text_encoding import FILES
 from vidjax.errors import WeightsError, nearest_path
 from vidjax.weights.run_files import is_run
 
@@ -40,7 +41,7 @@ def fetch(source: str) -> Path:
         if file:
             return Path(huggingface_hub.hf_hub_download(file[1], file[2]))
         for weights in WEIGHTS:
-            folder = Path(huggingface_hub.snapshot_download(source, allow_patterns=[*JSON_FILES, weights]))
+            folder = Path(huggingface_hub.snapshot_download(source, allow_patterns=[*JSON_FILES, *FILES, weights]))
             if any(folder.glob(weights)):
                 break
         return folder

@@ -14,19 +14,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Int32, Num
 
 from vidjax import ops
 from vidjax.config import Config
 from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.text_encoding import BPE_FILES, JSON, SENTENCEPIECE, TextEncoder
 from vidjax.data.video.readers import open_video
 from vidjax.data.window_clips import check_length, windows_in
-from vidjax.errors import ConfigError, check_options, names_options
+from vidjax.errors import ConfigError, WeightsError, check_options, names_options
 from vidjax.evaluation.features.extraction import ARRAYS, clip_features
 from vidjax.evaluation.predict import Predictor
 from vidjax.models import FAMILIES, ClipSpec
 from vidjax.models.pooling import PooledClassifier
+from vidjax.models.video_text import VideoTextModel
 from vidjax.objectives import Objective
 from vidjax.objectives.normalize import normalize
 from vidjax.tasks import Answer
@@ -44,7 +46,7 @@ class Pretrained:
     Attributes:
       module: Linen module; `module.apply({"params": params}, clips)` takes normalised clips of its size.
       params: float32 pytree.
-      spec: the module's spec.
+      spec: the module's spec; of a model of videos and texts, the spec of its video tower.
       family: its name in `vidjax.models.FAMILIES`, or "gpt2".
       clip_recipe: how clips are sampled and normalised and their scores merged; None for GPT-2.
       objective: the training objective around `module`, which scores, reconstructs or captions clips; None for a
@@ -54,6 +56,7 @@ class Pretrained:
       notes: sentences about what was assumed, corrected or changed during loading.
       source: where it was loaded from.
       config: the `vidjax.config.Config` of a run, the config.json of another source, or None.
+      text_encoder: the vocabulary of a model with a text tower; None if there is none beside the weights.
 
     Example:
       >>> m = vidjax.from_pretrained("runs/finetune")
@@ -76,12 +79,15 @@ class Pretrained:
     notes: tuple[str, ...] = ()
     source: str = ""
     config: Config | dict | None = None
+    text_encoder: TextEncoder | None = None
 
     @property
     def num_classes(self) -> int | None:
         """The number of classes; 0 without a head; None for a module that is not a classifier."""
         if not isinstance(self.spec, ClipSpec):
             return None
+        if isinstance(self.module, VideoTextModel):
+            return 0
         classifiers = FAMILIES.find(self.family).classifier, PooledClassifier
         return self.module.num_classes if isinstance(self.module, classifiers) else None
 
@@ -118,7 +124,8 @@ class Pretrained:
 
         Returns:
           the module's outputs for the batch or the single clip. For a pre-training module, these are the `tokens`
-          (b n d) of all cubes and `pooled` (b d), their mean in float32.
+          (b n d) of all cubes and `pooled` (b d), their mean in float32. For a model of videos and texts, these are its
+          video tower's and `embedding` (b e), which has unit length and is comparable with `embed_text`.
 
         Raises:
           ConfigError: if the number of frames is not the model's, or the array is not such a clip or batch.
@@ -270,6 +277,45 @@ class Pretrained:
             raise ConfigError(f"{self.source} has no feature {unknown[0]!r}; a {self.family} has {', '.join(given)}")
         return asked or [name for name in given if name != "tokens"]
 
+    def embed_text(self, texts: Sequence[str], *, truncate: bool = False) -> Float[np.ndarray, "n e"]:
+        """Embed texts in the space of the model's video `embedding`.
+
+        Texts are embedded as given; a CLIP expects a description such as "a photo of a dog".
+
+        Args:
+          texts: any number of them.
+          truncate: whether to cut off texts that are too long.
+
+        Returns:
+          float32 vectors of unit length; their product with an `embedding` is the similarity of text and video.
+
+        Raises:
+          ConfigError: if the model has no text tower, or a text is empty, or it is longer than the tower reads and
+            `truncate` is False.
+          WeightsError: if there is no vocabulary beside the weights.
+        """
+        if isinstance(texts, str):
+            raise ConfigError("embed_text takes a list of texts; put the text in brackets")
+        if not isinstance(self.module, VideoTextModel):
+            raise ConfigError(
+                f"{self.source} holds a {self.family} without a text tower; use a model with one: a CLIP "
+                "(openai/clip-vit-base-patch16), a VideoPrism with texts, or a run with task=contrastive"
+            )
+        if self.text_encoder is None:
+            raise WeightsError(
+                f"{self.source} has a text tower but no vocabulary; put {JSON}, {' with '.join(BPE_FILES)}, or "
+                f"{SENTENCEPIECE[0]} beside its weights"
+            )
+        tokens = self.text_encoder.encode(texts, truncate=truncate)
+        parts = (tokens[start : start + LARGEST_BATCH] for start in range(0, len(tokens), LARGEST_BATCH))
+        found = [self._embed_tokens(part) for part in parts]
+        return np.concatenate(found) if found else np.zeros((0, self.module.spec.projection), np.float32)
+
+    def _embed_tokens(self, tokens: Int32[np.ndarray, "b n"]) -> Float[np.ndarray, "b e"]:
+        padding = (1 << (len(tokens) - 1).bit_length()) - len(tokens)
+        padded = np.pad(tokens, ((0, padding), (0, 0)), "edge")
+        return np.asarray(self._encode_text({"params": self.params}, padded))[: len(tokens)]
+
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
         lines = [f"<Pretrained {self.family}, {self._role}, {count / 1e6:.1f} M parameters, from {self.source}"]
@@ -287,6 +333,8 @@ class Pretrained:
 
     @property
     def _role(self) -> str:
+        if isinstance(self.module, VideoTextModel):
+            return "videos and texts"
         if self.num_classes:
             words = {"values": "numbers", "actions": f"{self.num_classes} nouns and verbs"}
             return words.get(self.answer.kind if self.answer else "", f"{self.num_classes} classes")
@@ -307,6 +355,10 @@ class Pretrained:
         return jax.jit(functools.partial(clip_features, self))
 
     @functools.cached_property
+    def _encode_text(self):
+        return jax.jit(functools.partial(self.module.apply, method="encode_text"))
+
+    @functools.cached_property
     def _predictors(self) -> dict[RecipeChanges, Predictor]:
         return {}
 
@@ -319,6 +371,8 @@ class Pretrained:
     def _outputs(self, variables: Any, clips: Array, rngs: Any, train: bool) -> dict[str, Array]:
         clips = normalize(clips, self.mean, self.std)
         options: dict[str, Any] = {"train": True, "rngs": rngs} if train else {}
+        if isinstance(self.module, VideoTextModel):
+            return cast(dict[str, Array], self.module.apply(variables, clips, method="video_outputs", **options))
         if self.num_classes is not None:
             return cast(dict[str, Array], self.module.apply(variables, clips, **options))
         self.spec.check_clips(clips)

@@ -15,11 +15,15 @@ import numpy as np
 
 from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.text_encoding import TextEncoder
 from vidjax.errors import ConfigError, DataError, WeightsError, names_options
 from vidjax.evaluation.merge_views import rule_with
 from vidjax.files import Place, located
-from vidjax.models import ClipSpec, family_of
+from vidjax.models import FAMILIES, ClipSpec, family_of
+from vidjax.models.clip import CLIPVisionSpec
 from vidjax.models.gpt2 import GPT2Spec
+from vidjax.models.text_tower import TextTowerSpec
+from vidjax.models.video_text import VideoTextModel, VideoTextSpec
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.models.vivit import ViViTSpec
 from vidjax.models.vjepa2 import VJEPA2Pretraining
@@ -37,6 +41,7 @@ from vidjax.weights.families import vivit_image
 from vidjax.weights.model import Pretrained
 from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest, read
+from vidjax.weights.text_encoders import read_text_encoder
 
 _NUMERICS = ("norm_eps", "merge_directions", "activation")  # settings that change the outputs but no parameter's shape
 
@@ -80,12 +85,14 @@ def from_pretrained(
     if any(value is not None for value in changes.values()):
         if not isinstance(model.spec, ClipSpec):
             raise ConfigError(f"{source} holds a {model.family}, which takes no clips; leave out {', '.join(changes)}")
+        model = model if num_classes is None else video_tower(model)
         module, params, notes = adapt(model.family, model.module, model.params, **changes)
+        spec = module.spec.video if isinstance(module, VideoTextModel) else module.spec
         other_classes = num_classes not in (None, model.num_classes)
         labels = None if other_classes else model.labels
         model = dataclasses.replace(
-            model, module=module, params=params, spec=module.spec, labels=labels, notes=(*model.notes, *notes),
-            clip_recipe=_other_clips(model, module, num_frames, image_size),
+            model, module=module, params=params, spec=spec, labels=labels, notes=(*model.notes, *notes),
+            clip_recipe=_other_clips(model, spec, num_frames, image_size),
         )  # fmt: skip
         if other_classes:
             model = _with_classes(model)
@@ -94,19 +101,26 @@ def from_pretrained(
     return dataclasses.replace(model, params=jax.device_put(model.params))
 
 
-def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
+def load(source: str | os.PathLike, begin: Any = None, *, tower: bool = False) -> Pretrained:
     """Load a model unchanged, with parameters as NumPy arrays on the host; see `from_pretrained`.
 
     Args:
       begin: the spec of a model to initialise from the source. If it is a ViViT's and the source is an image model, the
         result is a ViViT of this spec.
+      tower: whether to return only the video tower of a model that also has a text tower.
     """
+    model = _load(source, begin)
+    return video_tower(model) if tower else model
+
+
+def _load(source: str | os.PathLike, begin: Any) -> Pretrained:
     path = located(os.path.expanduser(source))
     if run_files.is_run(path):
         return _from_run(path)
     if is_adapter(path):
         return _from_adapter(path)
-    contents = read_contents(hub.fetch(os.fspath(source)) if not path.exists() else downloaded(path))
+    files = hub.fetch(os.fspath(source)) if not path.exists() else downloaded(path)
+    contents = read_contents(files)
     description = _as_published(_describe(contents, begin), os.fspath(source))
     mean, std, notes = _pixels(description, contents.preprocessor)
     said, module = contents.config or {}, description.build()
@@ -138,18 +152,41 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
         notes=(*contents.notes, *description.notes, *notes, *_order(recipe)),
         source=os.fspath(source),
         config=contents.config,
+        text_encoder=_text_encoder(files if files.is_dir() else files.parent, module),
+    )
+
+
+def video_tower(model: Pretrained) -> Pretrained:
+    """Return the video tower of a model that also has a text tower; another model is returned unchanged.
+
+    CLIP's vision tower keeps its projection into the shared space.
+    """
+    if not isinstance(model.module, VideoTextModel):
+        return model
+    spec, params = model.spec, dict(model.params["video"])
+    if isinstance(spec, CLIPVisionSpec):
+        spec = dataclasses.replace(spec, projection=model.module.spec.projection)
+        params["encoder"] = {**params["encoder"], "projection": model.params["video_projection"]}
+    module = FAMILIES.find(model.family).classifier(spec, 0)
+    return dataclasses.replace(
+        model, module=module, params=params, spec=spec, objective=None, answer=None, text_encoder=None
     )
 
 
 def read_start(
-    init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple | None = None, *, trained: bool = False
+    init_from: str,
+    spec: ClipSpec | TextTowerSpec | VideoTextSpec | GPT2Spec | None,
+    pixels: tuple | None = None,
+    *,
+    trained: bool = False,
 ) -> tuple[Mapping, tuple[str, ...]]:
     """Read the parameters that a new model starts from, with learned positions resized to its clips.
 
     Args:
       init_from: a run, or anything else that `from_pretrained` takes. A run's raw parameters are read, not their moving
         average; from a run whose task has a teacher, the teacher's.
-      spec: the new model's; None for a module without one.
+      spec: the new model's; None for a module without one. The spec of a video or a text tower takes that tower of a
+        model that has both.
       pixels: its mean and deviation, to note a difference; None to note none.
       trained: whether to read the raw parameters of a run with a teacher too.
 
@@ -168,16 +205,37 @@ def read_start(
             module, source = module.backbone, source["backbone"]
         old = module.spec if module is not None else None
     else:
-        model = load(init_from, begin=spec)
-        source, old = model.params, model.spec
+        model = load(init_from, begin=spec, tower=isinstance(spec, CLIPVisionSpec) and spec.projection > 0)
+        source, old = model.params, getattr(model.module, "spec", None)
         notes = (f"parameters of {init_from}", *model.notes, *other_pixels((model.mean, model.std), pixels))
     if spec is None:
         return source, notes
+    if isinstance(old, VideoTextSpec) and isinstance(spec, ClipSpec):
+        source, old = source["video"], old.video
+    if isinstance(spec, TextTowerSpec | VideoTextSpec):
+        return _texts_start(init_from, source, old, spec), notes
     if type(old) is not type(spec) or not (isinstance(old, ClipSpec) and isinstance(spec, ClipSpec)):
         theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
         raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
     source, changes = fit_positions(source, old, spec)
     return source, (*notes, *changes, *other_numerics(old, spec))
+
+
+def _texts_start(init_from: str, source: Mapping, old: Any, spec: TextTowerSpec | VideoTextSpec) -> Mapping:
+    """Return the parameters of a text tower, or of a whole model with one, whose video positions are resized."""
+    if not isinstance(old, VideoTextSpec):
+        raise WeightsError(
+            f"{init_from} holds a {type(old).__name__.removesuffix('Spec')}, which has no text tower; name a CLIP, a "
+            "VideoPrism with texts or a run with task=contrastive"
+        )
+    whole = isinstance(spec, VideoTextSpec)
+    for theirs, ours in ((old.text, spec.text), (old.video, spec.video)) if whole else ((old.text, spec),):
+        if type(theirs) is not type(ours):
+            names = (type(of).__name__.removesuffix("Spec") for of in (theirs, ours))
+            raise WeightsError("{} has a {}, but the model has a {}".format(init_from, *names))
+    if not whole:
+        return source["text"]
+    return {**source, "video": fit_positions(source["video"], old.video, spec.video)[0]}
 
 
 def other_pixels(theirs: tuple, ours: tuple | None) -> tuple[str, ...]:
@@ -289,6 +347,11 @@ def _from_adapter(path: Place) -> Pretrained:
     return _of_run(run, path, labels, notes)
 
 
+def _text_encoder(folder: Place, module: nn.Module) -> TextEncoder | None:
+    """Load the vocabulary in a folder, if the model has a text tower."""
+    return read_text_encoder(folder, module.spec.text) if isinstance(module, VideoTextModel) else None
+
+
 def _of_run(run: read_run.RunModel, path: Place, labels: tuple[str, ...] | None, notes: list[str]) -> Pretrained:
     config, module, lora = run.config, run.module, run.config.model.lora
     if lora.rank:
@@ -296,7 +359,7 @@ def _of_run(run: read_run.RunModel, path: Place, labels: tuple[str, ...] | None,
     return Pretrained(
         module=module,
         params=run.params,
-        spec=module.spec,
+        spec=module.spec.video if isinstance(module, VideoTextModel) else module.spec,
         family=family_of(config.model.name)[0],
         clip_recipe=clip_recipe(config),
         objective=run.objective,
@@ -305,17 +368,18 @@ def _of_run(run: read_run.RunModel, path: Place, labels: tuple[str, ...] | None,
         notes=tuple(notes),
         source=os.fspath(path),
         config=config,
+        text_encoder=_text_encoder(path, module),
     )
 
 
 def _other_clips(
-    model: Pretrained, module: nn.Module, num_frames: int | None, image_size: int | tuple[int, int] | None
+    model: Pretrained, spec: ClipSpec, num_frames: int | None, image_size: int | tuple[int, int] | None
 ) -> ClipRecipe | None:
     """Return the recipe for another clip size: a run keeps its own; public weights get the most similar model's."""
     recipe = model.clips
     if not isinstance(model.config, Config):
         usual = published_recipe(
-            model.family, module.spec, model.num_classes, pixels=(recipe.mean, recipe.std), merge=recipe.merge
+            model.family, spec, model.num_classes, pixels=(recipe.mean, recipe.std), merge=recipe.merge
         )
         return usual and dataclasses.replace(usual, channels=recipe.channels)
     changes = {"num_frames": num_frames, "image_size": image_size}
@@ -330,7 +394,7 @@ def _with_classes(model: Pretrained) -> Pretrained:
 
 def _objective(module: nn.Module, recipe: ClipRecipe | None, *, normalize_target: bool = True) -> Objective | None:
     """Return the objective with which public weights classify or reconstruct; None for a backbone and for GPT-2."""
-    if recipe is None or isinstance(module, VJEPA2Pretraining):
+    if recipe is None or isinstance(module, VJEPA2Pretraining | VideoTextModel):
         return None
     if isinstance(module, VideoMAEPretraining):
         return MaskedAutoencoding(module, "tube", 0.9, normalize_target, recipe.mean, recipe.std)

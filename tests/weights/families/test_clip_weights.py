@@ -2,12 +2,16 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
+from videos import encode, moving_texture
 
 import vidjax
-from vidjax.errors import WeightsError
+from vidjax.data.text_encoding import learn_vocabulary
+from vidjax.errors import ConfigError, WeightsError
 from vidjax.models.clip import CLIPVisionSpec
+from vidjax.weights.pretrained import read_start
 
 torch = pytest.importorskip("torch", reason="the oracle is PyTorch's CLIP (extra: test)")
 transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
@@ -58,7 +62,7 @@ def test_a_folder_of_transformers_gives_its_features(tmp_path, kind, safe):
         (tmp_path / "model.safetensors").unlink()
     ours = vidjax.from_pretrained(tmp_path, num_frames=1)
     assert (ours.family, ours.num_classes, ours.mean, ours.std) == ("clip", 0, MEAN, STD)
-    assert (ours.spec.num_heads, ours.spec.projection) == (4, 0 if kind == "CLIPVisionModel" else 10)
+    assert (ours.spec.num_heads, ours.spec.projection) == (4, 10 if kind == "CLIPVisionModelWithProjection" else 0)
     pixels, normal = images()
     with torch.no_grad():
         tower = model if kind == "CLIPVisionModel" else model.vision_model
@@ -131,3 +135,81 @@ def test_an_unknown_activation_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
     with pytest.raises(WeightsError, match="hidden_act='relu'; CLIP uses quick_gelu or gelu"):
         vidjax.from_pretrained(tmp_path)
+
+
+def two_towers(tmp_path):
+    """A folder of both towers with a vocabulary, and the model in it."""
+    encoder = learn_vocabulary(["a red seven moves left", "a dog jumps"], 16, 520)
+    text = TEXT | {"vocab_size": encoder.vocab_size, "max_position_embeddings": 16, "eos_token_id": encoder.end}
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(vision_config=VISION, text_config=text, projection_dim=10)
+    model = transformers.CLIPModel(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    model.save_pretrained(tmp_path)
+    encoder.save(tmp_path)
+    return model, encoder
+
+
+def test_texts_and_images_share_a_space_as_in_transformers(tmp_path):
+    model, encoder = two_towers(tmp_path)
+    ours = vidjax.from_pretrained(tmp_path, num_frames=1)
+    texts = ["A dog jumps", "left, left", "seven"]
+    pixels, normal = images()
+    with torch.no_grad():
+        theirs = model(pixel_values=normal, input_ids=torch.from_numpy(encoder.encode(texts)).long())
+    close(ours.embed_text(texts), theirs.text_embeds)
+    close(ours(pixels)["embedding"], theirs.image_embeds)
+    close(jax.jit(ours)(pixels)["embedding"], theirs.image_embeds)
+    assert ours.embed_text([]).shape == (0, 10)
+    assert np.linalg.norm(ours.embed_text(texts), axis=1) == pytest.approx(1)
+    assert "videos and texts" in repr(ours)
+    assert (ours.num_classes, type(ours.module.spec.text).__name__) == (0, "CLIPTextSpec")
+
+
+def test_the_embedding_of_a_video_is_one_of_its_arrays(tmp_path):
+    two_towers(tmp_path)
+    video = tmp_path / "video.mp4"
+    video.write_bytes(encode(moving_texture(8, 32, 40)))
+    arrays = vidjax.from_pretrained(tmp_path, num_frames=4).embed(video)
+    assert arrays["embedding"].shape == (10,)
+    assert np.linalg.norm(arrays["embedding"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_new_classes_take_the_video_tower_alone(tmp_path):
+    model, _ = two_towers(tmp_path)
+    ours = vidjax.from_pretrained(tmp_path, num_frames=1, num_classes=3)
+    pixels, normal = images()
+    close(ours(pixels)["pooled"], model.vision_model(normal).pooler_output)
+    assert ours(pixels)["logits"].shape == (2, 3)
+    with pytest.raises(ConfigError, match="holds a clip without a text tower; use a model with one"):
+        ours.embed_text(["a dog"])
+
+
+def test_texts_need_the_vocabulary_of_the_tower(tmp_path):
+    two_towers(tmp_path)
+    learn_vocabulary(["a red seven moves left to the right"], 16, 540).save(tmp_path)
+    with pytest.raises(WeightsError, match=r"has \d+ tokens, but the text tower has \d+; use the vocabulary"):
+        vidjax.from_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    ours = vidjax.from_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match="has a text tower but no vocabulary; put tokenizer"):
+        ours.embed_text(["a dog"])
+    with pytest.raises(ConfigError, match="embed_text takes a list of texts"):
+        ours.embed_text("a dog")
+
+
+def test_each_tower_alone_initialises_another_model(tmp_path):
+    model, _ = two_towers(tmp_path)
+    ours = vidjax.from_pretrained(tmp_path).module.spec
+    text, _ = read_start(str(tmp_path), ours.text)
+    video, _ = read_start(str(tmp_path), ours.video)
+    whole, _ = read_start(str(tmp_path), ours)
+    np.testing.assert_array_equal(text["token_embed"], model.text_model.embeddings.token_embedding.weight.detach())
+    np.testing.assert_array_equal(video["encoder"]["pos_embed"], whole["video"]["encoder"]["pos_embed"])
+    assert set(whole) == {"video", "text", "video_projection", "text_projection", "logit_scale", "logit_bias"}
+    vision = tmp_path / "vision"
+    model_of("CLIPVisionModel").save_pretrained(vision)
+    with pytest.raises(WeightsError, match="holds a CLIPVision, which has no text tower"):
+        read_start(str(vision), ours.text)

@@ -12,7 +12,7 @@ Probe = Annotated[str, OneOf("vidjax.evaluation.probes.estimators:PROBES", also=
 
 # How views are merged; the arrays of a backbone's features, and how probes reduce them.
 ViewMerge = Literal["mean_softmax", "sum_logits", "max"]
-FeatureArray = Literal["token_mean", "token_max", "width_mean", "cls", "pooled", "tokens"]
+FeatureArray = Literal["token_mean", "token_max", "width_mean", "cls", "pooled", "embedding", "tokens"]
 Reduction = Literal[FeatureArray, "pca", "weighted_tokens"]
 
 

@@ -30,7 +30,7 @@ from vidjax.models import ClipSpec
 from vidjax.objectives.normalize import fit_frames
 from vidjax.ops.mesh_axes import ROWS, local_mesh
 
-ARRAYS = ("tokens", "token_mean", "token_max", "width_mean", "cls", "pooled")
+ARRAYS = ("tokens", "token_mean", "token_max", "width_mean", "cls", "pooled", "embedding")
 VIDEOS_A_DEVICE = 8  # per step
 _LARGEST = float(np.finfo(np.float16).max)
 Step: TypeAlias = Callable[[UInt8[np.ndarray, "b t h w c"]], dict[str, dict[str, Array]]]
@@ -83,7 +83,8 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
 
     Returns:
       tokens (b n d); token_mean and token_max (b d), their mean and maximum; width_mean (b n), their mean over the
-      width; pooled (b d), the input of a classifier's head; cls (b d) if the model has a class token.
+      width; pooled (b d), the input of a classifier's head; cls (b d) if the model has a class token; embedding (b e)
+      if it has a text tower: of unit length, in the space of texts.
     """
     tokens = outputs["tokens"].astype(jnp.float32)
     found = {
@@ -92,7 +93,9 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
         "token_max": tokens.max(axis=1),
         "width_mean": tokens.mean(axis=2),
     }
-    return found | {name: outputs[name].astype(jnp.float32) for name in ("cls", "pooled") if name in outputs}
+    return found | {
+        name: outputs[name].astype(jnp.float32) for name in ("cls", "pooled", "embedding") if name in outputs
+    }
 
 
 def clip_features(backbone: Backbone, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:

@@ -98,7 +98,7 @@ def _like_weights(source: str) -> ModelChoice:
 
 def _load(source: str) -> Pretrained:
     try:
-        model = pretrained.load(source)
+        model = pretrained.load(source, tower=True)
     except WeightsError as error:
         raise ConfigError(f"config.init_from: {error}") from error
     if not isinstance(model.spec, ClipSpec):

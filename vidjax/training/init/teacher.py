@@ -34,7 +34,7 @@ def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tu
     named, key = flatten(params), f"config.{part.key}={source!r}"
     classes = next((len(named[bias]) for bias in _BIASES if bias in named), 0)
     try:
-        model = pretrained.load(source)
+        model = pretrained.load(source, tower=True)
     except (ResumeError, WeightsError) as error:
         raise ConfigError(f"config.{part.key}: {error}") from error
     spec, notes = part.spec, ()

@@ -1,4 +1,4 @@
-"""CLIP's vision tower: as `transformers` writes it, alone or beside the text tower, and under OpenAI's own keys.
+"""CLIP: both towers as `transformers` writes them, and the vision tower alone, there or under OpenAI's own keys.
 
 OpenAI's keys are those of `model.visual` in its package, saved alone as in VideoMamba's `extract_clip`.
 """
@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from typing import cast
 
 from vidjax.errors import WeightsError
 from vidjax.models.clip import ACTIVATIONS, CLIPVisionSpec
+from vidjax.models.clip_text import CLIPTextSpec
+from vidjax.models.video_text import VideoTextModel, VideoTextSpec
 from vidjax.weights import array_layouts
-from vidjax.weights.checkpoint_layouts import Description, Layout
+from vidjax.weights.checkpoint_layouts import Description, Layout, two_tower_inputs
 from vidjax.weights.inspection import check_sizes, depth_of, shape_of, square_side
 from vidjax.weights.rules import Rule, State
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HEAD_WIDTH = 64  # of all published models; without a config.json, it determines the number of heads
-OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # the text tower, and a buffer
+TEXT = "text_model."
+OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # what may be left of the text tower; a buffer
+BUFFERS = r"position_ids$"
+LEGACY_END = 2  # in older files, instead of the end-of-text token, which was the last of the vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +77,30 @@ def rules(spec: CLIPVisionSpec, names: Names, prefix: str) -> tuple[Rule, ...]:
     return (*found, Rule((key,), ("encoder/projection/kernel",), form))
 
 
-def _blocks(spec: CLIPVisionSpec, names: Names, source: str) -> list[Rule]:
-    block, target, depth, heads = source + "{}.", "encoder/blocks", spec.depth, spec.num_heads
+def whole_rules(spec: VideoTextSpec) -> tuple[Rule, ...]:
+    """Return the rules for both towers, as `transformers` names them."""
+    video, text = cast(CLIPVisionSpec, spec.video), cast(CLIPTextSpec, spec.text)
+    frames = [
+        dataclasses.replace(rule, targets=tuple(f"video/{path}" for path in rule.targets))
+        for rule in rules(video, TRANSFORMERS, "vision_model.")
+    ]
+    return (
+        *frames,
+        Rule((TEXT + "embeddings.token_embedding.weight",), ("text/token_embed",), array_layouts.SAME),
+        Rule((TEXT + "embeddings.position_embedding.weight",), ("text/pos_embed",), array_layouts.SAME),
+        *_blocks(text, TRANSFORMERS, TEXT + TRANSFORMERS.blocks, "text/blocks"),
+        *array_layouts.norm(TEXT + "final_layer_norm", "text/norm"),
+        Rule((TRANSFORMERS.projection,), ("video_projection/kernel",), array_layouts.LINEAR),
+        Rule(("text_projection.weight",), ("text_projection/kernel",), array_layouts.LINEAR),
+        Rule(("logit_scale",), ("logit_scale",), array_layouts.SAME),
+        Rule((), ("logit_bias",), array_layouts.zeros()),
+    )
+
+
+def _blocks(
+    spec: CLIPVisionSpec | CLIPTextSpec, names: Names, source: str, target: str = "encoder/blocks"
+) -> list[Rule]:
+    block, depth, heads = source + "{}.", spec.depth, spec.num_heads
     fused = len(names.weights) == 1
     kernel = array_layouts.qkv_fused(heads) if fused else array_layouts.qkv_split(heads)
     bias = array_layouts.qkv_fused_bias(heads) if fused else array_layouts.by_head(heads)
@@ -102,6 +130,47 @@ def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Descr
     return Description("clip", spec, 0, rules(spec, names, prefix), MEAN, STD, ignore=OTHERS)
 
 
+def _describe_whole(state: State, config: Mapping | None) -> Description[CLIPVisionSpec]:
+    config = config or {}
+    video = dataclasses.replace(_spec(state, _vision_config(config), TRANSFORMERS, "vision_model."), projection=0)
+    channels = shape_of(state, TRANSFORMERS.projection, 2)[0]
+    spec = VideoTextSpec(family="clip", video=video, text=_text_spec(state, config), projection=channels)
+    return Description(
+        "clip", video, 0, whole_rules(spec), MEAN, STD, ignore=BUFFERS,
+        module=VideoTextModel(spec), inputs=two_tower_inputs(spec),
+    )  # fmt: skip
+
+
+def _text_spec(state: State, config: Mapping) -> CLIPTextSpec:
+    """Read the text tower's sizes from the arrays, and heads, activation and end token from config.json."""
+    said = config.get("text_config") or {}
+    vocab_size, width = shape_of(state, TEXT + "embeddings.token_embedding.weight", 2)
+    depth = depth_of(state, TEXT + TRANSFORMERS.blocks)
+    mlp_dim = shape_of(state, f"{TEXT}{TRANSFORMERS.blocks}0.{TRANSFORMERS.fc1}.weight", 2)[0]
+    context = shape_of(state, TEXT + "embeddings.position_embedding.weight", 2)[0]
+    sizes = {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim}
+    check_sizes(said, sizes | {"vocab_size": vocab_size, "max_position_embeddings": context})
+    end = said.get("eos_token_id", LEGACY_END)
+    return CLIPTextSpec(
+        width=width,
+        depth=depth,
+        num_heads=said.get("num_attention_heads") or _usual_heads(width),
+        mlp_dim=mlp_dim,
+        vocab_size=vocab_size,
+        context=context,
+        activation=_activation(said),
+        norm_eps=said.get("layer_norm_eps", 1e-5),
+        end_token=None if end in (LEGACY_END, vocab_size - 1) else end,
+    )
+
+
+def _activation(config: Mapping) -> str:
+    activation = config.get("hidden_act", "quick_gelu")
+    if activation not in ACTIVATIONS:
+        raise WeightsError(f"config.json says hidden_act={activation!r}; CLIP uses {' or '.join(ACTIVATIONS)}")
+    return activation
+
+
 def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisionSpec:
     """Read the sizes from the arrays, and heads and activation from config.json (default: as in OpenAI's models)."""
     kernel = prefix + names.patch_embed
@@ -115,9 +184,6 @@ def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisio
     )
     sizes = {"hidden_size": width, "num_hidden_layers": depth_of(state, blocks), "intermediate_size": mlp_dim}
     check_sizes(config, sizes | {"patch_size": patch, "image_size": side})
-    activation = config.get("hidden_act", "quick_gelu")
-    if activation not in ACTIVATIONS:
-        raise WeightsError(f"config.json says hidden_act={activation!r}; CLIP uses {' or '.join(ACTIVATIONS)}")
     projection = 0
     if names is OPENAI:
         projection = shape_of(state, prefix + names.projection, 2)[1]
@@ -129,7 +195,7 @@ def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisio
         config.get("num_attention_heads") or _usual_heads(width),
         mlp_dim,
         projection,
-        activation=activation,
+        activation=_activation(config),
         patch_size=patch,
         image_size=side,
         norm_eps=config.get("layer_norm_eps", 1e-5),
@@ -163,8 +229,20 @@ def _openai_prefix(keys: Collection[str]) -> str:
     return "visual." if f"visual.{OPENAI.pre_norm}.weight" in keys else ""
 
 
+def _holds_text(keys: Collection[str]) -> bool:
+    return {TEXT + "embeddings.token_embedding.weight", "text_projection.weight", "logit_scale"} <= set(keys)
+
+
 def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
+    return _holds_vision(keys) and not _is_whole(keys, config)
+
+
+def _is_whole(keys: Collection[str], config: Mapping | None) -> bool:
     del config
+    return _holds_vision(keys) and _holds_text(keys)
+
+
+def _holds_vision(keys: Collection[str]) -> bool:
     prefix = _transformers_prefix(keys)
     return {f"{prefix}{TRANSFORMERS.pre_norm}.weight", prefix + TRANSFORMERS.cls_token} <= set(keys)
 
@@ -176,6 +254,7 @@ def _is_openai(keys: Collection[str], config: Mapping | None) -> bool:
 
 
 LAYOUTS = (
+    Layout("CLIP with texts, transformers", _is_whole, _describe_whole),
     Layout("CLIP, transformers", _is_transformers, _describe_transformers),
     Layout("CLIP, OpenAI", _is_openai, _describe_openai),
 )
