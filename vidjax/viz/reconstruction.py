@@ -31,8 +31,8 @@ NORMALIZED = (
 )
 PLAIN = "Visible patches are copied from the input; only hidden patches are predicted, as pixels."
 _ERROR = (
-    " Error: the absolute difference, averaged over colours, from black (0) to white ({most:.2f} of the pixel range "
-    "or more)."
+    " Error: the absolute difference, averaged over colours, from black (0) through red to pale yellow ({most:.2f} of "
+    "the pixel range or more)."
 )
 _MAX_CLIPS = 3
 Clips = Float[np.ndarray, "b t h w 3"]
@@ -109,9 +109,9 @@ def write_reconstructions(
 
 
 def error_map(given: Clips, found: Clips) -> tuple[Clips, float]:
-    """Colour the errors of pixels, averaged over colours, from black to white; and return the error shown as white.
+    """Colour the errors of pixels, averaged over colours; return the colours, and the error that has the brightest one.
 
-    White is the 99th percentile of the non-zero errors, the same for all clips.
+    That error is the 99th percentile of the non-zero errors, the same for all clips. Zero is black.
     """
     error = np.abs(found - given).mean(axis=-1)
     differing = error[error > 0]
