@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from random_runs import write_run
 from saved_runs import make_config
+from small_disk import small_disk
 
 import vidjax
 from vidjax.cli import main
@@ -44,6 +45,18 @@ def test_onnx_runtime_matches_the_probabilities_of_the_model(name, jax2onnx, tmp
         found = dict(zip(said["outputs"], session.run(list(said["outputs"]), {"clips": clips[:batch]}), strict=True))
         np.testing.assert_allclose(found["logits"], logits[:batch], rtol=1e-4, atol=1e-4 * np.abs(logits).max())
         np.testing.assert_allclose(found["probabilities"], jax.nn.softmax(logits[:batch]), rtol=1e-4)
+
+
+def test_a_full_disk_leaves_no_partial_folder(jax2onnx, tmp_path, tmp_path_factory):
+    run = run_of("vivit_tiny", tmp_path_factory)
+    with small_disk(tmp_path / "disk", "64k") as disk:  # the weights alone take more
+        export = [sys.executable, "-m", "vidjax.cli", "export", run, disk.folder / "out", "--format=onnx"]
+        code, _, said = disk.run(export)
+        assert code == 2, said
+        assert said.strip().splitlines()[-1].startswith("vidjax: ")
+        assert "No space left on device; make room on that disk" in said
+        assert "Traceback" not in said
+        assert list(disk.seen.iterdir()) == []
 
 
 def test_reverse_scans_are_rejected(jax2onnx, tmp_path, tmp_path_factory, capsys):

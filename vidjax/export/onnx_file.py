@@ -23,6 +23,8 @@ from vidjax.weights import Pretrained, preprocessing
 
 NAME = "model.onnx"
 _OPSET = 21  # ONNX Runtime 1.20 and later
+# They warn about each shape left to ONNX Runtime, and, with tracebacks, about packages that are not needed here.
+_NOISY = ("onnx_ir", "jax2onnx.plugins.plugin_system")
 
 
 def write(model: Pretrained, folder: str | os.PathLike) -> None:
@@ -50,7 +52,8 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
             f"this {model.family} cannot be written as ONNX: half of its scans run from the last token to the first, "
             "which jax2onnx does not convert; use --format=stablehlo"
         )
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns about each shape it leaves to ONNX Runtime
+    for noisy in _NOISY:
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     graph = Graph.of(model, attention="xla")
     (batch,) = jax.export.symbolic_shape("batch")
     clips = jax.ShapeDtypeStruct((batch, *graph.clip_shape), jnp.uint8)
