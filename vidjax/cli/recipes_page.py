@@ -26,9 +26,10 @@ the *sizes* they apply to.
 *theirs* is a flag or the behaviour of the authors' code. *where* links to the file at the family's commit, with line
 numbers after the colon; *script* is the file that the experiment's first table names for a size. *ours* is the key and
 its value in the recipe, or, if there is no key, the code that does it. Values are in our units: VideoMamba scales
-`--lr` by clips, two per video, and we scale by videos, so our value is twice theirs and yet equal. Settings that change
-no result are left out: paths, loader workers, checkpointing and logging. Batch sizes are totals over all devices, so
-any number of devices can be used. Accuracies are the published top-1 / top-5 in percent; we have not re-run them.
+`--lr` by clips (two per video) and vidjax by videos, so a value that is twice theirs counts as equal. Settings that
+change no result are left out: paths, loader workers, checkpointing and logging. Batch sizes are totals over all
+devices, so any number of devices can be used. Accuracies are the published top-1 / top-5 in percent; we have not re-run
+them.
 """
 _HEADINGS = ("theirs", "where", "value", "ours", "same?")
 _SCRIPT = "script"
@@ -58,10 +59,10 @@ def _differences() -> list[str]:
     total = sum(len(recipe.rows) for recipe in RECIPES)
     equal = sum(not row.reason for recipe in RECIPES for row in recipe.rows)
     counted = (
-        f"{len(RECIPES)} recipes have {total} rows, of which {equal} are equal. Of the others, these differ in the "
-        "value of a key, or vidjax has no key for them:\n"
+        f"{len(RECIPES)} recipes have {total} rows, of which {equal} are equal. This table lists the others in "
+        "which a key has another value, or which have no key here:\n"
     )
-    return ["## What differs\n", counted, _markdown(("what", "of", "why"), rows)]
+    return ["## What differs\n", counted, _markdown(("setting", "recipes", "reason"), rows)]
 
 
 def resolved(config: Config, key: str) -> Any:

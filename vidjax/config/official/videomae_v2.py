@@ -158,7 +158,7 @@ def _recipe(experiment: str) -> Recipe:
 
 
 _STUDENTS = {"small": ("35", "ViT-small", "83.7"), "base": ("37", "ViT-base", "86.6")}
-_ON_710 = "they distil on Kinetics-710; data.name=kinetics710 with their teacher does too"
+_ON_710 = "they distil on Kinetics-710; so does data.name=kinetics710 with their teacher"
 
 
 def _distilled(size: str) -> Recipe:
@@ -174,7 +174,7 @@ def _distilled(size: str) -> Recipe:
         Row("teacher's weights", zoo, "vit_g_hybrid_pt_1200e_k710_ft", "teacher.weights", reason=_ON_710,
             value="vit_g_hybrid_pt_1200e_k710_ft.pth"),
         Row("student's first weights", "docs/MODEL_ZOO.md:40", "after post-pre-training", "init_from",
-            value="PRETRAINED", reason="its user names them"),
+            value="PRETRAINED", reason="the user names the weights"),
     )  # fmt: skip
     published = f"{top1} (docs/MODEL_ZOO.md:{line}) on Kinetics-400, after distillation on Kinetics-710"
     return Recipe(f"distil_k400:{size}", SOURCE, published, rows)

@@ -11,10 +11,12 @@ _VIEWS, _CROPS, _MASKS = (
     "app/vjepa/transforms.py", "src/datasets/utils/video/transforms.py", "src/masks/multiseq_multiblock3d.py",
 )  # fmt: skip
 _LOSS = "vidjax.objectives:FeaturePrediction"
-_MIXTURE = "one data set by default; data.mixture takes several with their weights, and data.name=folder any videos"
-_STEPS = "10 epochs of 300 steps would end in the warm-up; 240,000 steps, as in giant's file and in the paper"
-_SHORT = "4 epochs of 30 steps, where the other files and the paper have 12,000 steps, as here"
-_OPTIMIZER = "no key: a run starts with zero moments, whereas they load the optimiser of the checkpoint too"
+_MIXTURE = "one data set by default; data.mixture takes several with their weights, data.name=folder any videos"
+_STEPS = (
+    "their 10 epochs of 300 steps would end in the warm-up; ours has 240,000 steps, like giant's file and the paper"
+)
+_SHORT = "this file has 4 epochs of 30 steps; ours has 12,000 steps, like the other files and the paper"
+_OPTIMIZER = "no key: they also load the state of the optimiser; a run here starts with moments of zero"
 
 _CODE = (
     Row("betas", f"{_LOOP}:147", "(0.9, 0.999)", "optim.beta2", value=0.999),
@@ -40,7 +42,12 @@ _CODE = (
 
 
 def _file(file: str, lines: dict[str, str]) -> tuple[Row, ...]:
-    """The rows of a file, except those in which the files differ; `lines` are those of its rows by their names."""
+    """Return the rows that all files share.
+
+    Args:
+      file: path of one of them.
+      lines: by the name of a row, its lines in that file.
+    """
     rows = (
         Row("datasets", "", "K710 0.335, SSv2 0.1, HowTo 0.565", "data.name", reason=_MIXTURE),
         Row("fps", "", "4", "data.fps"),

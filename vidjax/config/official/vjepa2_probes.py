@@ -13,15 +13,15 @@ _CLIPS = "evals/video_classification_frozen/modelcustom/vit_encoder_multiclip.py
 _ONE_CLIP = "no key: a head reads the tokens of one clip, and the probabilities of the test clips are averaged"
 _BEST = (
     "no key: they report the head with the best accuracy on the scored videos; vidjax chooses it on one view of "
-    "eval.select_split, by default of the same videos"
+    "each video of eval.select_split, by default the same videos"
 )
 _SEEDS = "no key: vidjax starts all heads from the same random weights, so that only rate and decay differ"
-_SHAPE = "without warm-up, only the shape of its schedule matters; the rates are in optim.head_learning_rates"
+_SHAPE = "it sets only the shape of the schedule, as there is no warm-up; the rates are in optim.head_learning_rates"
 _FLOAT16 = "the same size with a larger range; gradients need no scaling"
 
 
 class _Lines(NamedTuple):
-    """Lines of the keys in a configuration file."""
+    """The line of each key in a configuration file."""
 
     launch: str
     blocks: int
@@ -44,7 +44,7 @@ _C = _Lines("1,2", 11, 12, 20, 19, 17, 21, 18, 26, "29,30,31,32,33,34", 25, 27, 
 
 
 class _Probe(NamedTuple):
-    """A configuration file: our name of the data, and the values that differ between files."""
+    """A configuration file: our name for its data set, and the values that differ between files."""
 
     data: str
     lines: _Lines

@@ -7,9 +7,9 @@ On disk, as the twelve archives unpack:
     root/subjects.csv                       lines `clip,subject[,fold]`: for clips without an actor, or to fix folds
 
 A row is the window of data.num_frames * data.stride frames (or, with data.fps, of as many seconds as a clip takes)
-around one frame; beyond the ends of its clip, the first or
-last frame repeats. `val` is fold 1 of five and `train` the other four; `val2` is fold 2, `train2` the others, and so
-on. No subject is in two folds. Records have the splits `fold1` to `fold5`, with each clip once.
+around one frame; beyond the ends of its clip, the first or last frame repeats. `val` is fold 1 of five and `train` the
+other four; `val2` is fold 2, `train2` the others, and so on. No subject is in two folds. Records have the splits
+`fold1` to `fold5`, with each clip once.
 """
 
 from __future__ import annotations
