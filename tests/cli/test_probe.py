@@ -45,12 +45,14 @@ def test_one_table_of_backbones_reductions_and_probes(folders, capsys):
         (backbone, array, probe)
         for backbone in ("good", "bad") for array in ("token_mean", "pooled") for probe in ("linear", "knn")
     ]  # fmt: skip
-    assert rows[-1] == ["constant", "0.3500", "0.1728", "0.3500"]
+    assert rows[-1] == ["constant", "35.0%", "17.3%", "35.0%"]
     assert f"report: {folders / 'out' / 'report.md'}" in shown.err
     results = json.loads((folders / "out" / "results.json").read_text())
     assert results["probe/good/token_mean/linear/accuracy"] == pytest.approx(19 / 20)
     assert results["probe/bad/token_mean/linear/accuracy"] < 0.7
-    assert "## Searched: good/token_mean/linear" in (folders / "out" / "report.md").read_text()
+    report = (folders / "out" / "report.md").read_text()
+    assert "## Searched: good/token_mean/linear" in report
+    assert "macro F1 over the folds" in report
 
 
 def test_json_and_the_options_of_the_mlp(folders, capsys):

@@ -20,6 +20,7 @@ from vidjax.evaluation.probes.table import fit_all
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.probe_grid import pick
 from vidjax.training import evaluate, train
+from vidjax.training.attentive_runs import row
 from vidjax.training.config_checks import check_config
 from vidjax.training.probing import probe
 from vidjax.weights.read_run import read_params
@@ -149,3 +150,10 @@ def test_stored_features_are_not_for_attentive_probes():
     """`vidjax probe` reads the features of `vidjax embed`."""
     with pytest.raises(ConfigError, match=r"attentive probes are trained on videos, .*: use --config.mode=probe"):
         next(fit_all({}, ProbeConfig(probes=("linear", "attentive")), LABEL, 0, print))
+
+
+def test_the_table_shows_shares_in_percent():
+    chosen = {"eval/head_learning_rate": 1e-3, "eval/head_weight_decay": 0.1}
+    figures = {"eval/top1": 0.5, "eval/f1_macro": 0.4375, "eval/constant_top1": 0.125}
+    shown = row("mine", "attentive", chosen | figures)
+    assert shown == ("mine", "all tokens", "attentive", "rate 0.001, decay 0.1", "50.0%", "43.8%", "12.5%")

@@ -59,4 +59,4 @@ def row(name: str, probe: str, results: Mapping[str, Any]) -> tuple[str, ...]:
     """The row of a table with `COLUMNS`."""
     rate, decay = (results[key] for key in _SETTINGS)
     shown = (results["eval/top1"], results["eval/f1_macro"], results["eval/constant_top1"])
-    return name, "all tokens", probe, f"rate {rate:g}, decay {decay:g}", *(f"{value:.4f}" for value in shown)
+    return name, "all tokens", probe, f"rate {rate:g}, decay {decay:g}", *(f"{value:.1%}" for value in shown)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from vidjax.config import Config
 from vidjax.files import Place, located
@@ -16,6 +16,7 @@ from vidjax.viz import made
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
 from vidjax.viz.figures import new_figure, save_figure
 from vidjax.viz.report import PICTURES, settings
+from vidjax.viz.result_table import in_column
 
 TITLES = {"loss": "loss", "accuracy": "accuracy", "f1_macro": "macro F1", "ccc": "CCC"}
 Curve = Sequence[Mapping[str, float]]  # one dict per epoch: epoch, {train,val}/<figure>
@@ -29,6 +30,7 @@ class ProbeReport:
       table: column names and rows.
       curves: curves by backbone and reduction; one picture per backbone.
       searches: by backbone/reduction/probe, the settings that were tried, with `mean` and `std` over the folds.
+      metric: the figure of which these are the mean and deviation: f1_macro or ccc.
     """
 
     title: str
@@ -36,6 +38,7 @@ class ProbeReport:
     table: tuple[Sequence[str], Sequence[Sequence[str]]]
     curves: Mapping[str, Mapping[str, Curve]]
     searches: Mapping[str, Sequence[Mapping[str, Any]]]
+    metric: str
 
 
 def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: Config) -> Place:
@@ -46,7 +49,7 @@ def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: 
         path = draw_probe_curves(of_reduction, workdir / PICTURES / f"curves_{backbone}.png")
         blocks += [Heading(f"Epochs on {backbone}"), Picture(path, _CURVES)]
     for name, points in report.searches.items():
-        blocks += [Heading(f"Searched: {name}"), _search_table(points)]
+        blocks += [Heading(f"Searched: {name}"), _search_table(points, report.metric)]
     blocks += [Heading("Settings that differ from the defaults"), Code(settings(tree))]
     return write_document(workdir, report.title, [*blocks, *made.blocks([made.make("")])])
 
@@ -80,14 +83,16 @@ def draw_probe_curves(curves: Mapping[str, Curve], path: str | Place) -> Place:
         axes.spines[["top", "right"]].set_visible(False)
         if name != "loss":
             axes.set_ylim(None, 1.02)
+        if name in ("accuracy", "f1_macro"):
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     figure.axes[0].legend(frameon=False, fontsize=9)
     return save_figure(figure, path)
 
 
-def _search_table(points: Sequence[Mapping[str, Any]]) -> Table:
+def _search_table(points: Sequence[Mapping[str, Any]], metric: str) -> Table:
     names = [name for name in points[0] if name not in ("mean", "std")]
-    rows = [
-        [*(str(point[name]) for name in names), f"{point['mean']:.4f} ± {point['std']:.4f}"]
-        for point in sorted(points, key=lambda point: -point["mean"])
-    ]
-    return Table((*names, "over the folds"), rows)
+    rows = []
+    for point in sorted(points, key=lambda point: -point["mean"]):
+        mean, deviation = (in_column(metric, point[name]) for name in ("mean", "std"))
+        rows.append([*(str(point[name]) for name in names), f"{mean} ± {deviation}"])
+    return Table((*names, f"{TITLES[metric]} over the folds"), rows)

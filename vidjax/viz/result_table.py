@@ -97,6 +97,11 @@ def rounded(name: str, value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def in_column(name: str, value: Any) -> str:
+    """Format a figure for a column of figures: a share in percent, any other number with four decimals."""
+    return f"{value:.1%}" if _SHARE.search(name) else f"{value:.4f}"
+
+
 def _tells(name: str, results: Mapping[str, Any]) -> bool:
     """Whether a figure says more than the sentences and the other figures."""
     group, _, figure = name.rpartition("/")

@@ -18,7 +18,8 @@ from vidjax.errors import ConfigError
 from vidjax.evaluation.metrics.regression import agreement
 from vidjax.evaluation.probes.estimators import PROBES
 
-PROBED = (LABEL, TARGET)  # annotations that a probe can be fitted to
+METRICS = {LABEL: "f1_macro", TARGET: "ccc"}  # by annotation, what a search maximises
+PROBED = tuple(METRICS)  # annotations that a probe can be fitted to
 _LIMITS = {  # maps the wording of a limit to its test and the settings it applies to
     "above 0": (lambda value: value > 0, ("C", "temperature", "widths", "learning_rate")),
     "at least 0": (lambda value: value >= 0, ("weight_decay", "patience")),
@@ -75,7 +76,7 @@ def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, annotation: st
         pipeline.set_params(**points[0]).fit(x, y, **options)
         return Fitted(pipeline, _plain(points[0]), (), _curves(pipeline))
     folds = _folds(config, annotation, groups, seed)
-    scorer = "f1_macro" if annotation == LABEL else make_scorer(mean_ccc)
+    scorer = METRICS[annotation] if annotation == LABEL else make_scorer(mean_ccc)
     search = GridSearchCV(pipeline, grid, scoring=scorer, cv=folds, error_score="raise")
     try:
         search.fit(x, y, groups=groups, **options)

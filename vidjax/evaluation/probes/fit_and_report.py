@@ -19,9 +19,11 @@ from vidjax.config import Config
 from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.errors import printable
 from vidjax.evaluation.probes import table as probe_table
+from vidjax.evaluation.probes.cross_validation import METRICS
 from vidjax.evaluation.probes.table import SHOWN, Line, Pair
 from vidjax.files import Place, write_json, write_json_lines
 from vidjax.viz.probe_report import ProbeReport, write_probe_report
+from vidjax.viz.result_table import in_column
 
 TITLES = {LABEL: "classification", TARGET: "regression"}
 
@@ -58,7 +60,7 @@ def probe_features(
     """
     lines = []
     for line in probe_table.fit_all(pairs, config.probe, annotation, config.seed, say):
-        say(f"{line.name}: " + ", ".join(f"{name} {line.figures[name]:.4f}" for name in SHOWN[annotation]))
+        say(f"{line.name}: " + ", ".join(f"{name} {in_column(name, line.figures[name])}" for name in SHOWN[annotation]))
         lines.append(line)
     results, table = probe_table.results_of(lines, pairs, annotation), probe_table.table(lines, pairs, annotation)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -71,8 +73,9 @@ def probe_features(
             curves.setdefault(line.backbone, {})[line.reduction] = line.curves
     searches = {line.name: line.points for line in lines if line.points}
     title, introduction = f"Probes of frozen features: {TITLES[annotation]}", _introduction(results, pairs, annotation)
-    report = write_probe_report(workdir, ProbeReport(title, introduction, table, curves, searches), config)
-    return Probed(results, table, report)
+    report = ProbeReport(title, introduction, table, curves, searches, METRICS[annotation])
+    path = write_probe_report(workdir, report, config)
+    return Probed(results, table, path)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

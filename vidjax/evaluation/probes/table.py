@@ -23,6 +23,7 @@ from vidjax.evaluation.metrics.classification import confusion_matrix, precision
 from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
 from vidjax.evaluation.probes.cross_validation import TrainingRows, check_settings, fit_probe
 from vidjax.evaluation.probes.estimators import PROBES
+from vidjax.viz.result_table import in_column
 
 Pair = tuple[FeatureStore, FeatureStore]
 SHOWN = {LABEL: ("accuracy", "f1_macro", "f1_micro"), TARGET: FIGURES}
@@ -204,7 +205,7 @@ def table(
     constant = score_constant(next(iter(pairs.values()))[1], annotation)
 
     def cells(figures):
-        return tuple(f"{figures[name]:.4f}" for name in SHOWN[annotation])
+        return tuple(in_column(name, figures[name]) for name in SHOWN[annotation])
 
     rows = [(line.backbone, line.reduction, line.probe, *cells(line.figures)) for line in lines]
     return ("backbone", "reduction", "probe", *HEADS[annotation]), [*rows, ("", "", "constant", *cells(constant))]
