@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.pallas import tpu as pltpu
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from vidjax import ops
 from vidjax.errors import ConfigError
+from vidjax.ops import rotary_tpu
 
 
 def by_hand(x, place):
@@ -88,3 +90,59 @@ def test_on_a_mesh_it_computes_the_same_and_sends_nothing(picked):
 def test_too_narrow_heads_are_refused():
     with pytest.raises(ConfigError, match="heads of 5 channels are too narrow for rotary positions"):
         ops.rotary_3d((1, 1, 1), 5)
+
+
+KERNEL = [(4, 64, False), (4, 32, True), (8, 80, False), (2, 64, True)]  # heads, their channels, tokens picked by index
+
+
+def heads_and_tables(heads, d, picked, dtype=jnp.float32):
+    """Two clips of 30 tokens, their places and their tables."""
+    rng = np.random.default_rng(0)
+    x, places = jnp.asarray(rng.normal(size=(2, 30, heads, d)), dtype), np.tile(np.arange(30), (2, 1))
+    tables = ops.rotary_3d((3, 2, 5), d)
+    if picked:
+        places = np.stack([rng.permutation(30) for _ in range(2)])
+        tables = tuple(table[places] for table in tables)
+    return x, places, tables
+
+
+@pytest.mark.parametrize(("heads", "d", "picked"), KERNEL)
+def test_the_kernel_turns_each_head_as_written_out_by_hand(heads, d, picked, monkeypatch):
+    monkeypatch.setattr(rotary_tpu, "TOKENS", 16)  # the second of two blocks lacks 2 of its 16 tokens
+    x, places, tables = heads_and_tables(heads, d, picked)
+    with pltpu.force_tpu_interpret_mode():
+        found = np.asarray(rotary_tpu.rotate(x.reshape(2, 30, -1), *tables)).reshape(x.shape)
+    for row, token, head in [(0, 0, 0), (1, 7, heads - 1), (0, 29, 1), (1, 15, 0), (1, 16, 1)]:
+        place = places[row, token]
+        expected = by_hand(np.asarray(x[row, token, head]), (place // 10, place % 10 // 5, place % 5))
+        np.testing.assert_allclose(found[row, token, head], expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(("heads", "d", "picked"), KERNEL)
+def test_the_kernel_turns_gradients_back(heads, d, picked):
+    """Gradients come from the kernel's transpose: <rotate(x), y> = <x, gradient(y)>."""
+    x, _, tables = heads_and_tables(heads, d, picked)
+    x, y = x.reshape(2, 30, -1), jnp.roll(x, 1, axis=1).reshape(2, 30, -1)
+    with pltpu.force_tpu_interpret_mode():
+        turned, back = rotary_tpu.rotate(x, *tables), rotary_tpu.rotate(y, *tables, transposed=True)
+    np.testing.assert_allclose(jnp.vdot(turned, y), jnp.vdot(x, back), rtol=1e-5)
+    # By the definition in the portable code, too, for every channel.
+    _, transpose = jax.vjp(lambda x: ops.rotate(x.reshape(2, 30, heads, d), *tables).reshape(x.shape), x)
+    np.testing.assert_allclose(back, transpose(y)[0], atol=2e-6)
+
+
+def test_the_kernel_rounds_bfloat16_once():
+    x, _, tables = heads_and_tables(2, 64, False, jnp.bfloat16)
+    x = x.reshape(2, 30, -1)
+    with pltpu.force_tpu_interpret_mode():
+        found, precise = (rotary_tpu.rotate(a, *tables) for a in (x, x.astype(jnp.float32)))
+    np.testing.assert_array_equal(found, precise.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize(("heads", "d", "kernels"), [(4, 64, 2), (3, 64, 0), (12, 32, 2), (16, 80, 2)])
+def test_a_tpu_runs_the_kernel_where_heads_fill_registers(heads, d, kernels):
+    """Forward and backward; 3 heads of 64 channels fill one and a half registers."""
+    x, _, tables = heads_and_tables(heads, d, False, jnp.bfloat16)
+    gradient = jax.jit(jax.grad(lambda x: jnp.square(ops.rotate(x, *tables).astype(jnp.float32)).sum()))
+    assert gradient.trace(x).lower(lowering_platforms=("tpu",)).as_text().count("tpu_custom_call") == kernels
+    assert "tpu_custom_call" not in gradient.trace(x).lower(lowering_platforms=("cpu",)).as_text()

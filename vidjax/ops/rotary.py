@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from vidjax.errors import ConfigError
+from vidjax.ops import platforms, rotary_tpu
 from vidjax.ops.attention.mesh import on_each_device, shares
 
 AXES = 3  # time, height and width share a head's channels
@@ -68,7 +69,7 @@ def rotate(
 
     Args:
       x: queries or keys.
-      cos, sin: from `rotary_3d`; for some of the tokens only, their rows of the tables.
+      cos, sin: from `rotary_3d`; for some of the tokens only, their rows of the tables. They get no gradients.
 
     Returns:
       an array like x, in x's dtype.
@@ -90,6 +91,30 @@ def rotate(
 
 def _rotate(x, cos, sin):
     """Rotate heads side by side (*b n h*d); on a mesh, one device's heads, so that neighbours need not be sent."""
+    cos, sin = jax.lax.stop_gradient((cos, sin))
+    return _by_platform(x, cos, sin) if rotary_tpu.applies(x, cos.shape[-1]) else _portable(x, cos, sin)
+
+
+@jax.custom_vjp
+def _by_platform(x, cos, sin):
+    return platforms.dispatch(x, cos, sin, tpu=rotary_tpu.rotate, default=_portable)
+
+
+def _turn_back(tables, g):
+    """The gradient of x, from that of the rotated heads; tables are constants."""
+
+    def portable(g, cos, sin):
+        (found,) = jax.linear_transpose(lambda x: _portable(x, cos, sin), g)(g)
+        return found
+
+    kernel = functools.partial(rotary_tpu.rotate, transposed=True)
+    return platforms.dispatch(g, *tables, tpu=kernel, default=portable), None, None
+
+
+_by_platform.defvjp(lambda x, cos, sin: (_by_platform(x, cos, sin), (cos, sin)), _turn_back)
+
+
+def _portable(x, cos, sin):
     d = cos.shape[-1]
     even = jnp.tile(jnp.arange(d) % 2 == 0, x.shape[-1] // d)
     cos, sin = (jnp.tile(table, x.shape[-1] // d) for table in (cos, sin))
