@@ -17,10 +17,14 @@ from vidjax.training.run_step import build_step, loaded_shapes
 KEYS = {"data.num_frames": 8, "data.image_size": 32, "data.global_batch": 16, "model.dtype": "float32"}
 
 
+def one_device():
+    return make_mesh(MeshConfig(), jax.devices()[:1])
+
+
 @pytest.fixture(scope="module")
 def fitted():
     """Fits the step of a configuration on one device."""
-    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    mesh = one_device()
 
     def fit(**changes):
         config = with_keys(saved_runs.make_config(), KEYS | {"data.num_classes": 3} | changes)
@@ -62,6 +66,15 @@ def test_less_memory_gives_micro_batches_and_then_rematerialisation(fitted, whol
     assert little.needed <= whole // 3
 
 
+@pytest.mark.parametrize(("frames", "parts"), [(8, [1, 2, 4]), (512, [1, 2, 4, 8]), (2048, [1, 2, 4, 8, 16])])
+def test_micro_batches_have_4_clips_a_device_or_8192_tokens_before_anything_is_recomputed(frames, parts):
+    """16 clips of 64, 4096 or 16,384 tokens, on one device."""
+    config, mesh = with_keys(saved_runs.make_config(), KEYS | OPEN | {"data.num_frames": frames}), one_device()
+    with jax.set_mesh(mesh):
+        found = list(memory.candidates(config, lambda config: None, loaded_shapes(config, 3, mesh), None))
+    assert [tried.train.accumulate for tried, _ in found if tried.model.remat == "none"] == parts
+
+
 @pytest.mark.slow
 def test_mixed_pairs_stay_in_one_micro_batch(fitted, whole, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: whole // 3)
@@ -93,7 +106,7 @@ def test_a_run_that_no_choice_makes_fit_asks_for_a_smaller_model(fitted, monkeyp
 @pytest.mark.parametrize("task", ["classification", "masked_autoencoding"])
 def test_the_estimate_before_compiling_is_near_what_the_compiler_finds(fitted, task):
     fit = fitted(task=task, **({"model.mask_ratio": 0.75} if task != "classification" else {}))
-    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    mesh = one_device()
     with jax.set_mesh(mesh):
         estimate = memory.estimate_memory(fit.step, loaded_shapes(fit.config, 3, mesh), 1)
     assert 0.6 * fit.needed < estimate < 1.5 * fit.needed

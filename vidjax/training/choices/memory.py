@@ -24,7 +24,7 @@ from vidjax.data.machine import free_host_memory
 from vidjax.errors import ConfigError
 from vidjax.models.param_paths import split
 from vidjax.ops.mesh_axes import row_blocks
-from vidjax.training.choices.platform import remat_choices
+from vidjax.training.choices.platform import remat_choices, tokens_of
 from vidjax.training.mesh import mirrored_blocks
 from vidjax.training.optim.freezing import form
 from vidjax.training.random_streams import streams
@@ -33,7 +33,9 @@ from vidjax.training.state import TrainState
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in a compiler's error message
 SHARE = 0.9  # the share of the free memory that the estimate for a step may take
-ROWS_A_DEVICE = 4  # rows of a micro-batch per device; with fewer, small matrix products cost more than recomputing
+# A micro-batch has so many rows per device, or fewer if they have so many tokens together: with less, small matrix
+# products cost more than recomputing.
+ROWS_A_DEVICE, TOKENS_A_DEVICE = 4, 8192
 KERNEL_ROWS = 8  # rows per device with which any kernel can be used; with fewer, other code keeps more for gradients
 _FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # the fastest values of the keys chosen here
 
@@ -163,7 +165,8 @@ def _closed(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
     remats = (config.model.remat,)
     if "model.remat" in opened:
         remats = remat_choices(config, mesh.devices.flat[0].platform)
-    large = [n for n in parts if rows // blocks // n >= ROWS_A_DEVICE] or parts[:1]
+    least = min(ROWS_A_DEVICE, -(-TOKENS_A_DEVICE // tokens_of(config)))
+    large = [n for n in parts if rows // blocks // n >= least] or parts[:1]
     for remat in remats:
         for accumulate in large if remat != remats[-1] else parts:
             yield with_keys(config, {"train.accumulate": accumulate, "model.remat": remat})

@@ -54,3 +54,10 @@ def remat_choices(config: Config, platform: str) -> tuple[str, ...]:
 def encoder_depth(config: Config) -> int:
     """Number of layers of the model's encoder; 0 for a user's own family without a `depth`."""
     return config.model.spec.get("depth", getattr(preset(config.model.name), "depth", 0))
+
+
+def tokens_of(config: Config) -> int:
+    """Number of a clip's tokens, at least 1, before any are hidden."""
+    spec, shape = config.model.spec, preset(config.model.name)
+    tubelet, patch = (spec.get(key, getattr(shape, key)) for key in ("tubelet_size", "patch_size"))
+    return max(1, config.data.num_frames // tubelet * (config.data.image_size // patch) ** 2)
