@@ -22,9 +22,10 @@ TIMED = {
 }  # fmt: skip
 # Keys of the loader, of evaluation and of whole runs, which do not affect a step on random clips.
 UNSEEN = (
-    "data.name", "data.sampling", "data.stride", "data.short_side", "data.crop", "data.crop_area", "data.interpolation",
-    "data.flip", "data.rand_augment", "data.color_jitter", "data.color_jitter_prob", "data.grayscale", "train.epochs",
-    "train.checkpoint_every", "train.eval_every",
+    "data.name", "data.sampling", "data.stride", "data.short_side", "data.crop", "data.crop_area",
+    "data.crop_aspect", "data.interpolation", "data.fps", "data.flip", "data.rand_augment", "data.color_jitter",
+    "data.color_jitter_prob", "data.grayscale", "train.epochs", "train.steps", "train.checkpoint_every",
+    "train.eval_every",
 )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def test_clips_per_chip_match_the_table():
     assert clips == {
         "videomae_k400:base": 32, "videomae_v2_k400:base": 32, "finetune_k400:base": 24, "timesformer_k400:base": 8,
         "svt_k400:base": 2, "vivit_k400:base": 8, "videomamba_k400:middle": 8,
+        "vjepa2:large": 8,
     }  # fmt: skip
 
 

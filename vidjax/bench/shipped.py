@@ -114,6 +114,18 @@ SHIPPED = {
         },
         {"v5e": 475.9},
     ),
+    "vjepa2:large": Shipped(
+        "V-JEPA 2-L pre-training", 8,
+        {
+            "task": "feature_prediction", "model.name": "vjepa2_large",
+            "data.num_frames": 16, "data.image_size": 256, "data.cubes": (2, 16),
+            "jepa.blocks": (8, 2), "jepa.block_area": (0.15, 0.7), "jepa.block_aspect": (0.75, 1.5),
+            "jepa.mask_group": 24, "jepa.teacher_momentum": 0.99925,
+            "optim.base_lr": 5.25e-4, "optim.min_lr": 5.25e-4, "optim.reference_batch": 3072,
+            "optim.warmup_lr": 1e-4, "optim.warmup_steps": 12_000, "optim.weight_decay": 0.04,
+            "optim.decayed": "matrices",
+        },
+    ),
 }  # fmt: skip
 
 

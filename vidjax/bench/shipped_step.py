@@ -101,6 +101,7 @@ def build_objective(config: Config) -> Objective:
     builders = {
         "masked_autoencoding": lambda: configured.masked_autoencoding(config),
         "classification": lambda: configured.classification(config, NUM_CLASSES),
+        "feature_prediction": lambda: configured.feature_prediction(config),
         "self_distillation": lambda: configured.self_distillation(config, _STEPS),
     }
     return builders[config.task]()
