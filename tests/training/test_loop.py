@@ -186,7 +186,10 @@ def test_a_finished_run_says_so_and_stays_as_it_is(uninterrupted, capsys):
     assert (uninterrupted / "metrics.jsonl").read_text() == before
 
 
-@pytest.mark.parametrize("missed", ["draw_pictures", "write_report", "_write_json"])
+@pytest.mark.parametrize(
+    "missed",
+    ["_write_json", *(pytest.param(name, marks=pytest.mark.slow) for name in ("draw_pictures", "write_report"))],
+)
 def test_a_run_killed_after_its_last_checkpoint_is_finished_by_the_next_start(tmp_path, monkeypatch, missed):
     run(tmp_path, train__steps=4)  # leaves the report and results of a shorter run
 
