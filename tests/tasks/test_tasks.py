@@ -43,6 +43,7 @@ def test_class_weights_are_for_classification_only(name):
     needed = {
         "self_distillation": {"data__global_views": (8, 8), "model__name": "timesformer_tiny"},
         "distillation": {"teacher__weights": "random", "teacher__name": "videomae_tiny"},
+        "zero_shot": {"mode": "evaluate"},
     }.get(name, {})
     check(make_config(task=name, **needed))
     with pytest.raises(ConfigError, match=f"class_weights=balanced is for task=classification; .* for task={name}"):

@@ -43,6 +43,10 @@ def check_classifier(model: Pretrained, source: str) -> None:
             f"{source} is a masked autoencoder, which has no classes; see what it learned with `vidjax reconstruct`, "
             "or fine-tune it into a classifier with --config.init_from"
         )
+    if reads_texts(model):
+        raise WeightsError(
+            f"{source} has a text tower instead of classes; name the classes with `vidjax predict --classes`"
+        )
     raise WeightsError(f"{source} holds a {model.family} without classes to predict; give a fine-tuned classifier")
 
 
@@ -80,3 +84,10 @@ def is_captioner(model: Pretrained) -> bool:
     from vidjax.objectives import Captioning
 
     return isinstance(model.objective, Captioning)
+
+
+def reads_texts(model: Pretrained) -> bool:
+    """Whether a model has a text tower, so that classes can be given in words."""
+    from vidjax.models.video_text import VideoTextModel
+
+    return isinstance(model.module, VideoTextModel)

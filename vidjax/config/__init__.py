@@ -12,7 +12,14 @@ from vidjax.config.schema import Config
 from vidjax.config.sections.data import IMAGENET_MEAN, IMAGENET_STD, DataConfig, SourceConfig
 from vidjax.config.sections.evaluation import EvalConfig, ProbeConfig
 from vidjax.config.sections.model import LoraConfig, ModelConfig
-from vidjax.config.sections.tasks import AlignConfig, CaptionConfig, DistillConfig, JepaConfig, TeacherConfig
+from vidjax.config.sections.tasks import (
+    AlignConfig,
+    CaptionConfig,
+    DistillConfig,
+    JepaConfig,
+    TeacherConfig,
+    ZeroShotConfig,
+)
 from vidjax.config.sections.training import MeshConfig, OptimConfig, TrainConfig
 from vidjax.config.shipped import find_experiment, shipped
 
@@ -35,6 +42,7 @@ __all__ = [
     "SourceConfig",
     "TeacherConfig",
     "TrainConfig",
+    "ZeroShotConfig",
     "checked",
     "choices",
     "defaults",

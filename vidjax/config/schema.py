@@ -11,7 +11,14 @@ from typing import Annotated, Literal
 from vidjax.config.sections.data import DataConfig
 from vidjax.config.sections.evaluation import EvalConfig, ProbeConfig
 from vidjax.config.sections.model import ModelConfig
-from vidjax.config.sections.tasks import AlignConfig, CaptionConfig, DistillConfig, JepaConfig, TeacherConfig
+from vidjax.config.sections.tasks import (
+    AlignConfig,
+    CaptionConfig,
+    DistillConfig,
+    JepaConfig,
+    TeacherConfig,
+    ZeroShotConfig,
+)
 from vidjax.config.sections.training import MeshConfig, OptimConfig, TrainConfig
 from vidjax.config.types import MayChange, Registered
 
@@ -37,6 +44,7 @@ class Config:
     teacher: TeacherConfig = TeacherConfig()
     jepa: JepaConfig = JepaConfig()
     caption: CaptionConfig = CaptionConfig()
+    zero_shot: ZeroShotConfig = ZeroShotConfig()
     probe: MayChange[ProbeConfig] = ProbeConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()

@@ -62,6 +62,8 @@ class Task:
       annotation: what rows must carry: a name from `vidjax.data.sources.annotations.ANNOTATIONS`, or `NOTHING` for a
         task that learns from videos alone.
       sized_by_data: whether the module has one output per class or target of the data.
+      head_from_texts: whether the head is made of the words for the classes of the data, by the text tower of the
+        weights; such a task trains nothing.
       has_teacher: whether runs keep a teacher, a moving average (`extra["teacher"]`) that users get instead of the
         trained parameters.
       takes_views: whether a row holds several views of a video (data.global_views) instead of clips.
@@ -78,6 +80,7 @@ class Task:
     build: Callable[[Config, int, int, VideoSource | None], Objective]
     annotation: str = LABEL
     sized_by_data: bool = False
+    head_from_texts: bool = False
     has_teacher: bool = False
     takes_views: bool = False
     check: Callable[[Config], None] = _pass

@@ -16,6 +16,7 @@ from vidjax.files import Place, absolute
 from vidjax.models.param_paths import path_name
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_eval
+from vidjax.training import zero_shot
 from vidjax.training.agreement import agree, data_facts, run_facts
 from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.platform import choose_by_platform
@@ -53,9 +54,9 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
       ConfigError: when the task has no score, or the checkpoint holds another model.
       ResumeError: when there is no checkpoint.
     """
-    evaluator_of = TASKS.find(config.task).evaluator
-    if evaluator_of is None:
-        able = ", ".join(name for name, task in TASKS.items() if task.evaluator)
+    task = TASKS.find(config.task)
+    if task.evaluator is None:
+        able = ", ".join(name for name, other in TASKS.items() if other.evaluator)
         raise ConfigError(f"config.mode=evaluate scores {able}; config.task is {config.task!r}")
     run = workdir if is_run(workdir) else config.init_from or workdir
     config = choose_by_platform(keep_choices(config, run), jax.default_backend())
@@ -64,13 +65,16 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     mesh, source = make_mesh(config.mesh), open_eval(config)
     agree(lambda: run_facts(config, absolute(run)) | data_facts({"evaluation": source}))
     objective = build_objective(config, config.data.num_classes or source.num_classes)
-    found, said, sentence = _params_to_score(config, run, source)
-    _, found = TASKS.find(config.task).for_inference(config, objective.module, found)
+    if task.head_from_texts:
+        objective, found, said, sentence = _texts_to_score(config, run, source, objective)
+    else:
+        found, said, sentence = _params_to_score(config, run, source)
+    _, found = task.for_inference(config, objective.module, found)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
     with open_workdir(workdir) as folder:
-        evaluator = evaluator_of(config, objective, source, mesh, folder, loader_slice(mesh))
+        evaluator = task.evaluator(config, objective, source, mesh, folder, loader_slice(mesh))
         check_labels(run, evaluator.labels)
         say(sentence)
         results = evaluator(params, of=said)
@@ -94,6 +98,18 @@ def _params_to_score(config: Config, run: str | os.PathLike, source: VideoSource
     step, found = read_params(run, config.eval.checkpoint, ema=True)
     chosen = why_chosen(run, step, config.eval.checkpoint, source.content_id)
     return found, said_of(step, config, chosen), f"scoring checkpoint {step} of {run}{chosen}"
+
+
+def _texts_to_score(
+    config: Config, run: str | os.PathLike, source: VideoSource, described: Objective
+) -> tuple[Objective, Any, dict[str, Any], str]:
+    """The objective whose head is the words for the classes, and what `_params_to_score` returns."""
+    params, said, sentence = None, {"eval/weights": os.fspath(run)}, f"scoring {run}"
+    if is_run(run):
+        params, said, sentence = _params_to_score(config, run, source)
+    model = zero_shot.classifier(run, params, config, source, described)
+    assert model.objective is not None
+    return model.objective, model.params, said, "; ".join((sentence, *model.notes))
 
 
 def said_of(step: int, config: Config, chosen: str) -> dict[str, Any]:

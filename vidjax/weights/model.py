@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int32, Num
 
 from vidjax import ops
 from vidjax.config import Config
+from vidjax.data.class_texts import TEMPLATES, check_classes, check_templates
 from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.text_encoding import BPE_FILES, JSON, SENTENCEPIECE, TextEncoder
@@ -29,10 +30,11 @@ from vidjax.evaluation.predict import Predictor
 from vidjax.models import FAMILIES, ClipSpec
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.video_text import VideoTextModel
+from vidjax.models.zero_shot import ZeroShotClassifier
 from vidjax.objectives import Objective
 from vidjax.objectives.normalize import normalize
 from vidjax.tasks import Answer
-from vidjax.weights import predictors
+from vidjax.weights import predictors, zero_shot
 from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 from vidjax.weights.fit_clips import check_clips, check_range, fit_on_host, fit_traced
 
@@ -88,7 +90,7 @@ class Pretrained:
             return None
         if isinstance(self.module, VideoTextModel):
             return 0
-        classifiers = FAMILIES.find(self.family).classifier, PooledClassifier
+        classifiers = FAMILIES.find(self.family).classifier, PooledClassifier, ZeroShotClassifier
         return self.module.num_classes if isinstance(self.module, classifiers) else None
 
     @property
@@ -176,12 +178,22 @@ class Pretrained:
         """Compute the outputs for clips that already have the model's size; for use under `jax.jit`."""
         return self._outputs({"params": params}, clips, None, False)
 
-    def predict(self, video: str | os.PathLike, *, top: int = 5, **views: Any) -> dict[str, Any]:
+    def predict(
+        self,
+        video: str | os.PathLike,
+        *,
+        top: int = 5,
+        classes: Sequence[str] | None = None,
+        templates: Sequence[str] = TEMPLATES,
+        **views: Any,
+    ) -> dict[str, Any]:
         """Predict the classes, actions or numbers of a video file, as `vidjax predict --json` does.
 
         Args:
           video: a path.
           top: number of classes to return.
+          classes: the classes in words, for a model with a text tower; None for those that the model was trained on.
+          templates: texts around a class of `classes`, each with {} in its place; the mean of their embeddings is used.
           views: changes to the model's clip recipe, the fields of `vidjax.weights.clip_recipes.RecipeChanges`: the
             frame `stride`; `clips` per video; `crops` per clip; `merge` and `score`, the rules for merging views;
             `window` and `every`, the length and spacing of sliding windows in seconds; and `threshold`, the least
@@ -196,7 +208,8 @@ class Pretrained:
         Raises:
           VideoError: if the video cannot be decoded.
           WeightsError: if the model predicts neither classes, actions nor numbers.
-          ConfigError: for an unknown option or an invalid value.
+          ConfigError: for an unknown option or an invalid value; or if classes are given in words that the model cannot
+            read, see `vidjax.weights.zero_shot.with_classes`.
           OutputError: if the model's outputs are not finite.
 
         Example:
@@ -206,9 +219,15 @@ class Pretrained:
           >>> len(m.predict("video.mp4", clips=2, crops=3, stride=1)["top"])
           5
         """
-        check_options("predict", views, ("top", *(field.name for field in dataclasses.fields(RecipeChanges))))
+        check_options(
+            "predict",
+            views,
+            ("top", "classes", "templates", *(field.name for field in dataclasses.fields(RecipeChanges))),
+        )
         if top < 1:
             raise ConfigError(f"top={top} must be at least 1")
+        if classes is not None:
+            return self._with_classes(classes, templates).predict(video, top=top, **views)
         asked = RecipeChanges(**views)
         if asked not in self._predictors:
             self._predictors[asked] = predictors.make_predictor(self, asked)
@@ -357,6 +376,17 @@ class Pretrained:
     @functools.cached_property
     def _encode_text(self):
         return jax.jit(functools.partial(self.module.apply, method="encode_text"))
+
+    def _with_classes(self, classes: Sequence[str], templates: Sequence[str]) -> Pretrained:
+        """Return this model with a head of texts, the same one for the same texts."""
+        key = check_classes(classes), check_templates(templates)
+        if key not in self._zero_shot:
+            self._zero_shot[key] = zero_shot.with_classes(self, *key)
+        return self._zero_shot[key]
+
+    @functools.cached_property
+    def _zero_shot(self) -> dict[tuple[tuple[str, ...], tuple[str, ...]], Pretrained]:
+        return {}
 
     @functools.cached_property
     def _predictors(self) -> dict[RecipeChanges, Predictor]:

@@ -3,6 +3,8 @@
 An action model predicts a verb and a noun, and a regression model predicts numbers. --every or --window, or a model
 trained on windows, adds a time line, in which consecutive windows with the same answer form one segment. The time line
 is printed and, on request, written as subtitles, a table, a page with pictures or an annotated copy of the video.
+A model with a text tower, such as a CLIP, a VideoPrism with texts or a run with task=contrastive, predicts the classes
+that --classes names.
 If a video cannot be decoded, the reason is reported, the others are answered, and the exit code is 3.
 """
 
@@ -18,6 +20,7 @@ from vidjax.cli import clip_options, load_model, paths, time_line_files
 from vidjax.cli.terminal import print_json, say, segment_lines
 from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
 from vidjax.config import choices
+from vidjax.data.class_texts import TEMPLATES, check_classes, check_templates, read_lines
 from vidjax.errors import ConfigError, OutputError, VideoError, printable
 from vidjax.progress import progress
 
@@ -33,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=paths.VIDEOS_HELP)
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
+    about = "the classes in words, for a model with a text tower; or a file with one class per line"
+    add("--classes", nargs="+", metavar="CLASS", help=about)
+    about = f"texts with {{}} for the class, or a file with one per line; their mean is used ({TEMPLATES[0]!r})"
+    add("--templates", nargs="+", metavar="TEXT", help=about)
     add("--top", type=int, default=5, metavar="K", help="classes to show (5)")
     add(
         "--clips",
@@ -61,7 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
     clip_options.check_stride(arguments)
     videos = paths.find_videos(arguments.videos)
     files = time_line_files.find_files(arguments, videos)
+    classes, templates = _texts(arguments)
     model = load_model.load(arguments.model)
+    if classes:
+        from vidjax.weights.zero_shot import with_classes
+
+        say(f"note: a class is read as {', '.join(map(repr, templates))} (see --templates)")
+        model = with_classes(model, classes, templates)
     load_model.check_classifier(model, arguments.model)
     from vidjax.weights.clip_recipes import RecipeChanges
     from vidjax.weights.predictors import make_predictor
@@ -89,6 +102,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_tables(answers, predictor)
     return EXIT_MISSING_VIDEOS if any(failed) or any("error" in answer for answer in answers) else 0
+
+
+def _texts(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the classes and the templates; no classes for a model that has its own."""
+    if arguments.classes is None:
+        if arguments.templates is not None:
+            raise ConfigError("--templates are texts around the classes of --classes; give --classes too")
+        return (), ()
+    templates = TEMPLATES if arguments.templates is None else read_lines(arguments.templates)
+    return check_classes(read_lines(arguments.classes)), check_templates(templates)
 
 
 def _written(files: time_line_files.Files, answer: dict[str, Any]) -> bool:

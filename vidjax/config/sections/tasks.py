@@ -83,6 +83,18 @@ class JepaConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ZeroShotConfig:
+    """Zero-shot classification: the words by which a text tower knows the classes of the data."""
+
+    # Texts with {} for the class; or the path of a file with one per line. The mean of their embeddings is used. The
+    # default is that of VideoPrism's demonstration of videos and texts.
+    templates: tuple[str, ...] = ("a video of {}.",)
+    # A text file with the words for each class, one line per class in the order of the data; or a .json file that maps
+    # class names to words. Empty: the class names of the data as words.
+    class_names: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class CaptionConfig:
     """Captioning: a GPT-2 that attends to the features of `model`'s backbone and writes a sentence."""
 
