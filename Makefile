@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-browser test-onnx docs lint format audit bench dist clean
+.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-browser test-mteb test-onnx docs lint format audit bench dist clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
@@ -54,6 +54,10 @@ test-beam: $(VENV)/.installed-test  ## adds Apache Beam and Dask, and prepares r
 test-browser: $(VENV)/.installed-test  ## adds gradio and Playwright, and opens the page of `vidjax demo` in the system's Chromium
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]' playwright
 	$(BIN)/python -m pytest tests/cli/test_demo.py tests/demo tests/browser
+
+test-mteb: $(VENV)/.installed-test  ## adds mteb, and scores a model on a miniature task of its video benchmark
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mteb]'
+	$(BIN)/python -m pytest tests/export/test_mteb.py
 
 test-onnx:  ## writes ONNX files and runs them in ONNX Runtime, in an environment of its own
 	$(MAKE) .venv-onnx/bin/python VENV=.venv-onnx
