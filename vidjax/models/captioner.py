@@ -29,7 +29,7 @@ class CaptionerSpec:
       encoder_features: "pooled", the one vector per clip that a classifier's head would see, such as the class token;
         or "tokens", all states of the last layer, a class token first.
       mapper: whether a linear layer maps the states to the text's width even if the widths are equal; if they differ,
-        there always is such a layer.
+        there is always such a layer.
       num_clips: clips per video; their states are concatenated.
       encoder_dropout: whether dropout and drop path also apply to the backbone in training; False for a frozen
         backbone.

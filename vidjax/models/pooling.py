@@ -84,7 +84,7 @@ class PooledClassifier(CompiledInit):
 
 
 def all_tokens(out: dict[str, Array]) -> Float[Array, "b n d"]:
-    """Return the tokens that poolings of all tokens read: the class token, if there is one, and those of the cubes.
+    """Return every token of a clip: the class token, if there is one, and those of the cubes.
 
     For a V-JEPA 2 that reads several levels, they are the tokens of these levels, side by side.
 

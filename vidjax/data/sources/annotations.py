@@ -39,7 +39,7 @@ class Annotation:
 def batch_arrays(
     annotation: str, row: Row, seconds: Seconds, num_outputs: int, repeats: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """The array of an annotation for the clips of one row, by its key; the same for all `repeats` clips.
+    """Return the annotation's array for one row under its key, repeated for each of `repeats` clips.
 
     Args:
       annotation: a name in `ANNOTATIONS`, or `NOTHING`, which has no array.
