@@ -41,7 +41,7 @@ class ClipRecipe:
 
     Attributes:
       num_frames: number of frames of a clip.
-      stride: frames from one to the next, counted at the sampling's rate if it has one, else at the video's.
+      stride: frames from one frame of a clip to the next, counted at the sampling's rate, or else at the video's.
       fps: frames per second of a clip, by the video's own timestamps; overrides the stride if above 0.
       sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
       image_size: in pixels, the side of a square frame or (height, width).
