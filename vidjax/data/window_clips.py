@@ -54,8 +54,8 @@ class WindowBatch(NamedTuple):
       part: the place of the part among those asked for.
       clips: one per window, the last one repeated to fill the batch; None if the part has no more.
       count: number of windows.
-      rows: the rows read since the part's previous batch, as a number with a fraction.
-      videos: of all rows of the part, with its last batch; otherwise None.
+      rows: number of rows read since the part's previous batch; a row read in part counts as a fraction.
+      videos: one per row of the part, with the part's last batch; otherwise None.
     """
 
     part: int
@@ -182,7 +182,7 @@ class _Reading:
     """Iterate over the clips of one row's windows.
 
     Attributes:
-      share: of its windows, those that were read before the last one.
+      share: the share of its windows that were read before the last one.
       video: about the row, once all its windows are read.
     """
 

@@ -1,7 +1,7 @@
 """Checksums of a data set's files, listed as `sha256sum` writes them: one line per file, with its SHA-256 and its path.
 
 SHA-256 is used because every system has a tool for it (`cd ROOT && sha256sum --check SHA256SUMS`) and processors have
-instructions for it. A core needs 11 ms for a clip of 16 frames from 212 kB of H.264; hashing takes 0.1 ms of them.
+instructions for it. A core needs 11 ms for a clip of 16 frames from 212 kB of H.264; hashing takes 0.1 ms of these.
 """
 
 from __future__ import annotations
@@ -191,6 +191,6 @@ def _relative(file: str, root: str) -> str:
 
 
 def _key(name: str) -> int:
-    """Hash a path to 8 bytes; of 300,000 lists of ten million paths, one has two that collide, and is rejected."""
+    """Hash a path to 8 bytes; one in 300,000 lists of ten million paths has a collision, and is rejected."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
