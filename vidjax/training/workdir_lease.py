@@ -1,4 +1,4 @@
-"""A lease that lets only one run train in a folder of a bucket: an object names the run, which keeps rewriting it."""
+"""A lease that lets only one process work in a folder of a bucket: an object names it, and it keeps rewriting that."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Generator
+from typing import NamedTuple
 
 from vidjax.errors import ConfigError
 from vidjax.files import Place
@@ -19,9 +20,19 @@ BEAT = 15.0  # seconds between two writes
 PATIENCE = 4  # beats without a change after which the run counts as dead
 
 
+class Work(NamedTuple):
+    """What a lock is held for, in the words of a message: a `place` is being `done`."""
+
+    done: str
+    place: str
+
+
+TRAINING = Work("trained", "workdir")
+
+
 @contextlib.contextmanager
-def leased(path: Place) -> Generator[None]:
-    """Hold a lock object in a bucket; it is removed at the end.
+def leased(path: Place, work: Work = TRAINING) -> Generator[None]:
+    """Hold a lock object in a bucket for some work; it is removed at the end.
 
     Object stores do not release a lock when its process dies. The lock of a process that has ended on this host is
     taken over at once; any other lock is taken over once it has not changed for a minute. A run whose own lock was
@@ -30,16 +41,16 @@ def leased(path: Place) -> Generator[None]:
     Raises:
       ConfigError: when another run holds the lock, with its process and host, or the bucket cannot be written.
     """
-    beat = _Beat(path)
+    beat = _Beat(path, work)
     try:
-        _wait_for_the_dead(path)
+        _wait_for_the_dead(path, work)
         beat.write(new=True)
     except ConfigError:
         raise
     except Exception as error:  # each store has its own exceptions for credentials, permissions, names and connections
         raise ConfigError(f"{path.parent} cannot be written: {str(error) or type(error).__name__}") from error
     if _read(path) != beat.content:
-        raise _taken(path)
+        raise taken(path, work, _read(path))
     thread = threading.Thread(target=beat.keep, daemon=True)
     thread.start()
     try:
@@ -59,7 +70,8 @@ class _Beat:
       over: set when the run ends.
     """
 
-    def __init__(self, path: Place):
+    def __init__(self, path: Place, work: Work):
+        self._work = work
         self._path, self._token, self._count = path, uuid.uuid4().hex, 0
         self._about = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
         self.content, self.over = "", threading.Event()
@@ -78,7 +90,7 @@ class _Beat:
         try:
             system.pipe_file(path, self.content.encode(), mode="create" if new else "overwrite")
         except FileExistsError:
-            raise _taken(self._path) from None
+            raise taken(self._path, self._work, _read(self._path)) from None
 
     def keep(self) -> None:
         """Rewrite the lock until the run is over; a write that fails is retried at the next beat."""
@@ -86,7 +98,7 @@ class _Beat:
             try:
                 found = _read(self._path)
                 if found != self.content:
-                    say(f"the lock {self._path} was taken by {_owner(found)}; this run stops")
+                    say(f"the lock {self._path} was taken by {_owner(found)}; this process stops")
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 self.write()
@@ -94,7 +106,7 @@ class _Beat:
                 say(f"the lock {self._path} could not be renewed: {error}")
 
 
-def _wait_for_the_dead(path: Place) -> None:
+def _wait_for_the_dead(path: Place, work: Work) -> None:
     """Remove the lock of a dead run, after waiting to make sure that it is dead.
 
     Raises:
@@ -108,7 +120,7 @@ def _wait_for_the_dead(path: Place) -> None:
         for _ in range(PATIENCE):
             time.sleep(BEAT)
             if _read(path) != found:
-                raise _taken(path)
+                raise taken(path, work, _read(path))
     path.unlink(missing_ok=True)
 
 
@@ -144,7 +156,8 @@ def _owner(content: str) -> str:
     return content.split("\n", 1)[0] or "another process"
 
 
-def _taken(path: Place) -> ConfigError:
+def taken(path: Place, work: Work, content: str) -> ConfigError:
+    """Return the error of a lock that another process holds; `content` is that of the lock."""
     return ConfigError(
-        f"{path.parent} is being trained by {_owner(_read(path))}; wait for it, stop it, or name another workdir"
+        f"{path.parent} is being {work.done} by {_owner(content)}; wait for it, stop it, or name another {work.place}"
     )

@@ -1,4 +1,4 @@
-"""A lock that lets only one run train in a folder: two would overwrite each other's metrics and checkpoints."""
+"""A lock that lets only one process work in a folder: two runs would overwrite each other's metrics and checkpoints."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import time
 from collections.abc import Generator
 from typing import TextIO
 
-from vidjax.errors import ConfigError
 from vidjax.files import Place, in_bucket
-from vidjax.training.workdir_lease import BEAT, PATIENCE, is_alive, leased
+from vidjax.training.workdir_lease import BEAT, PATIENCE, TRAINING, Work, is_alive, leased, taken
 from vidjax.viz.time_spent import FILE
 from vidjax.weights.run_files import METRICS
 
@@ -22,23 +21,23 @@ _SIGN_OF_LIFE = 300.0  # a run on another host counts as alive for this many sec
 
 
 @contextlib.contextmanager
-def locked(workdir: Place) -> Generator[None]:
-    """Hold the lock of a folder; the operating system releases it when the process ends, however it ends.
+def locked(workdir: Place, work: Work = TRAINING, lock: str = LOCK) -> Generator[None]:
+    """Hold a lock of a folder for some work; the operating system releases it when the process ends, however it ends.
 
     For a bucket, a lease is held instead. The lock file is removed at the end; a process that opened it just before
     that creates a new one.
 
     Raises:
-      ConfigError: when another run holds it, with its process and host.
+      ConfigError: when another process holds it, with its number and host.
     """
     if in_bucket(workdir):
-        with leased(workdir / LOCK):
+        with leased(workdir / lock, work):
             yield
         return
-    path = pathlib.Path(workdir, LOCK)
+    path = pathlib.Path(workdir, lock)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("a+"))
-        while _lock(file, workdir) and not _is_still(path, file):
+        while _lock(file, path, work) and not _is_still(path, file):
             file = stack.enter_context(path.open("a+"))
         try:
             yield
@@ -84,7 +83,7 @@ def _is_held(path: pathlib.Path, words: str) -> bool:
     return False
 
 
-def _lock(file: TextIO, workdir: Place) -> bool:
+def _lock(file: TextIO, path: Place, work: Work) -> bool:
     """Lock an open file and write its owner into it; False on a file system without locks.
 
     Raises:
@@ -94,10 +93,7 @@ def _lock(file: TextIO, workdir: Place) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        raise ConfigError(
-            f"{workdir} is being trained by {file.read().strip() or 'another process'}; wait for it, stop it, or name "
-            "another workdir"
-        ) from None
+        raise taken(path, work, file.read().strip()) from None
     except OSError:
         return False
     file.truncate(0)

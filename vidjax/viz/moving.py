@@ -27,11 +27,16 @@ def write_gif(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place,
     pages = [Image.fromarray(picture).quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures]
     file = io.BytesIO()
     pages[0].save(file, "GIF", save_all=True, append_images=pages[1:], duration=round(1000 / rate), loop=0)
-    return _written(path, file)
+    return _written(path, file.getvalue())
 
 
 def write_mp4(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place, rate: float) -> Place:
-    """Write an H.264 MP4 at `rate` pictures per second, which browsers play, creating its folder if needed.
+    """Write the MP4 of `mp4`, creating its folder if needed."""
+    return _written(path, mp4(pictures, rate))
+
+
+def mp4(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], rate: float) -> bytes:
+    """Return an H.264 MP4 at `rate` pictures per second, which browsers play.
 
     Odd sides are padded by a white pixel, because 4:2:0 needs even sides.
     """
@@ -46,11 +51,11 @@ def write_mp4(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place,
             even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=255)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         output.mux(stream.encode(None))
-    return _written(path, file)
+    return file.getvalue()
 
 
-def _written(path: str | Place, file: io.BytesIO) -> Place:
+def _written(path: str | Place, content: bytes) -> Place:
     path = located(path)
     make_folder(path.parent)
-    write_whole(path, file.getvalue())
+    write_whole(path, content)
     return path

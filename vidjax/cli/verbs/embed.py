@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import beam_options, clip_options, load_model, paths
 from vidjax.cli.embed_job import EmbedJob
+from vidjax.cli.share import add_share, parse_share
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, nearest_path
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="videos or windows per step (8 per device; windows on a CPU: 2)",
     )
     add("--workers", type=int, default=0, metavar="N", help="loader processes; 0 (default) uses threads")
-    add("--share", metavar="K/P", help="compute share K (from 0) of P, as in a job array")
+    add_share(parser)
     add("--runner", default="", metavar="NAME", help=f"{beam_options.RUNNERS}; default: this process")
     beam_options.add(parser)
     add("--json", action="store_true", help="print the answer as JSON")
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--batch and --workers must be at least 0")
     words = _of_no_data_set(arguments)
     name, root = ("folder", os.curdir) if words else _data(arguments.data[0], arguments.root)
-    share, runner = _share(arguments.share), _runner(arguments)
+    share, runner = parse_share(arguments.share), _runner(arguments)
     paths.check_writable(arguments.out)
     clip_options.check_stride(arguments)
     clip_options.check_windows(arguments)
@@ -165,16 +166,6 @@ def _data(word: str, root: str) -> tuple[str, str]:
             hint = f"did you mean {path}?"
         raise ConfigError(f"--data={word} is neither a folder nor the name of a data set; {hint}")
     return "folder", word
-
-
-def _share(word: str | None) -> tuple[int, int] | None:
-    """Parse K/P."""
-    if word is None:
-        return None
-    place, _, count = word.partition("/")
-    if not (place.isdecimal() and count.isdecimal() and int(place) < int(count)):
-        raise ConfigError(f"--share={word} must be K/P with K from 0 to P - 1, such as 0/4")
-    return int(place), int(count)
 
 
 def _runner(arguments: argparse.Namespace) -> Runner | None:

@@ -137,7 +137,7 @@ class StoreWriter:
     def __init__(self, backbone: Backbone, split: Split, storage: Storage, batch: int = 0):
         steps_batch(batch)
         self.storage, self.batch, self._source = storage, batch, split.source
-        self.folder, self.header = located(storage.folder), _header(backbone, split, storage)
+        self.folder, self.header = located(storage.folder), describe(backbone, split, storage)
         most_rows = min(self.header.rows_per_part, self.header.num_rows)
         extraction = Extraction(tuple(self.header.arrays), storage.dtype, most_rows, batch)
         if split.windows:
@@ -216,7 +216,12 @@ def _begin(folder: Place, header: Header) -> None:
     write_header(folder, header)
 
 
-def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
+def describe(backbone: Backbone, split: Split, storage: Storage) -> Header:
+    """Return the header of a store of these features; nothing is computed or written.
+
+    Raises:
+      ConfigError: for features that the model does not have, or clips that do not fit it.
+    """
     source, data, dtype = split.source, split.data, storage.dtype
     if dtype not in DTYPES:
         raise ConfigError(f"features are stored as {' or '.join(DTYPES)}, not as {dtype!r}")
