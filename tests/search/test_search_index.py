@@ -4,12 +4,15 @@ import dataclasses
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from small_backbones import backbone
 from videos import encode, moving_texture
 
+from vidjax.data.text_encoding import learn_vocabulary
 from vidjax.errors import ConfigError, DataError, ResumeError
+from vidjax.models.video_text import build_video_text
 from vidjax.search import index_stores, update
 from vidjax.search.index_header import FILE
 from vidjax.search.queries import Asker, check_text
@@ -57,7 +60,7 @@ def index(folder, model, videos, **options):
 
 
 def contents(folder):
-    """Every window of an index with its vector, as a search sees it."""
+    """Every window of an index with its unit vector, seen from the centre, as a search sees it."""
     opened = SearchIndex.open(folder)
     vectors = np.eye(opened.header.width, dtype=np.float32)
     scores, numbers = opened.nearest.search(vectors, len(opened))
@@ -77,9 +80,10 @@ def test_an_index_has_the_vectors_and_times_that_embed_gives(model, videos, tmp_
     assert (updated.videos, updated.windows, updated.added) == (5, 15, 6)
     assert updated.failed == [(str(videos / "5.mp4"), "truncated")]
     found = contents(tmp_path / "index")
-    for path in listed(videos)[:5]:
-        wanted = model.embed(path, features=["pooled"], every=0.4, window=0.8)
-        for times, vector in zip(wanted["times"].tolist(), unit(wanted["pooled"]), strict=True):
+    embedded = {path: model.embed(path, features=["pooled"], every=0.4, window=0.8) for path in listed(videos)[:5]}
+    centre = np.concatenate([arrays["pooled"] for arrays in embedded.values()]).mean(axis=0)
+    for path, arrays in embedded.items():
+        for times, vector in zip(arrays["times"].tolist(), unit(arrays["pooled"] - centre), strict=True):
             np.testing.assert_allclose(found[path, *times], vector, atol=2e-3)  # kept as float16
     assert len(found) == 15
 
@@ -239,7 +243,7 @@ def test_another_format_and_damaged_files_are_named(model, videos, tmp_path):
 
 def brute_force(opened, vectors, queries, top, per_video=0, without=()):
     """All windows, best first; one that is nearer than a stride to a better one of its video is the same moment."""
-    scores = (unit(queries) @ vectors.T).max(axis=0)
+    scores = (unit(queries - opened.centre) @ vectors.T).max(axis=0)
     found = []
     for number in np.argsort(-scores, kind="stable"):
         video, (start, end) = opened.videos[opened.video_of[number]], opened.times[number]
@@ -292,7 +296,8 @@ def test_a_query_video_is_computed_as_the_index_was(model, videos, tmp_path):
     vectors, times = asker.of_video(videos / "2.mp4")
     found = contents(folder)
     assert times.tolist() == [[0.0, 0.8], [0.4, 1.2], [0.8, 1.6]]
-    for vector, window in zip(unit(vectors), times.tolist(), strict=True):
+    centred = unit(vectors - SearchIndex.open(folder).centre)
+    for vector, window in zip(centred, times.tolist(), strict=True):
         np.testing.assert_allclose(vector, found[str(videos / "2.mp4"), *window], atol=2e-3)  # kept as float16
     [best, *_] = SearchIndex.open(folder).search(vectors, 3)
     assert (best.video, round(best.score, 2)) == (str(videos / "2.mp4"), 1.0)
@@ -311,3 +316,30 @@ def test_the_words_that_name_the_videos_are_kept_for_messages(model, videos, tmp
     assert open_header(tmp_path / "index").command("index") == (
         f"vidjax index {videos} --model videomae_tiny --every 0.4 --window 0.8 --out index"
     )
+
+
+def test_a_text_finds_the_windows_whose_embeddings_are_nearest(videos, tmp_path):
+    """With random weights: the order is that of the products of the model's own embeddings."""
+    texts = ["a red seven moves left", "a blue two turns"]
+    options = {"text_options": {"vocab_size": 600, "context": 40}, "num_frames": 4, "image_size": 16}
+    module = build_video_text("videomae_tiny", projection=12, depth=2, **options)
+    clips, tokens = np.zeros((1, *module.spec.video.clip_shape)), np.full((1, 40), 599)
+    params = jax.jit(module.init)(jax.random.key(3), clips, tokens)["params"]
+    params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
+    base = windowed()
+    encoder = learn_vocabulary(texts, context=40, vocab_size=600)
+    model = dataclasses.replace(
+        base, module=module, params=params, spec=module.spec.video, source="two towers", text_encoder=encoder
+    )
+    folder = tmp_path / "index"
+    assert index(folder, model, videos).header.feature == "embedding"
+    check_text(open_header(folder), folder)
+    asker, opened = Asker.of(model, open_header(folder), folder), SearchIndex.open(folder)
+    embedded = [model.embed(path, features=["embedding"], every=0.4, window=0.8) for path in listed(videos)[:5]]
+    for text in texts:
+        best = [float((found["embedding"] @ model.embed_text([text])[0]).max()) for found in embedded]
+        moments = opened.search(asker.of_text(text), 5, per_video=1)
+        assert [moment.video for moment in moments] == [listed(videos)[place] for place in np.argsort(best)[::-1]]
+        np.testing.assert_allclose([moment.score for moment in moments], sorted(best)[::-1], atol=2e-3)  # float16
+    with pytest.raises(ConfigError, match="the text to search for is empty"):
+        asker.of_text(" ")

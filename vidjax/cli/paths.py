@@ -8,7 +8,7 @@ import pathlib
 import tempfile
 from collections.abc import Iterable, Sequence
 
-from vidjax.errors import ConfigError, DataError, nearest_path
+from vidjax.errors import ConfigError, DataError, nearest_path, one_line
 from vidjax.files import in_bucket
 
 VIDEOS_HELP = "video files, folders of them, patterns such as 'clips/*.mp4', or lists of videos (.txt, .csv, .jsonl)"
@@ -70,6 +70,12 @@ def _in_list(path: str) -> list[str]:
 
     names = read_list(path, os.curdir).videos.names
     return [os.path.abspath(name) if name.startswith(os.pardir) else name for name in names]
+
+
+def shown(path: str) -> str:
+    """Return a path on one line: relative if it lies below the working directory, else as it is."""
+    here = os.path.join(os.getcwd(), "")
+    return one_line(path.removeprefix(here) if path.startswith(here) else path)
 
 
 def names_of(videos: Iterable[str]) -> dict[str, str]:

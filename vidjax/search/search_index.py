@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,11 +19,10 @@ from vidjax.evaluation.features.store import FeatureStore
 from vidjax.files import Place, located
 from vidjax.search import neighbours
 from vidjax.search.approximate_file import has_approximate, read_approximate, write_approximate
-from vidjax.search.index_header import FILE, IndexHeader, read_index_header
-from vidjax.search.index_stores import IndexStore, Live, find_stores
+from vidjax.search.index_header import EMBEDDING, FILE, IndexHeader, read_index_header
+from vidjax.search.index_stores import find_stores
 
 _FIRST = 128  # neighbours asked for at first
-Stores: TypeAlias = Sequence[tuple[IndexStore, Sequence[Live]]]  # with the videos that have windows
 OnVideo: TypeAlias = Callable[[int], object]
 
 
@@ -31,7 +31,7 @@ class Moment(NamedTuple):
 
     Attributes:
       video: path; start, end: in seconds of the video.
-      score: cosine similarity, from -1 to 1.
+      score: cosine of the angle to the query, seen from the centre of the index; from -1 to 1.
       query: the window of the query that it is similar to, among those given.
     """
 
@@ -50,7 +50,8 @@ class SearchIndex:
       folder, header: where it is, and what its vectors have in common.
       videos: paths of the videos that have windows.
       video_of: (n,) the video of each window; times: (n, 2) its start and end in seconds.
-      nearest: its vectors, of unit length.
+      centre: (d,) the mean of the vectors; zeros for embeddings.
+      nearest: the vectors, of unit length after the centre is subtracted.
     """
 
     folder: Place
@@ -58,6 +59,7 @@ class SearchIndex:
     videos: tuple[str, ...]
     video_of: Int32[np.ndarray, " n"]
     times: Float64[np.ndarray, "n 2"]
+    centre: Float32[np.ndarray, " d"]
     nearest: neighbours.Nearest
 
     @classmethod
@@ -80,22 +82,17 @@ class SearchIndex:
         """
         place = located(folder)
         header = open_header(place)
-        stores = _stores(place)
-        entries = [entry for _, live in stores for entry in live]
-        if not entries:
+        windows = _Windows.open(place, header)
+        if not windows.count:
             raise DataError(f"{place} holds no windows of videos yet; finish it with `{header.command(place)}`")
-        counts = np.array([entry.windows for entry in entries])
-        times: list[np.ndarray] = []
-        blocks = _blocks(place, header, stores, times, on_video)
+        centre = windows.centre()
         if approximate:
-            found = read_approximate(place, revision(stores))
-            for _ in blocks:  # for the times
-                pass
+            found = read_approximate(place, windows.revision)
+            on_video(len(windows.videos))
         else:
-            found = neighbours.exact(header.width, int(counts.sum()), blocks)
-        video_of = np.repeat(np.arange(len(entries), dtype=np.int32), counts)
-        videos = tuple(entry.stamp.path for entry in entries)
-        return cls(place, header, videos, video_of, np.concatenate(times), found)
+            found = neighbours.exact(header.width, windows.count, windows.units(centre, on_video))
+        video_of = np.repeat(np.arange(len(windows.videos), dtype=np.int32), windows.counts)
+        return cls(place, header, windows.videos, video_of, windows.times(), centre, found)
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -120,7 +117,7 @@ class SearchIndex:
           per_video: most moments of one video; 0 for any number.
           without: paths of videos to leave out.
         """
-        units, count = unit(queries), min(len(self), max(_FIRST, 4 * top))
+        units, count = unit(np.asarray(queries, np.float32) - self.centre), min(len(self), max(_FIRST, 4 * top))
         ignored = set(np.flatnonzero(np.isin(self.videos, list(map(os.path.abspath, without)))).tolist())
         while True:
             scores, numbers = self.nearest.search(units, count)
@@ -174,13 +171,13 @@ def write_clusters(folder: str | os.PathLike) -> None:
       DataError: if the index is damaged or has no windows, or a file cannot be written.
     """
     place = located(folder)
-    header, stores = open_header(place), _stores(place)
-    if has_approximate(place, revision(stores)):
+    windows = _Windows.open(place, open_header(place))
+    if has_approximate(place, windows.revision):
         return
-    vectors = [block.astype(np.float16) for block in _blocks(place, header, stores, [], lambda videos: None)]
-    if not vectors:
+    if not windows.count:
         raise DataError(f"{place} holds no windows of videos, so there is nothing to cluster")
-    write_approximate(place, revision(stores), np.concatenate(vectors))
+    vectors = [block.astype(np.float16) for block in windows.units(windows.centre())]
+    write_approximate(place, windows.revision, np.concatenate(vectors))
 
 
 def open_header(folder: Place) -> IndexHeader:
@@ -195,41 +192,83 @@ def open_header(folder: Place) -> IndexHeader:
     return header
 
 
-def revision(stores: Stores) -> str:
-    """Return a hash that changes with the windows of an index or their order."""
-    found = hashlib.sha256()
-    for store, live in stores:
-        found.update(f"{store.folder.name} {[entry.row for entry in live]}\n".encode())
-    return found.hexdigest()[:16]
-
-
 def unit(vectors: Float[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
     """Scale vectors to length 1; one of only zeros stays as it is."""
     vectors = np.asarray(vectors, np.float32)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def _stores(folder: Place) -> Stores:
-    """Return the stores of an index, with their videos that have windows, in the order of rows."""
-    return [
-        (store, sorted((entry for entry in store.live() if not entry.reason), key=lambda entry: entry.row))
-        for store in find_stores(folder)
-    ]
+@dataclasses.dataclass(frozen=True)
+class _Windows:
+    """The windows of an index on disk, store by store.
+
+    Attributes:
+      revision: a hash that changes with the windows or their order.
+      videos: paths of the videos that have windows; counts: the number of windows of each.
+      stores: the feature stores that hold them; rows: their rows in each.
+    """
+
+    folder: Place
+    header: IndexHeader
+    revision: str
+    videos: tuple[str, ...]
+    counts: tuple[int, ...]
+    stores: tuple[FeatureStore, ...]
+    rows: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def open(cls, folder: Place, header: IndexHeader) -> _Windows:
+        found, revision, stores = [], hashlib.sha256(), []
+        for store in find_stores(folder):
+            live = sorted((entry for entry in store.live() if not entry.reason), key=lambda entry: entry.row)
+            if live:
+                with _reading(folder, header, store.folder):
+                    stores.append(FeatureStore.open(store.folder))
+                found.append(live)
+                revision.update(f"{store.folder.name} {[entry.row for entry in live]}\n".encode())
+        entries = [entry for live in found for entry in live]
+        videos, counts = tuple(entry.stamp.path for entry in entries), tuple(entry.windows for entry in entries)
+        rows = tuple(tuple(entry.row for entry in live) for live in found)
+        return cls(folder, header, revision.hexdigest()[:16], videos, counts, tuple(stores), rows)
+
+    @property
+    def count(self) -> int:
+        """The number of windows."""
+        return sum(self.counts)
+
+    def times(self) -> Float64[np.ndarray, "n 2"]:
+        """Return the start and end of each window."""
+        pairs = zip(self.stores, self.rows, strict=True)
+        return np.concatenate([store.times(row) for store, rows in pairs for row in rows])
+
+    def centre(self) -> Float32[np.ndarray, " d"]:
+        """Return the mean of the vectors, which all windows of a model share; zeros for embeddings.
+
+        The space of embeddings is trained for cosines, so it stays as it is.
+        """
+        if self.header.feature == EMBEDDING:
+            return np.zeros(self.header.width, np.float32)
+        return (sum(block.sum(axis=0, dtype=np.float64) for block in self._blocks()) / self.count).astype(np.float32)
+
+    def units(
+        self, centre: Float32[np.ndarray, " d"], on_video: OnVideo = lambda videos: None
+    ) -> Iterator[Float32[np.ndarray, "n d"]]:
+        """Yield the vectors of each store, of unit length after the centre is subtracted."""
+        for block, rows in zip(self._blocks(), self.rows, strict=True):
+            yield unit(block - centre)
+            on_video(len(rows))
+
+    def _blocks(self) -> Iterator[Float32[np.ndarray, "n d"]]:
+        for store, rows in zip(self.stores, self.rows, strict=True):
+            with _reading(self.folder, self.header, store.folder):
+                block = store.array(self.header.feature, rows)
+            yield block
 
 
-def _blocks(
-    folder: Place, header: IndexHeader, stores: Stores, times: list[np.ndarray], on_video: OnVideo
-) -> Iterator[np.ndarray]:
-    """Yield the unit vectors of each store, and append the times of their windows."""
-    for store, live in stores:
-        if not live:
-            continue
-        try:
-            features = FeatureStore.open(store.folder)
-            rows = [entry.row for entry in live]
-            vectors = features.array(header.feature, rows)
-        except (DataError, ConfigError) as error:
-            raise DataError(f"{store.folder} is damaged; remove it and run `{header.command(folder)}`") from error
-        times += [features.times(row) for row in rows]
-        on_video(len(live))
-        yield unit(vectors)
+@contextlib.contextmanager
+def _reading(folder: Place, header: IndexHeader, store: Place) -> Generator[None]:
+    """Say how to mend a store that is damaged."""
+    try:
+        yield
+    except (DataError, ConfigError) as error:
+        raise DataError(f"{store} is damaged; remove it and run `{header.command(folder)}`") from error

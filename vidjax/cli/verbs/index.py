@@ -16,7 +16,7 @@ from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.share import add_share, parse_share
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
-from vidjax.errors import ConfigError, one_line, printable
+from vidjax.errors import ConfigError, printable
 from vidjax.progress import progress
 from vidjax.training.compile_cache import use_compile_cache
 
@@ -123,7 +123,7 @@ def _say(folder: str, updated: Updated) -> None:
     """Print what failed and what changed to standard error, and what the index has to standard output."""
     for path, reason in updated.failed[:SHOWN]:
         why = "it changed while it was read; run the same command again" if reason == "changed" else reason
-        say(f"{one_line(os.path.relpath(path))} is not in the index: {why}")
+        say(f"{paths.shown(path)} is not in the index: {why}")
     if len(updated.failed) > SHOWN:
         say(f"... and {len(updated.failed) - SHOWN} more")
     counts = {"computed": updated.added, "moved": updated.moved, "dropped": updated.dropped}
@@ -134,7 +134,7 @@ def _say(folder: str, updated: Updated) -> None:
     header = updated.header
     print(
         f"{printable(folder)}: {updated.windows} windows of {updated.videos} videos; {header.feature} "
-        f"({header.width}) of {printable(header.backbone['source'])}"
+        f"({header.width}) of {paths.shown(header.backbone['source'])}"
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vidjax.cli import load_model, paths
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
-from vidjax.errors import ConfigError, UserError, WeightsError, nearest_path, one_line
+from vidjax.errors import ConfigError, UserError, WeightsError, nearest_path
 from vidjax.progress import progress
 from vidjax.training.compile_cache import use_compile_cache
 
@@ -80,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
     moments = [_answer(moment, times) for moment in found]
     about = f"{len(index)} windows of {len(index.videos)} videos"
     if arguments.html:
-        _write_page(arguments.html, query, moments, f"{about}, {header.feature} of {header.backbone['source']}")
+        _write_page(
+            arguments.html, query, moments, f"{about}, {header.feature} of {paths.shown(header.backbone['source'])}"
+        )
     if arguments.json:
         counts = {"windows": len(index), "videos": len(index.videos)}
         print_json({"index": arguments.index, **counts, "query": {query.kind: query.value}, "moments": moments})
@@ -164,7 +166,7 @@ def _print_table(moments: list[dict[str, Any]]) -> None:
     table.add_column("video", overflow="fold")
     for rank, moment in enumerate(moments, 1):
         like = [clock(moment["query"])] if asked else []
-        path = Text(one_line(os.path.relpath(moment["video"])))
+        path = Text(paths.shown(moment["video"]))
         table.add_row(str(rank), f"{moment['score']:.3f}", clock(moment), *like, path)
     Console().print(table)
 
