@@ -92,7 +92,7 @@ def test_the_example_of_a_verb_runs(verb, prepared, tmp_path, monkeypatch, capsy
         shutil.rmtree("features")  # the example writes them
     words = []
     for word in shlex.split(VERBS[verb].example)[1:]:
-        word = word.replace("=/data/", f"={tmp_path}/here/data/")
+        word = re.sub("(^|=)/data/", rf"\1{tmp_path}/here/data/", word)
         words += sorted(glob.glob(word)) if "*" in word else [word]
     assert main(words) == CODES.get(verb, 0), capsys.readouterr().err
     for word in words:  # what an option such as --out names is there
