@@ -30,7 +30,7 @@ class ProbeReport:
       table: column names and rows.
       curves: curves by backbone and reduction; one picture per backbone.
       searches: by backbone/reduction/probe, the settings that were tried, with `mean` and `std` over the folds.
-      metric: the figure of which these are the mean and deviation: f1_macro or ccc.
+      metric: the figure that `mean` and `std` summarise: f1_macro or ccc.
     """
 
     title: str
