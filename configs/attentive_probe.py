@@ -13,37 +13,38 @@ Sizes      ssv2 (default), k400, coin, diving48, jester with large; with the suf
 
 The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vjepa2, c2963a4). Learning rates are not
 scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each at its own rate and decay.
-Three things differ. Their heads read the tokens of 2, 4 or 8 clips of a video at once, in training and in testing; here
-a head reads one clip, and the probabilities of as many test clips are averaged. Their heads start from different random
-weights, ours from the same. They report the best head on the test videos; here one view of each chooses the head.
+In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of a video
+(data.segments). Three things differ. Their heads start from different random weights, ours from the same. They report
+the best head on the test videos; here one view of each chooses the head. Their test clips are random windows; ours are
+evenly spaced.
 """
 
 from vidjax import config as config_lib
 
-# Clips, batch and epochs of their training; their 20 heads, or the 3 that they use with four levels of the encoder.
+# Stride, parts and epochs of their training; their 20 heads, or the 3 that they use with four levels of the encoder.
 LEVELS = {"large": (17, 19, 21, 23), "giant_384": (24, 29, 34, 39)}
 TWENTY = {
     "optim.head_learning_rates": (5e-3, 3e-3, 1e-3, 3e-4, 1e-4),
     "optim.head_weight_decays": (0.01, 0.1, 0.4, 0.8),
 }
 THREE = {"optim.head_learning_rates": (1e-3, 3e-4, 1e-4), "optim.head_weight_decays": (0.8,)}
-SHORT = {"data.num_frames": 16, "data.stride": 4, "train.epochs": 20, **TWENTY}
-LONG = {
-    "data.num_frames": 32,
-    "data.stride": 2,
-    "data.global_batch": 128,
-    "train.epochs": 100,
-    "eval.clips": 4,
-    **THREE,
-}
+SHORT = {"data.stride": 4, "train.epochs": 20, **TWENTY}
+LONG = {"data.stride": 2, "data.global_batch": 128, "data.segments": 4, "train.epochs": 100, **THREE}
 DATA = {
-    "ssv2": {"data.name": "ssv2", "data.num_classes": 174, "data.global_batch": 256, "eval.clips": 2, **SHORT},
-    "k400": {"data.name": "kinetics400", "data.num_classes": 400, "data.global_batch": 256, "eval.clips": 8, **SHORT},
-    "coin": {"data.name": "coin", "data.num_classes": 180, "data.global_batch": 128, "eval.clips": 8, **SHORT},
+    "ssv2": {"data.name": "ssv2", "data.num_classes": 174, "data.global_batch": 256, "data.segments": 2, **SHORT},
+    "k400": {
+        "data.name": "kinetics400",
+        "data.num_classes": 400,
+        "data.global_batch": 256,
+        "data.segments": 8,
+        **SHORT,
+    },
+    "coin": {"data.name": "coin", "data.num_classes": 180, "data.global_batch": 128, "data.segments": 8, **SHORT},
     "diving48": {"data.name": "diving48", "data.num_classes": 48, **LONG},
     "jester": {"data.name": "jester", "data.num_classes": 27, **LONG},
 }
-GIANT = {"ssv2": {"data.num_frames": 64, "data.stride": 2}}  # otherwise as for large
+GIANT = {"ssv2": {"data.stride": 2}}  # otherwise as for large
+FRAMES = {"ssv2_giant": 64, "diving48": 32, "jester": 32, "diving48_giant": 32, "jester_giant": 32}  # others: 16
 SIZES = (*DATA, *(f"{name}_giant" for name in DATA))
 
 
@@ -70,15 +71,18 @@ def get_config(arg=None):
     config.optim.decayed = "all"
 
     config.train.eval_every = -1  # each epoch, for the curves
+    config.eval.clips = 1
     config.eval.crops = 3
     config.eval.checkpoint = "last"
     config.update_from_flattened_dict(DATA[name] | (GIANT.get(name, {}) if giant else {}))
+    config.data.num_frames = FRAMES.get(size, 16) * config.data.segments
     config.optim.reference_batch = config.data.global_batch
     if name in ("diving48", "jester"):
         config.model.spec.levels = LEVELS["giant_384" if giant else "large"]
     if not smoke:
         return config
     config_lib.smoke(config)
+    config.data.segments = 2  # of four frames
     if "levels" in config.model.spec:
         config.model.spec.levels = ()  # the tiny model has four blocks
     config.optim.head_learning_rates = (3e-3, 1e-3)

@@ -3,17 +3,16 @@
 Expected   the authors' giant, after the cool-down at 384 pixels, has 77.3 top-1 on Something-Something v2 and 90.2 on
            Diving48 by attentive probes; large has 73.7 and 89.0 (not re-run by us)
 Hardware   the authors: 128 GPUs with 24 clips each; for the cool-down 256 with 12 (large, huge) or 512 with 6 (giant)
-Command    python -m vidjax.main --config=configs/vjepa2.py:large --config.data.root=DIR --workdir=RUN
-           python -m vidjax.main --config=configs/vjepa2.py:large_cooldown --config.data.root=DIR \
-             --config.init_from=RUN --workdir=COOLED
-           --config.data.name=folder for videos of your own
+Command    python -m vidjax.main --config=configs/vjepa2.py:large --workdir=RUN --config.data.mixture.k710.root=K710 \
+             --config.data.mixture.ssv2.root=SSV2 --config.data.mixture.howto.root=HOWTO
+           the cool-down: the same with :large_cooldown, --config.init_from=RUN and another folder
+           videos of your own: only howto.root, with k710.weight=0 and ssv2.weight=0
 Sizes      large (default), huge, giant: 240,000 steps of 16 frames; large_cooldown, huge_cooldown, giant_cooldown,
            giant_384_cooldown: 12,000 steps of 64 frames from such a run; `smoke` runs a tiny model on the embedded data
            in minutes
 
-The authors mix Kinetics-710, Something-Something v2 and HowTo100M with the weights 0.335, 0.1 and 0.565, as
---config.data.mixture.ssv2.weight=0.1 and so on do (docs/datasets.md), and in the paper also images and YT-Temporal-1B.
-docs/recipes.md compares every value with theirs.
+The mixture is that of the authors' configurations: Kinetics-710, Something-Something v2, and HowTo100M as a folder of
+videos. The paper adds images and YT-Temporal-1B. docs/recipes.md compares every value with theirs.
 """
 
 from vidjax import config as config_lib
@@ -44,7 +43,11 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "feature_prediction"
 
-    config.data.name = "kinetics710"
+    config.data.mixture = {
+        "k710": {"name": "kinetics710", "weight": 0.335},
+        "ssv2": {"name": "ssv2", "weight": 0.1},
+        "howto": {"split": "all", "weight": 0.565},
+    }
     config.data.num_frames = 16
     config.data.cubes = (2, 16)
     config.data.fps = 4.0

@@ -117,9 +117,9 @@ def recipe(experiment: str) -> Recipe:
     model = dataclasses.asdict(dataclasses.replace(config.model, drop_path=0.0, head_dropout=0.0))
     kind = [config.task, model, config.data.num_frames, config.data.image_size, config.optim.name]
     clips = config.data.global_batch * config.data.clips_per_decode
-    videos = num_videos(config)
-    group = max(config.optim.clip_group, 1)
-    return Recipe(json.dumps(kind), clips, group, num_train_steps(config, videos) if videos else None)
+    videos, group = num_videos(config), max(config.optim.clip_group, 1)
+    steps = num_train_steps(config, videos or 0) if videos or config.train.steps else None
+    return Recipe(json.dumps(kind), clips, group, steps)
 
 
 def num_videos(config: Config) -> int | None:

@@ -1,5 +1,6 @@
 """Batches are the same rows with the same pixels for any number of processes and workers, resumed or not."""
 
+import contextlib
 import dataclasses
 import itertools
 import multiprocessing
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import grain
 import numpy as np
@@ -21,8 +23,11 @@ from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, open_source, train_batches
 from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.clips.row_to_clips import LoadTrain
 from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.loader import Batches, _join
+from vidjax.data.sources.in_memory import InMemorySource
+from vidjax.data.sources.rows import Row
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError, DataError, StalledError, VideoError
 
@@ -136,6 +141,19 @@ def test_clips_of_one_decode_share_their_row_and_differ_in_pixels(expected):
     for batch in expected:
         np.testing.assert_array_equal(batch["index"][::2], batch["index"][1::2])
         assert (batch["video"][::2] != batch["video"][1::2]).any((1, 2, 3, 4)).all()
+
+
+def test_each_segment_of_a_clip_is_cropped_on_its_own():
+    """Every frame of the video is the same noise, so frames of a clip differ only by their crops."""
+    frame = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    video = SimpleNamespace(frames=40, fps=10.0, read=lambda indices: np.stack([frame] * len(indices)))
+    opened = SimpleNamespace(open=lambda path: contextlib.nullcontext(video))
+    source = InMemorySource("one", [Row("a.mp4", 0, "a")])
+    data = DataConfig(num_frames=6, segments=2, stride=2, image_size=16, crop="random_resized")
+    [clip] = LoadTrain(source, data, opened).random_map(0, np.random.default_rng(1))["video"]
+    for half in (clip[:3], clip[3:]):
+        np.testing.assert_array_equal(half, np.broadcast_to(half[0], half.shape))
+    assert np.abs(clip[0].astype(int) - clip[3]).mean() > 10
 
 
 def test_a_bad_video_is_replaced_by_one_of_its_class_and_reported(data):

@@ -75,6 +75,28 @@ def test_a_pooling_of_any_backbones_tokens_matches_transformers_with_its_gradien
     jax.tree.map(lambda ours, theirs: close(ours, theirs, GRADIENTS, largest), dict(grads), wanted)
 
 
+@pytest.mark.parametrize("family", [pytest.param("vivit", marks=pytest.mark.slow), "videomae"])
+@pytest.mark.parametrize("pooling", ATTENTIVE)
+def test_a_head_reads_the_tokens_of_all_segments_side_by_side(family, pooling):
+    """`transformers`' pooler on the tokens of three clips, each encoded alone and concatenated by hand."""
+    module = classifier(family, pooling, segments=3)
+    clips, one = random_clips(module.spec), module.backbone.spec.num_frames
+    assert clips.shape[1] == module.spec.num_frames == 3 * one == 6
+    model, tree, _ = oracle(module.spec.width, pooling)
+    params = dict(module.init(jax.random.key(0), clips)["params"])
+    backbone = {name: leaf for name, leaf in params.items() if name not in ("pooler", "classes")}
+    parts = [outputs(module.backbone, backbone, clips[:, first : first + one]) for first in (0, one, 2 * one)]
+    read = np.concatenate([all_tokens(part) for part in parts], axis=1)
+    theirs = model.classifier(model.pooler(torch.from_numpy(np.asarray(read, np.float64)))).detach().numpy()
+    out = outputs(module, params | {"pooler": tree["pooler"], "classes": tree["head"]}, clips)
+    close(out["tokens"], read, OUTPUTS)
+    close(out["logits"], theirs, OUTPUTS)
+    alone = outputs(
+        classifier(family, pooling), params | {"pooler": tree["pooler"], "classes": tree["head"]}, clips[:, :one]
+    )
+    assert np.abs(np.asarray(alone["logits"]) - theirs).max() > 1e-3  # the other segments matter
+
+
 def test_levels_are_read_side_by_side():
     """The second level is what the same encoder without its last blocks returns."""
     spec = dataclasses.replace(vidjax.build_model("vjepa2_tiny", num_classes=0, **SMALL).spec, levels=(1, 3))

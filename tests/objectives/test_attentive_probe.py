@@ -154,6 +154,26 @@ def test_the_backbone_runs_as_in_evaluation_and_its_backward_pass_costs_nothing(
     assert objective.train_flops_per_clip == 2 * spec.classifier_macs(0) + 6 * 4 * heads
 
 
+def test_a_grid_of_segments_scores_as_the_classifier_that_reads_them_all():
+    """Costs of two forward passes of the backbone, whose positions are those of two frames, and one of a head."""
+    objective = build_objective(config_of(data__segments=2, data__num_frames=4), CLASSES)
+    rng = np.random.default_rng(0)
+    clips = rng.integers(0, 256, (2, 4, 16, 16, 3), dtype=np.uint8)
+    params = jax.jit(lambda: objective.init(jax.random.key(0), {})[0])()
+    params["heads"] = jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(np.float32), params["heads"])
+    every = objective.all_logits(params, objective.normalized(clips))
+    for number in range(4):
+        own = objective.one.scores(pick(params, number), clips)
+        np.testing.assert_allclose(every[number], own, atol=1e-5)
+    assert np.abs(every - objective.all_logits(params, objective.normalized(clips[:, ::-1]))).max() > 1e-3
+    [part] = objective.parts
+    assert (part.spec.num_frames, objective.module.spec.num_frames) == (2, 4)
+    backbone, single = part.spec.classifier_macs(0), build_objective(config_of(), CLASSES)
+    head = objective.one.module.macs - 2 * backbone
+    assert objective.train_flops_per_clip == 2 * 2 * backbone + 6 * 4 * head
+    assert head > single.one.module.macs - backbone  # of twice as many tokens
+
+
 def test_a_head_that_is_not_finite_stops_no_other(grid):
     ruined = trained(config_of(), poison=1)
     assert all(numbers["train/nonfinite"] == 0 and numbers["train/diverged"] == 1 for numbers in ruined.metrics)

@@ -157,3 +157,16 @@ def test_the_table_shows_shares_in_percent():
     figures = {"eval/top1": 0.5, "eval/f1_macro": 0.4375, "eval/constant_top1": 0.125}
     shown = row("mine", "attentive", chosen | figures)
     assert shown == ("mine", "all tokens", "attentive", "rate 0.001, decay 0.1", "50.0%", "43.8%", "12.5%")
+
+
+@pytest.mark.slow
+def test_a_run_whose_heads_read_two_clips_at_once_predicts_and_is_no_backbone(few, tmp_path):
+    config = read("attentive_probe", "ssv2,smoke", data__name="motion", **SHORT)
+    assert (config.data.segments, config.data.num_frames, config.eval.clips) == (2, 8, 1)
+    results = train(config, tmp_path / "run")
+    assert results["eval/num_scored"] == results["eval/num_expected"]
+    model = from_pretrained(tmp_path / "run")
+    assert (model.clips.segments, model.spec.num_frames, model.module.backbone.spec.num_frames) == (2, 8, 4)
+    assert len(model.predict(open_source(config.data, "test")[0].video)["top"]) == 5
+    with pytest.raises(ConfigError, match=r"a probe of 2 segments takes clips of 8 frames and cannot be given"):
+        from_pretrained(tmp_path / "run", num_classes=0)

@@ -15,7 +15,7 @@ from vidjax.config.reading import from_dict
 from vidjax.config.schema import Config
 from vidjax.errors import ConfigError
 
-SCHEMA = 7
+SCHEMA = 8
 KEY = "schema"
 
 

@@ -4,11 +4,13 @@ Sources: "Video transformers for classification and captioning on Charades", whi
 clip and uses MLPs with dropout and without norms; V-JEPA 2 for the attentive poolings (see `attentive.py`).
 """
 
+import dataclasses
 from typing import Any, Self
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 from jaxtyping import Array, Float
 
 from vidjax.models.attentive import AttentivePooler, pooler_macs
@@ -30,6 +32,8 @@ class PooledClassifier(CompiledInit):
         weights, a softmax over positions; attentive and attentive4 are an `AttentivePooler`.
       head_widths: widths of hidden layers with ReLU. Dropout with the spec's head_dropout precedes every layer.
       pooling_heads: attention heads of an attentive pooling.
+      segments: shorter clips that a clip consists of, for an attentive pooling. The backbone encodes each alone, and
+        the pooling reads the tokens of all.
     """
 
     backbone: nn.Module
@@ -37,6 +41,7 @@ class PooledClassifier(CompiledInit):
     pooling: str = ""
     head_widths: tuple[int, ...] = ()
     pooling_heads: int = 16
+    segments: int = 1
 
     def setup(self):
         nn.share_scope(self, self.backbone)  # the encoder keeps its paths, so that other runs' parameters fit
@@ -51,12 +56,12 @@ class PooledClassifier(CompiledInit):
 
     @property
     def spec(self):
-        """The spec of the backbone."""
-        return self.backbone.spec
+        """The spec of the backbone, for clips of all segments."""
+        return joined_spec(self.backbone.spec, self.segments)
 
     def clone(self, *, spec: ClipSpec | None = None, **options: Any) -> Self:
         """Copy the module as Flax does, or with another spec of its backbone."""
-        changed = {} if spec is None else {"backbone": self.backbone.clone(spec=spec)}
+        changed = {} if spec is None else {"backbone": self.backbone.clone(spec=joined_spec(spec, 1 / self.segments))}
         return super().clone(**options, **changed)
 
     @property
@@ -67,11 +72,11 @@ class PooledClassifier(CompiledInit):
             head, width = head + width * wider, wider
         if self.pooling in ATTENTIVE:
             head += pooler_macs(num_read(self.spec), self.spec.width, ATTENTIVE[self.pooling])
-        return self.spec.classifier_macs(0) + head
+        return self.segments * self.backbone.spec.classifier_macs(0) + head
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Return the backbone's outputs, with `pooled` (b d), the input of the head's first layer, and `logits`."""
-        out = self.backbone(clips, train)
+        out = encode_segments(self.backbone, clips, self.segments, train)
         pooled = out["pooled"]
         if self.pooling == "weighted_tokens":
             pooled = self.token_weighting(all_tokens(out))
@@ -95,6 +100,25 @@ def all_tokens(out: dict[str, Array]) -> Float[Array, "b n d"]:
         return out["level_tokens"]
     cls = [out["cls"][:, None].astype(out["tokens"].dtype)] if "cls" in out else []
     return jnp.concatenate([*cls, out["tokens"]], axis=1)
+
+
+def encode_segments(backbone: nn.Module, clips: Float[Array, "b t h w c"], segments: int, train: bool) -> dict:
+    """Encode each of the equally long segments of clips alone.
+
+    Returns:
+      the outputs of the backbone for one segment; otherwise only `tokens` (b n d), those of `all_tokens` side by side,
+      and `pooled` (b d), averaged over segments.
+    """
+    if segments == 1:
+        return backbone(clips, train)
+    out = backbone(rearrange(clips, "b (s t) h w c -> (b s) t h w c", s=segments), train)
+    tokens = rearrange(all_tokens(out), "(b s) n d -> b (s n) d", s=segments)
+    return {"tokens": tokens, "pooled": rearrange(out["pooled"], "(b s) d -> b s d", s=segments).mean(axis=1)}
+
+
+def joined_spec(spec: ClipSpec, segments: float) -> ClipSpec:
+    """Return the spec for clips of several segments; for a share of a clip, below 1, that of a segment."""
+    return spec if segments == 1 else dataclasses.replace(spec, num_frames=round(spec.num_frames * segments))
 
 
 def num_read(spec: ClipSpec) -> int:

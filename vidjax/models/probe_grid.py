@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.layers import Head, normal_002
-from vidjax.models.pooling import PooledClassifier, all_tokens, attentive_pooler
+from vidjax.models.pooling import PooledClassifier, all_tokens, attentive_pooler, encode_segments, joined_spec
 from vidjax.models.spec import ClipSpec
 
 HEADS = "heads"  # the parameters of all probes, stacked on axis 0; the others are the backbone's
@@ -23,6 +23,7 @@ class ProbeGrid(CompiledInit):
       num_classes: number of logits of each probe.
       pooling: a key of `pooling.ATTENTIVE`.
       pooling_heads: attention heads of each probe.
+      segments: as in `PooledClassifier`.
     """
 
     backbone: nn.Module
@@ -30,6 +31,7 @@ class ProbeGrid(CompiledInit):
     pooling: str
     pooling_heads: int
     copies: int
+    segments: int = 1
 
     def setup(self):
         nn.share_scope(self, self.backbone)  # the encoder keeps its paths, so that other runs' parameters fit
@@ -41,13 +43,13 @@ class ProbeGrid(CompiledInit):
 
     @property
     def spec(self) -> Any:
-        """The spec of the backbone."""
-        return self.backbone.spec
+        """The spec of the backbone, for clips of all segments."""
+        return joined_spec(self.backbone.spec, self.segments)
 
     @property
     def one(self) -> PooledClassifier:
         """The backbone with a single probe, whose parameters `pick` selects."""
-        return PooledClassifier(self.backbone, self.num_classes, self.pooling, (), self.pooling_heads)
+        return PooledClassifier(self.backbone, self.num_classes, self.pooling, (), self.pooling_heads, self.segments)
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Return the backbone's outputs, computed as in evaluation and without gradients, and `logits` (g b classes).
@@ -56,7 +58,7 @@ class ProbeGrid(CompiledInit):
           train: changes nothing; probes have no dropout.
         """
         del train
-        out = jax.lax.stop_gradient(self.backbone(clips))
+        out = jax.lax.stop_gradient(encode_segments(self.backbone, clips, self.segments, False))
         return out | {"logits": self.heads(all_tokens(out))}
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from vidjax.models.outputs import outputs
 from vidjax.models.probe_grid import HEADS, ProbeGrid
-from vidjax.objectives.base import Batch, HeadSettings, Metrics, Params, Rngs, mean_over_valid
+from vidjax.objectives.base import Batch, HeadSettings, Metrics, Params, Part, Rngs, mean_over_valid
 from vidjax.objectives.classification import Classification, in_top_k, smooth, soft_cross_entropy
 
 
@@ -30,10 +30,16 @@ class AttentiveProbe(Classification):
         return rf"^(?!{HEADS}/)"
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The backbone, whose positions are those of one segment."""
+        return (Part("", self.module.backbone.spec),)
+
+    @property
     def train_flops_per_clip(self) -> float:
         """FLOPs of a forward pass of the backbone, and of the forward and backward pass of each head."""
-        backbone = self.module.spec.classifier_macs(0)
-        of_head = self.one.module.macs - backbone
+        module = self.one.module
+        backbone = module.segments * module.backbone.spec.classifier_macs(0)
+        of_head = module.macs - backbone
         return 2.0 * backbone + 6.0 * len(self.heads) * of_head
 
     @property

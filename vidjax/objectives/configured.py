@@ -105,7 +105,9 @@ def attentive_probe(config: Config, num_classes: int, class_weights: tuple[float
         HeadSettings(*pair) for pair in itertools.product(optim.head_learning_rates, optim.head_weight_decays)
     )
     return AttentiveProbe(
-        ProbeGrid(build_backbone(config), num_classes, model.pooling, model.pooling_heads, len(heads)),
+        ProbeGrid(
+            build_backbone(config), num_classes, model.pooling, model.pooling_heads, len(heads), data.segments
+        ),
         data.mean, data.std, label_smoothing=optim.label_smoothing, erase=data.erase, class_weights=class_weights,
         mixing=_mixing(data), heads=heads,
     )  # fmt: skip
@@ -197,8 +199,8 @@ def _mixing(data: DataConfig) -> Mixing:
 
 
 def _num_frames(config: Config, fit_frames: bool) -> int:
-    """Return the frames per clip, after surplus frames are dropped or the last one is repeated to fill a cube."""
-    frames, remainder = config.data.num_frames, config.data.tubelet_remainder
+    """Return the frames per segment, after surplus ones are dropped or the last one is repeated to fill a cube."""
+    frames, remainder = config.data.num_frames // config.data.segments, config.data.tubelet_remainder
     name, fields = config.model.name, spec_fields(config.model.name, config.model.spec)
     tubelet = fields.get("tubelet_size", preset(name).tubelet_size)
     if remainder == "error" or frames % tubelet == 0:

@@ -32,6 +32,7 @@ def check_config(config: Config) -> None:
         raise ConfigError("config.model.name is empty; name a size of the experiment, as in --config=FILE:base")
     task = TASKS.find(config.task)
     check_data(config.data, task)
+    check_segments_read(config)
     if config.mode == "probe":
         check_probe(config)
         return
@@ -76,6 +77,15 @@ def check_cubes(config: Config, objective: Objective) -> None:
         raise ConfigError(
             f"data.cubes={cubes} are not those of {config.model.name}; use ({spec.tubelet_size}, {spec.patch_size}), "
             "or () to cut them on the device"
+        )
+
+
+def check_segments_read(config: Config) -> None:
+    """Refuse segments for a task that does not read several at once."""
+    if config.data.segments > 1 and config.task != "attentive_probe":
+        raise ConfigError(
+            f"data.segments={config.data.segments} is for task=attentive_probe, whose heads read several segments at "
+            f"once; set it to 1 for task={config.task}"
         )
 
 

@@ -45,6 +45,11 @@ def adapt(
     Raises:
       ConfigError: if the cubes do not tile such clips, or the number of classes is negative.
     """
+    if isinstance(module, PooledClassifier) and module.segments > 1:
+        raise ConfigError(
+            f"a probe of {module.segments} segments takes clips of {module.spec.num_frames} frames and cannot be given "
+            "another size or other classes; load the backbone that it was trained on"
+        )
     changes = {"num_frames": num_frames, "image_size": image_size}
     if isinstance(module, VideoTextModel):
         whole = module.spec

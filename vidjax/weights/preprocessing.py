@@ -69,7 +69,8 @@ def describe(model: Pretrained) -> dict[str, Any]:
         },
         "frames": {
             "num_frames": recipe.num_frames, "stride": 1 if recipe.fps else recipe.stride,
-            "sampling": recipe.sampling, "fps": recipe.fps or SAMPLINGS[recipe.sampling].rate or None,
+            "segments": recipe.segments, "sampling": recipe.sampling,
+            "fps": recipe.fps or SAMPLINGS[recipe.sampling].rate or None,
             "meaning": f"{recipe.words}; stride counts frames at `fps`, or at the video's own rate if null",
         },
         "size": {
@@ -130,7 +131,8 @@ def _parse(said: Any) -> Preprocessing:
     shown, labels = said["input"], said["labels"]
     height, width = int(size["height"]), int(size["width"])
     recipe = ClipRecipe(
-        num_frames=int(frames["num_frames"]), stride=int(frames["stride"]), fps=_fps(frames),
+        num_frames=int(frames["num_frames"]), segments=int(frames.get("segments", 1)), stride=int(frames["stride"]),
+        fps=_fps(frames),
         sampling=_known(frames["sampling"], SAMPLINGS), image_size=height if height == width else (height, width),
         interpolation=_known(size["interpolation"], choices("data.interpolation")),
         channels=_known(shown["channels_of_mean_and_std"].lower(), choices("data.channels")),

@@ -251,3 +251,36 @@ def test_loops_equal_dmvrs(frames, t, stride):
     offsets = np.array([np.float32(room) * np.float32(place) / np.float32(3) for place in range(4)]).astype(int)
     np.testing.assert_array_equal(eval_indices(frames, FPS, recipe), [steps(offset) for offset in offsets])
     np.testing.assert_array_equal(eval_indices(frames, FPS, recipe.one_view()), [steps(room // 2)])
+
+
+def test_a_clip_of_segments_has_a_window_in_each_part_of_the_video():
+    """As `video_dataset.py:324` of V-JEPA 2: two parts of 40 frames, a window of 16 anywhere in each."""
+    starts = set()
+    for clip in many(80, num_frames=8, segments=2, stride=4, sampling="dense_span"):
+        first, second = clip[:4], clip[4:] - 40
+        assert first[-1] - first[0] == second[-1] - second[0] == 15
+        starts.add((first[0], second[0]))
+    assert {first for first, _ in starts} == {second for _, second in starts} == set(range(24))
+    assert len(starts) > 100  # drawn apart
+
+
+def test_segments_of_a_short_video_overlap():
+    """Parts of 10 frames are too short for windows of 16, which then lie at the start and at the end."""
+    for clip in many(20, num_frames=8, segments=2, stride=4):
+        np.testing.assert_array_equal(clip, [0, 4, 8, 12, 4, 8, 12, 16])
+
+
+def test_test_clips_of_segments_are_evenly_spaced_and_interleave():
+    recipe = ClipRecipe(num_frames=6, segments=3, stride=2)
+    np.testing.assert_array_equal(eval_indices(20, FPS, recipe), [[0, 2, 8, 10, 16, 18]])
+    halves = ClipRecipe(num_frames=4, segments=2, stride=2, clips=2)  # windows at 0, 4, 10 and 16
+    np.testing.assert_array_equal(eval_indices(20, FPS, halves), [[0, 2, 10, 12], [4, 6, 16, 18]])
+
+
+def test_segments_count_in_time_as_whole_clips_do():
+    """At 60 frames per second, every 12th frame is shown at 5 per second."""
+    recipe = ClipRecipe(num_frames=4, segments=2, fps=5.0)
+    found = eval_indices(120, 60.0, recipe)
+    np.testing.assert_array_equal(found[:, 1::2] - found[:, ::2], [[12, 12]])
+    assert found[0, 0] == 0
+    assert found[0, -1] >= 106

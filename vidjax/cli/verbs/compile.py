@@ -109,7 +109,7 @@ def _print_plans(arguments: argparse.Namespace) -> int:
         from vidjax.data.mixtures import published_videos
 
         videos = videos or published_videos(config.data)
-        if not videos:
+        if not videos and not config.train.steps:
             which = "a source of data.mixture" if config.data.mixture else f"data.name={config.data.name}"
             raise ConfigError(f"{which} does not state its number of videos; add --videos=N")
         dump = llo_dump.ask()

@@ -11,7 +11,7 @@ _VIEWS, _CROPS, _MASKS = (
     "app/vjepa/transforms.py", "src/datasets/utils/video/transforms.py", "src/masks/multiseq_multiblock3d.py",
 )  # fmt: skip
 _LOSS = "vidjax.objectives:FeaturePrediction"
-_MIXTURE = "one data set by default; data.mixture takes several with their weights, data.name=folder any videos"
+_MIXTURE = {"k710": (10, 14, "0.335"), "ssv2": (11, 15, "0.100"), "howto": (12, 16, "0.565")}  # lines, weight
 _STEPS = (
     "their 10 epochs of 300 steps would end in the warm-up; ours has 240,000 steps, like giant's file and the paper"
 )
@@ -49,7 +49,7 @@ def _file(file: str, lines: dict[str, str]) -> tuple[Row, ...]:
       lines: by the name of a row, its lines in that file.
     """
     rows = (
-        Row("datasets", "", "K710 0.335, SSv2 0.1, HowTo 0.565", "data.name", reason=_MIXTURE),
+        *(Row(f"weight of {name}", "", said[2], f"data.mixture.{name}.weight") for name, said in _MIXTURE.items()),
         Row("fps", "", "4", "data.fps"),
         Row("random_resize_aspect_ratio", "", "(0.75, 1.35)", "data.crop_aspect"),
         Row("random_resize_scale", "", "(0.3, 1.0)", "data.crop_area"),
@@ -84,7 +84,8 @@ def _file(file: str, lines: dict[str, str]) -> tuple[Row, ...]:
 
 
 _PRETRAIN_LINES = {
-    "datasets": "10,11,12,14,15,16", "fps": "25", "random_resize_aspect_ratio": "33,34",
+    **{f"weight of {name}": f"{root},{weight}" for name, (root, weight, _) in _MIXTURE.items()},
+    "fps": "25", "random_resize_aspect_ratio": "33,34",
     "random_resize_scale": "36,37", "auto_augment": "30", "reprob": "38", "motion_shift": "31", "loss_exp": "40",
     "num_blocks": "48,61", "spatial_scale": "50,51,63,64", "aspect_ratio": "43,44,56,57",
     "temporal_scale": "53,54,66,67", "dtype": "69", "pred_depth": "78", "pred_embed_dim": "79",

@@ -10,11 +10,11 @@ SOURCE = Source("V-JEPA 2", "https://github.com/facebookresearch/vjepa2", "c2963
 _RUN, _AUGMENT = "evals/video_classification_frozen/eval.py", "evals/video_classification_frozen/utils.py"
 _FRAMES, _POOLER = "src/datasets/video_dataset.py", "src/models/attentive_pooler.py"
 _CLIPS = "evals/video_classification_frozen/modelcustom/vit_encoder_multiclip.py"
-_ONE_CLIP = "no key: a head reads the tokens of one clip, and the probabilities of the test clips are averaged"
 _BEST = (
     "no key: they report the head with the best accuracy on the scored videos; vidjax chooses it on one view of "
     "each video of eval.select_split, by default the same videos"
 )
+_EVEN = "no key: evenly spaced clips, so that a score does not depend on chance"
 _SEEDS = "no key: vidjax starts all heads from the same random weights, so that only rate and decay differ"
 _SHAPE = "it sets only the shape of the schedule, as there is no warm-up; the rates are in optim.head_learning_rates"
 _FLOAT16 = "the same size with a larger range; gradients need no scaling"
@@ -70,7 +70,14 @@ _COMMON = (
     Row("query and head initialisation", f"{_POOLER}:80", "0.02", place="vidjax.models.attentive:AttentivePooler"),
     Row("initial weights of the heads", f"{_RUN}:151", "random, each its own", reason=_SEEDS),
     Row("sampling", f"{_FRAMES}:326,328", "a random window per segment", "data.sampling", value="dense_span"),
-    Row("clips read together", f"{_CLIPS}:135", "all segments' tokens, side by side", reason=_ONE_CLIP),
+    Row(
+        "clips read together",
+        f"{_CLIPS}:135",
+        "all segments' tokens, side by side",
+        place="vidjax.models.pooling:encode_segments",
+    ),
+    Row("test clips", f"{_FRAMES}:326", "as in training", reason=_EVEN),
+    Row("test outputs", f"{_RUN}:317", "one for all clips of a crop", "eval.clips", value=1),
     Row("random_resize_scale", f"{_RUN}:441", "(0.08, 1.0)", "data.crop_area"),
     Row("random_resize_aspect_ratio", f"{_RUN}:440", "(0.75, 4 / 3)", "data.crop_aspect", value=(0.75, 4 / 3)),
     Row("crop", f"{_AUGMENT}:93", "random_resized_crop", "data.crop", value="random_resized"),
@@ -109,9 +116,9 @@ def _recipe(name: str, giant: bool) -> Recipe:
         row("num_heads", lines.heads, 16, "model.pooling_heads"),
         row("dataset_train", lines.classes, name, "data.name", probe.data),
         row("num_classes", lines.classes, probe.classes, "data.num_classes"),
-        row("frames_per_clip", lines.frames, frames, "data.num_frames"),
+        row("frames_per_clip", lines.frames, frames, "data.num_frames", frames * probe.segments),
         row("frame_step", lines.step, step, "data.stride"),
-        row("num_segments", lines.segments, probe.segments, "eval.clips"),
+        row("num_segments", lines.segments, probe.segments, "data.segments"),
         row("num_views_per_segment", lines.segments + 1, 3, "eval.crops"),
         row("resolution", lines.size, size, "data.image_size"),
         row("batch_size", f"{lines.batch},{lines.launch}", f"{videos} x {nodes * 8} GPUs", "data.global_batch", batch),

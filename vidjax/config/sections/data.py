@@ -70,6 +70,9 @@ class DataConfig:
     num_classes: NotNegative[int] = 0  # Number of classes. 0: as many as the data set has.
     action_classes: tuple[int, int] = (300, 97)  # For task=action: the number of nouns and of verbs
     num_frames: Count = 16  # Frames per clip
+    # For task=attentive_probe: a clip consists of this many shorter ones, from as many parts of the video. The backbone
+    # encodes each alone, and a head reads the tokens of all. A divisor of num_frames.
+    segments: Count = 1
     # What to do if num_frames is not a multiple of the model's tubelet: refuse it, repeat the last frame to fill a
     # cube, or drop the frames left over.
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"

@@ -23,6 +23,7 @@ def check_clips(data: DataConfig) -> None:
     check_crop(data)
     check_views(data)
     check_fps(data)
+    check_segments(data)
     data.clip_shape  # noqa: B018 - raises for cubes that do not tile a clip
     for key, limit in (("crop_area", 1.0), ("crop_aspect", float("inf")), ("local_area", 1.0)):
         ends = getattr(data, key)
@@ -45,4 +46,24 @@ def check_fps(data: DataConfig) -> None:
         raise ConfigError(
             f"data.fps={data.fps:g} does not apply to data.sampling={data.sampling}, which {does}; use one of {able}, "
             "or data.fps=0"
+        )
+
+
+def check_segments(data: DataConfig) -> None:
+    """Reject segments that do not divide a clip evenly, and a sampling that spreads frames over the whole video."""
+    if data.num_frames % data.segments:
+        raise ConfigError(
+            f"data.num_frames={data.num_frames} is not a multiple of data.segments={data.segments}; use "
+            f"data.num_frames={max(1, round(data.num_frames / data.segments)) * data.segments}"
+        )
+    if data.segments > 1 and data.tubelet_remainder != "error":
+        raise ConfigError(
+            f"data.tubelet_remainder={data.tubelet_remainder} does not apply to data.segments={data.segments}; use "
+            "error"
+        )
+    if data.segments > 1 and SAMPLINGS[data.sampling].whole:
+        able = ", ".join(name for name, other in SAMPLINGS.items() if not other.whole)
+        raise ConfigError(
+            f"data.segments={data.segments} does not apply to data.sampling={data.sampling}, which spreads frames over "
+            f"the whole video; use one of {able}, or data.segments=1"
         )

@@ -41,6 +41,7 @@ class ClipRecipe:
 
     Attributes:
       num_frames: number of frames of a clip.
+      segments: shorter clips, from as many parts of the video, that a clip consists of.
       stride: frames from one frame of a clip to the next, counted at the sampling's rate, or else at the video's.
       fps: frames per second of a clip, by the video's own timestamps; overrides the stride if above 0.
       sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
@@ -60,6 +61,7 @@ class ClipRecipe:
     """
 
     num_frames: int = 16
+    segments: int = 1
     stride: int = 4
     fps: float = 0.0
     sampling: str = "dense"
@@ -77,9 +79,9 @@ class ClipRecipe:
     def of(cls, data: DataConfig, eval: EvalConfig) -> ClipRecipe:
         """The recipe of a configuration: views of whole videos, merged as class scores."""
         return cls(
-            num_frames=data.num_frames, stride=data.stride, fps=data.fps, sampling=data.sampling,
-            image_size=data.image_size, interpolation=data.interpolation, channels=data.channels,
-            mean=data.mean, std=data.std, clips=eval.clips, crops=eval.crops, merge=eval.merge,
+            num_frames=data.num_frames, segments=data.segments, stride=data.stride, fps=data.fps,
+            sampling=data.sampling, image_size=data.image_size, interpolation=data.interpolation,
+            channels=data.channels, mean=data.mean, std=data.std, clips=eval.clips, crops=eval.crops, merge=eval.merge,
         )  # fmt: skip
 
     @property
@@ -104,10 +106,10 @@ class ClipRecipe:
         return min(frames, max(1, math.ceil(self.num_frames * self.own_stride(fps))))
 
     def span(self, fps: float) -> int:
-        """Frames from a clip's first to its last, in a long enough video at `fps`; 1 if clips are spread over it."""
+        """Frames from the first to the last of a clip or segment at `fps`; 1 if clips are spread over the video."""
         if self.spread:
             return 1
-        return int((self.num_frames - 1) * self.own_stride(fps)) + 1
+        return int((self.num_frames // self.segments - 1) * self.own_stride(fps)) + 1
 
     def own_stride(self, fps: float) -> float:
         """Frames from one frame of a clip to the next, in a video at `fps`."""
@@ -131,6 +133,9 @@ class ClipRecipe:
     @property
     def words(self) -> str:
         """How a clip is taken, for example "16 frames, every 4th"."""
+        if self.segments > 1:
+            each = dataclasses.replace(self, num_frames=self.num_frames // self.segments, segments=1)
+            return f"{self.segments} clips of {each.words}"
         if self.spread:
             over = f"{self.windows.length:g} s" if self.windows and self.windows.length else "the whole video"
             return f"{self.num_frames} frames spread over {over}"
@@ -146,7 +151,8 @@ class ClipRecipe:
 
     def sample(self, data: DataConfig) -> DataConfig:
         """The data configuration with this recipe's sampling, since rows of some data sets (AFEW-VA) depend on it."""
-        clip = {"num_frames": self.num_frames, "stride": self.stride, "fps": self.fps, "sampling": self.sampling}
+        names = ("num_frames", "segments", "stride", "fps", "sampling")
+        clip = {name: getattr(self, name) for name in names}
         return dataclasses.replace(data, **clip)
 
     def one_view(self) -> ClipRecipe:

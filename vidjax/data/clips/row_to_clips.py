@@ -77,7 +77,8 @@ class LoadTrain(grain.transforms.RandomMap):
         size = (data.image_size, data.image_size)
         clips = np.empty((data.clips_per_decode, data.num_frames, *size, 3), np.uint8)
         for clip in clips:
-            augment(frames, data, rng, out=clip)
+            for shown, segment in zip(*(np.split(part, data.segments) for part in (frames, clip)), strict=True):
+                augment(shown, data, rng, out=segment)  # each segment has a crop and colours of its own
         return clips, seen
 
     def _substitute(self, index: int, label: int, failed: list[int], rng: np.random.Generator) -> int:

@@ -40,6 +40,9 @@ def train_indices(
     With data.fps, the dense samplings count in time rather than in frames: they take data.fps frames per second, those
     shown at these moments, whatever the rate of the video and however unevenly its frames are timed.
 
+    With data.segments, a clip consists of as many shorter ones: one random clip from each part of the video, of equal
+    length, or evenly spaced clips if the parts are no longer than these (V-JEPA 2's probes).
+
     Args:
       num_video_frames: at least 1.
       fps: frames per second of the video, on average.
@@ -48,8 +51,26 @@ def train_indices(
     sampling = SAMPLINGS[data.sampling]
     if data.fps:
         shown, stride = ticks(num_video_frames, fps, data.fps, times)
-        return shown[sampling.train(len(shown), data.num_frames, stride, rng)]
-    return sampling.train(num_video_frames, data.num_frames, sampling.own_stride(data.stride, fps), rng)
+        return shown[_train(sampling, len(shown), data, stride, rng)]
+    return _train(sampling, num_video_frames, data, sampling.own_stride(data.stride, fps), rng)
+
+
+def _train(sampling: Sampling, frames: int, data: DataConfig, stride: Any, rng: np.random.Generator) -> np.ndarray:
+    """Source of the parts: V-JEPA 2's video_dataset.py:316-364."""
+    parts, t = data.segments, data.num_frames // data.segments
+    if parts == 1:
+        return sampling.train(frames, t, stride, rng)
+    part = frames // parts
+    if part > t * stride:
+        return np.concatenate([first * part + sampling.train(part, t, stride, rng) for first in range(parts)])
+    return sampling.views(frames, t, stride, parts).ravel()
+
+
+def _views(sampling: Sampling, frames: int, recipe: ClipRecipe, stride: Any) -> np.ndarray:
+    """Clip i of those with several segments takes every `recipe.clips`-th of all their evenly spaced parts."""
+    parts, t = recipe.segments, recipe.num_frames // recipe.segments
+    windows = sampling.views(frames, t, stride, parts * recipe.clips)
+    return np.swapaxes(windows.reshape(parts, recipe.clips, t), 0, 1).reshape(recipe.clips, parts * t)
 
 
 def eval_indices(
@@ -67,16 +88,18 @@ def eval_indices(
     (i + 1) / (clips + 1) of the way into each rounded segment. `segment_middle` takes the middle for a single clip, and
     is `segment_rounded` for several.
 
+    A recipe with segments takes segments * clips shorter clips in the same way, and joins those `clips` apart.
+
     Args:
       num_video_frames: at least 1.
       fps, times: as for `train_indices`.
-      recipe: its num_frames, stride, fps, sampling and clips are used.
+      recipe: its num_frames, segments, stride, fps, sampling and clips are used.
     """
     sampling = SAMPLINGS[recipe.sampling]
     if recipe.fps:
         shown, stride = ticks(num_video_frames, fps, recipe.fps, times)
-        return shown[sampling.views(len(shown), recipe.num_frames, stride, recipe.clips)]
-    return sampling.views(num_video_frames, recipe.num_frames, sampling.own_stride(recipe.stride, fps), recipe.clips)
+        return shown[_views(sampling, len(shown), recipe, stride)]
+    return _views(sampling, num_video_frames, recipe, sampling.own_stride(recipe.stride, fps))
 
 
 def _dense(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:

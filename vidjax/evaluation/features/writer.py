@@ -252,6 +252,7 @@ def describe(backbone: Backbone, split: Split, storage: Storage) -> Header:
             "mean": list(recipe.mean),
             "std": list(recipe.std),
             **({"fps": recipe.fps} if recipe.fps else {}),
+            **({"segments": recipe.segments} if recipe.segments > 1 else {}),
         },
         arrays=arrays,
         rows_per_part=storage.rows_per_part or _rows_per_part(arrays, dtype, len(source), split.windows),
