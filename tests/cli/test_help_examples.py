@@ -25,7 +25,7 @@ NOT_RUN = {
     "compile": "compiles for a TPU with libtpu; tests/aot compiles smaller steps",
     "demo": "serves a page until it is stopped; tests/cli/test_demo.py does",
     "quickstart": "minutes of training; tests/cli/test_quickstart.py runs it with --smoke",
-    "search": "needs an index of a model with a text tower; tests/cli/test_index_and_search.py makes one",
+    "search": "needs an index of a model with a text tower; tests/search/test_search_index.py has one",
     "serve": "serves until it is stopped; tests/serving/test_serve.py does",
     "watch": "needs a camera; tests/cli/test_watch.py watches streams and files",
 }
