@@ -1,8 +1,7 @@
 """V-JEPA 2 on the embedded videos of moving digits: features learned without labels, scored by linear probes.
 
-Expected   not shown yet. After 169 steps, seed 0, linear probes of the test videos found no more than in random
-           weights: motion 36.1 % against 38.5 %, digit 11.5 % against 12.7 % (2 CPU cores, 2026-11-23).
-           Longer runs were not measured; scripts/pretraining_motion.py does so, beside VideoMAE and SVT
+Expected   not shown: with none of seven settings did linear probes beat random weights by more than 4 points, less than
+           two standard errors (docs/results.md has all of them)
 Hardware   2 CPU cores, a few minutes
 Command    python -m vidjax.main --config=configs/motion_vjepa.py --workdir=RUN
 """
