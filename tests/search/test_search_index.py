@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import bucket
 import jax
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from videos import encode, moving_texture
 
 from vidjax.data.text_encoding import learn_vocabulary
 from vidjax.errors import ConfigError, DataError, ResumeError
+from vidjax.files import located
 from vidjax.models.video_text import build_video_text
 from vidjax.search import index_stores, update
 from vidjax.search.index_header import FILE
@@ -343,3 +345,19 @@ def test_a_text_finds_the_windows_whose_embeddings_are_nearest(videos, tmp_path)
         np.testing.assert_allclose([moment.score for moment in moments], sorted(best)[::-1], atol=2e-3)  # float16
     with pytest.raises(ConfigError, match="the text to search for is empty"):
         asker.of_text(" ")
+
+
+@pytest.mark.slow
+def test_an_index_in_a_bucket_is_that_of_a_disk(model, videos, tmp_path):
+    with bucket.emulated() as address:
+        there = located(address) / "index"
+        for folder in (tmp_path / "index", there):
+            index(folder, model, videos)
+            write_clusters(folder)
+        (videos / "0.mp4").unlink()
+        for folder in (tmp_path / "index", there):
+            assert index(folder, model, videos).dropped == 1
+        assert_same(contents(there), contents(tmp_path / "index"))
+        assert {path.name for path in there.iterdir()} >= {FILE, "approximate.faiss"}
+        update_index(there, model, Indexing([str(videos / "1.mp4")], [str(videos)], dtype="float32"))
+        assert SearchIndex.open(there).videos == (str(videos / "1.mp4"),)

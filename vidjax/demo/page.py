@@ -12,21 +12,24 @@ from vidjax.demo.answer_tab import AnswerTab
 from vidjax.demo.attention_tab import AttentionTab
 from vidjax.demo.compare_tab import CompareTab
 from vidjax.demo.models import Models
+from vidjax.demo.moments import Searched
 from vidjax.demo.reconstruction_tab import ReconstructionTab
+from vidjax.demo.search_tab import SearchTab
 from vidjax.demo.site import PROGRESS, Site
 from vidjax.demo.uploads import RefusedError, Upload, Uploads
 
 _HINT = "Drop a video, record one, or take an example."
 
 
-def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blocks:
+def build_page(models: Models, uploads: Uploads, made: dict[str, str], searched: Searched | None = None) -> gr.Blocks:
     """Build the page for some models, with the tabs that they support.
 
     Args:
       uploads: the store of visitors' videos; made: example files by name.
+      searched: an index to search; without one, `models` must have a model.
     """
     with gr.Blocks(title="vidjax", analytics_enabled=False) as page:
-        gr.HTML(_header(models))
+        gr.HTML(_header(models, searched))
         current = gr.State("")
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
@@ -52,6 +55,8 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
                     tabs.append(AttentionTab(site, looking))
                 if len(models.classifiers) > 1:
                     tabs.append(CompareTab(site, models.classifiers))
+                if searched:
+                    tabs.append(SearchTab(site, searched))
         current.value = tabs[0].NAME
 
         def shown(upload: Upload) -> tuple[Any, ...]:
@@ -93,16 +98,20 @@ def style() -> dict[str, Any]:
     return {"theme": theme, "css": _script("page.css")}
 
 
-def _header(models: Models) -> str:
+def _header(models: Models, searched: Searched | None) -> str:
     served = "".join(
         f"<li><b>{parts.text(model.name)}</b> {parts.text(model.about)}"
         + "".join(f'<br><span class="vj-small">{parts.text(note)}</span>' for note in model.notes)
         + "</li>"
         for model in models.all
     )
+    names = [model.name for model in models.all]
+    if searched:
+        served += f"<li><b>{parts.text(searched.name)}</b> {parts.text(searched.about)}</li>"
+        names.append(searched.name)
     return (
         '<div class="vj-header"><h1>vidjax</h1><p>What a video model sees.</p>'
-        f"<details><summary>{parts.text(', '.join(model.name for model in models.all))}</summary><ul>{served}</ul>"
+        f"<details><summary>{parts.text(', '.join(names))}</summary><ul>{served}</ul>"
         "</details></div>"
     )
 

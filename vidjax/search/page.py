@@ -19,7 +19,7 @@ from vidjax.viz.moving import mp4
 
 _SIDE = 240  # most pixels of the long side of a picture
 _STYLE = (
-    "body{max-width:70rem;margin:auto;padding:0 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
+    "body{max-width:70rem;margin:auto;padding:1rem 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "h1{font-size:1.5rem;margin-bottom:.3rem;overflow-wrap:anywhere}p{margin:.3rem 0;color:#555}"
     ".asked{display:flex;gap:1rem;align-items:center}.asked video,.asked img{width:200px;border-radius:6px}"
     ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:1.2rem .9rem;margin-top:1.2rem}"

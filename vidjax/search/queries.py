@@ -18,11 +18,12 @@ from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.video.readers import open_video
 from vidjax.data.window_clips import windows_in
-from vidjax.errors import ConfigError, DataError, OutputError
+from vidjax.errors import ConfigError, DataError, OutputError, UserError, WeightsError
 from vidjax.evaluation.features.extraction import clip_features
 from vidjax.evaluation.features.writer import digest
 from vidjax.search.index_header import EMBEDDING, IndexHeader
 from vidjax.weights import Pretrained
+from vidjax.weights.backbones import load_backbone
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,6 +47,23 @@ class Asker:
                 f"the weights {found[:8]}; give that model, or index with this one into another folder"
             )
         return cls(model, header)
+
+    @classmethod
+    def load(cls, header: IndexHeader, folder: str | os.PathLike, source: str = "") -> Asker:
+        """Load the model of an index, or the same model from another `source`.
+
+        Raises:
+          WeightsError: if it cannot be read.
+          ConfigError: if its weights differ.
+        """
+        side = header.clip["image_size"] if isinstance(header.clip["image_size"], int) else None
+        try:
+            found = source or header.backbone["source"]
+            model = load_backbone(found, num_frames=header.clip["num_frames"], image_size=side)
+        except UserError as error:
+            hint = "" if source else f"; if the model of {folder} has moved, name it with --model"
+            raise WeightsError(f"{error}{hint}") from error
+        return cls.of(model, header, folder)
 
     @property
     def recipe(self) -> ClipRecipe:

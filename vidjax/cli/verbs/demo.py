@@ -1,9 +1,9 @@
 """`vidjax demo`: serve a browser page where you drop a video and see what a model sees in it.
 
 It shows what the given models can do: answers with a time line, reconstructions of a masked autoencoder, a caption,
-attention, or two models side by side. It needs gradio (extra `demo`). The page is visible on this machine only, unless
---host opens it to others or --share gets a public address from gradio, which requires a password. Uploads are limited
-in bytes, seconds and pixels, and one video is answered at a time.
+attention, two models side by side, or the moments of an index that are like the video. It needs gradio (extra `demo`).
+The page is visible on this machine only, unless --host opens it to others or --share gets a public address from gradio,
+which requires a password. Uploads are limited in bytes, seconds and pixels, and one video is answered at a time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from vidjax.cli import load_model, paths
 from vidjax.cli.terminal import say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
+from vidjax.progress import progress
 
 if TYPE_CHECKING:
     from vidjax.demo.models import Models
+    from vidjax.demo.moments import Searched
 
 PASSWORD = "VIDJAX_DEMO_PASSWORD"  # an environment variable
 SHORTEST = 12  # characters of a password
@@ -34,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about += "can be compared (default: the quickstart's runs, or a tiny model that it trains)"
     add("--model", action="append", default=[], metavar="SOURCE", help=about)
     add("--captioner", metavar="RUN", help="a captioner: the folder of a run of task=captioning")
+    about = "an index to search, by the visitor's video or, if its model has a text tower, in words: the folder that "
+    about += "`vidjax index` wrote"
+    add("--index", metavar="INDEX", help=about)
     add("--port", type=int, default=7860, help="port of the page (7860)")
     add(
         "--host",
@@ -61,9 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
 
         password = ask_password() if arguments.share else ""
         sources = [*arguments.model, *([arguments.captioner] if arguments.captioner else [])]
-        models = load_models(sources or starter_runs(), arguments.captioner)
+        searched = load_index(arguments.index) if arguments.index else None
+        models = load_models(sources or ([] if searched else starter_runs()), arguments.captioner)
         uploads = Uploads(folder / serving.RECEIVED, limits)
-        page = build_page(models, uploads, examples.make_examples(folder))
+        page = build_page(models, uploads, examples.make_examples(folder), searched)
         with uploads.kept_swept():
             try:
                 serving.serve(page, limits, arguments.port, password, arguments.host, **style())
@@ -138,6 +144,24 @@ def load_models(sources: list[str], captioner: str | None = None) -> Models:
             kind = Classifier
         found[kind].append(kind(model, name))
     return Models(*(tuple(models) for models in found.values()))
+
+
+def load_index(folder: str) -> Searched:
+    """Read an index and its model.
+
+    Raises:
+      DataError: when the folder is not an index, or it is damaged or empty.
+      WeightsError: when its model cannot be read.
+      ConfigError: when its model has changed.
+    """
+    from vidjax.demo.models import names_of
+    from vidjax.demo.moments import Searched
+    from vidjax.search.queries import Asker
+    from vidjax.search.search_index import SearchIndex
+
+    with progress(f"reading {folder}") as advance:
+        index = SearchIndex.open(folder, on_video=advance)
+    return Searched(index, Asker.load(index.header, folder), names_of([folder])[0])
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax demo --model=runs/finetune")

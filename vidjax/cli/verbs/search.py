@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vidjax.cli import load_model, paths
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
-from vidjax.errors import ConfigError, UserError, WeightsError, nearest_path
+from vidjax.errors import ConfigError, nearest_path
 from vidjax.progress import progress
 from vidjax.training.compile_cache import use_compile_cache
 
@@ -120,18 +120,10 @@ def _check_files(html: str | None, query: _Query) -> None:
 def _asker(arguments: argparse.Namespace, header: IndexHeader) -> Asker:
     """Load the model of the index."""
     from vidjax.search.queries import Asker
-    from vidjax.weights.backbones import load_backbone
 
     use_compile_cache()
-    source, clip = arguments.model or header.backbone["source"], header.clip
-    side = clip["image_size"] if isinstance(clip["image_size"], int) else None
-    with progress(f"reading {source}"):
-        try:
-            model = load_backbone(source, num_frames=clip["num_frames"], image_size=side)
-        except UserError as error:
-            hint = "" if arguments.model else f"; if the model of {arguments.index} has moved, name it with --model"
-            raise WeightsError(f"{error}{hint}") from error
-        return Asker.of(model, header, arguments.index)
+    with progress(f"reading {arguments.model or header.backbone['source']}"):
+        return Asker.load(header, arguments.index, arguments.model)
 
 
 def _vectors(asker: Asker, query: _Query) -> tuple[Float32[np.ndarray, "q d"], Float64[np.ndarray, "q 2"] | None]:
