@@ -17,9 +17,10 @@ from vidjax.config.official.table import MIXED, Script, command
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "recipes.md"
 # Our own experiments, and those published by others than a model's authors; each file names its sources.
 OURS = {
-    "afew_va", "charades", "charades_caption", "coin", "finetune", "motion_align", "motion_caption", "motion_families",
-    "motion_finetune", "motion_multi_label", "motion_pretrain", "motion_probe", "motion_regression", "motion_svt",
-    "motion_vjepa", "one_film", "pretrain", "probe_afew_va", "probe_coin", "probe_motion",
+    "afew_va", "charades", "charades_caption", "coin", "contrastive_msrvtt", "finetune", "motion_align",
+    "motion_caption", "motion_contrastive", "motion_families", "motion_finetune", "motion_multi_label",
+    "motion_pretrain", "motion_probe", "motion_regression", "motion_svt", "motion_vjepa", "one_film", "pretrain",
+    "probe_afew_va", "probe_coin", "probe_motion",
 }  # fmt: skip
 # Keys that do not affect what is learned: they set how fast a recipe trains, what is written when, or the user's paths.
 NOT_LEARNED = {

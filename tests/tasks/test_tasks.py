@@ -73,7 +73,7 @@ def test_settings_that_cannot_be_scored_are_refused_without_data():
 
 
 @pytest.mark.parametrize(
-    "name", ["classification", "regression", "least_squares", "action", "multi_label", "captioning"]
+    "name", ["classification", "regression", "least_squares", "action", "multi_label", "captioning", "contrastive"]
 )
 def test_a_batch_has_the_arrays_that_are_compiled_for(name):
     """The shapes that `vidjax compile` assumes are those of the loader, for the rows that the task opens."""

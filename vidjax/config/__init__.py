@@ -15,6 +15,7 @@ from vidjax.config.sections.model import LoraConfig, ModelConfig
 from vidjax.config.sections.tasks import (
     AlignConfig,
     CaptionConfig,
+    ContrastiveConfig,
     DistillConfig,
     JepaConfig,
     TeacherConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "AlignConfig",
     "CaptionConfig",
     "Config",
+    "ContrastiveConfig",
     "DataConfig",
     "DistillConfig",
     "EvalConfig",

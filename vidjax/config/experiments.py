@@ -76,6 +76,11 @@ def smoke(config):
     config.caption.decoder = "tiny"
     config.caption.decoder_from = ""
     config.caption.num_tokens = 12
+    config.contrastive.text = "clip_tiny"
+    config.contrastive.text_from = config.contrastive.tokenizer = ""
+    config.contrastive.vocab_size = 640  # learned from the captions of the embedded videos
+    config.contrastive.num_tokens = 16
+    config.contrastive.projection = 64
     config.train.steps = 30
     config.train.log_every = 10
     config.train.checkpoint_every = 10

@@ -14,6 +14,7 @@ from vidjax.config.sections.model import ModelConfig
 from vidjax.config.sections.tasks import (
     AlignConfig,
     CaptionConfig,
+    ContrastiveConfig,
     DistillConfig,
     JepaConfig,
     TeacherConfig,
@@ -44,6 +45,7 @@ class Config:
     teacher: TeacherConfig = TeacherConfig()
     jepa: JepaConfig = JepaConfig()
     caption: CaptionConfig = CaptionConfig()
+    contrastive: ContrastiveConfig = ContrastiveConfig()
     zero_shot: ZeroShotConfig = ZeroShotConfig()
     probe: MayChange[ProbeConfig] = ProbeConfig()
     optim: OptimConfig = OptimConfig()

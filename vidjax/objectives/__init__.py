@@ -5,6 +5,7 @@ from vidjax.objectives.attentive_probe import AttentiveProbe
 from vidjax.objectives.base import Objective
 from vidjax.objectives.captioning import Captioning
 from vidjax.objectives.classification import Classification
+from vidjax.objectives.contrastive import Contrastive
 from vidjax.objectives.distillation import Distillation
 from vidjax.objectives.feature_alignment import FeatureAlignment
 from vidjax.objectives.feature_prediction import FeaturePrediction
@@ -20,6 +21,7 @@ __all__ = [
     "AttentiveProbe",
     "Captioning",
     "Classification",
+    "Contrastive",
     "Distillation",
     "FeatureAlignment",
     "FeaturePrediction",

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from vidjax.config import LoraConfig
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.models.spec import ClipSpec
+from vidjax.models.text_tower import TextTowerSpec
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
@@ -33,7 +34,7 @@ class Part:
     """
 
     name: str
-    spec: ClipSpec | GPT2Spec | None
+    spec: ClipSpec | TextTowerSpec | GPT2Spec | None
     key: str = "init_from"
     whole: bool = False
     trained: bool = False
@@ -57,12 +58,14 @@ class Objective(abc.ABC):
         unchanged, and weight decay does not apply to them.
       lora: how projections that `frozen` matches are adapted, see `vidjax.models.lora`; None if they are not. The step
         passes merged parameters to the loss.
+      freezable: whether the fields `freeze_backbone` and `lora` freeze and adapt the module's backbone.
       group: number of consecutive rows of a batch that must stay together in a micro-batch, in their order; 0 if only
         each row and its mirror image in the batch must stay together.
     """
 
     frozen = ""
     unused_blocks = 0
+    freezable = False
     group = 0
 
     if TYPE_CHECKING:  # a field of each objective; at run time, this property would become the field's default

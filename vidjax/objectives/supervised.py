@@ -34,6 +34,8 @@ class Supervised(Objective):
     freeze_backbone: bool = dataclasses.field(default=False, kw_only=True)
     lora: LoraConfig | None = dataclasses.field(default=None, kw_only=True)
 
+    freezable = True
+
     @property
     def frozen(self) -> str:
         """Pattern of the parameters that are not trained; empty for none."""

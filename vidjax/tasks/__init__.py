@@ -1,13 +1,14 @@
 """Tasks: what a run learns, how it is scored, and what it answers; one file per task, found by `config.task`."""
 
 import dataclasses
+from typing import Any, cast
 
 from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.open import open_source
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
-from vidjax.objectives import Objective, Supervised
+from vidjax.objectives import Objective
 from vidjax.objectives.configured import build_classifier
 from vidjax.registry import Registry
 from vidjax.tasks._task import Answer, Task
@@ -53,13 +54,13 @@ def build_objective(
             f"model.freeze_backbone=True trains the head alone, but model.lora.rank={lora.rank} adapts the backbone "
             "too; set the first to False or the second to 0"
         )
-    if not isinstance(objective, Supervised):
+    if not objective.freezable:
         key, unset = ("model.freeze_backbone=True", False) if frozen else (f"model.lora.rank={lora.rank}", 0)
         raise ConfigError(
             f"{key} is for tasks that train a head on a backbone, such as classification; set it to {unset} for "
             f"task={config.task}"
         )
-    return dataclasses.replace(objective, freeze_backbone=frozen, lora=lora if lora.rank else None)
+    return dataclasses.replace(cast(Any, objective), freeze_backbone=frozen, lora=lora if lora.rank else None)
 
 
 def check(config: Config) -> None:

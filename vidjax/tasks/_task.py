@@ -42,6 +42,11 @@ def _same_rows(source: VideoSource, config: Config) -> VideoSource:
     return source
 
 
+def _no_tokens(config: Config) -> int:
+    del config
+    return 0
+
+
 def _no_files(source: VideoSource, workdir: Place) -> None:
     del source, workdir
 
@@ -67,6 +72,7 @@ class Task:
       has_teacher: whether runs keep a teacher, a moving average (`extra["teacher"]`) that users get instead of the
         trained parameters.
       takes_views: whether a row holds several views of a video (data.global_views) instead of clips.
+      num_tokens: tokens per caption in a training batch, for a task that learns from captions.
       check: refuses settings that do not fit the task, from the configuration alone.
       training_rows: wraps the training split, for example to encode captions as tokens.
       save_files: writes files that the run needs later, besides its weights and class names, from the training split.
@@ -83,6 +89,7 @@ class Task:
     head_from_texts: bool = False
     has_teacher: bool = False
     takes_views: bool = False
+    num_tokens: Callable[[Config], int] = _no_tokens
     check: Callable[[Config], None] = _pass
     training_rows: Callable[[VideoSource, Config], VideoSource] = _same_rows
     save_files: Callable[[VideoSource, Place], None] = _no_files

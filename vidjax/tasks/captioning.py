@@ -82,6 +82,7 @@ CURVES = (Curve("val/bleu4", "BLEU-4", fraction=True), Curve("val/cider", "CIDEr
 TASK = Task(
     build=build,
     annotation=CAPTIONS,
+    num_tokens=lambda config: config.caption.num_tokens,
     check=check,
     training_rows=training_rows,
     save_files=save_files,

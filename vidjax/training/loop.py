@@ -16,7 +16,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError, StalledError
 from vidjax.evaluation import Evaluator
 from vidjax.files import Place, absolute, read_json, write_json
-from vidjax.objectives import Objective
+from vidjax.objectives import Objective, Supervised
 from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS
 from vidjax.training import resume_check
@@ -236,7 +236,7 @@ def train(
         with telemetry.waiting("drawing pictures for the report"):
             params = form(plan.objective, state.params, {})
             telemetry.show(total, draw_pictures(config, plan.objective, params, mesh, workdir))
-        if plan.objective.lora and jax.process_index() == 0:
+        if plan.objective.lora and isinstance(plan.objective, Supervised) and jax.process_index() == 0:
             save_adapter(workdir)
         if not evaluator:
             results = {"train/steps": total, **watch.last}

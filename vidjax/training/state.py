@@ -64,11 +64,11 @@ def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, 
     from vidjax.data.sources.annotations import ANNOTATIONS, NOTHING
     from vidjax.tasks import TASKS  # both import the data libraries, which a step does not need
 
-    learned = TASKS.find(config.task).annotation
-    if learned == NOTHING:
+    task = TASKS.find(config.task)
+    if task.annotation == NOTHING:
         return {}
-    annotation = ANNOTATIONS[learned]
-    shape = annotation.shape(num_outputs, config.caption.num_tokens)
+    annotation = ANNOTATIONS[task.annotation]
+    shape = annotation.shape(num_outputs, task.num_tokens(config))
     return {annotation.key: jax.ShapeDtypeStruct((rows, *shape), annotation.dtype)}
 
 

@@ -15,9 +15,9 @@ EVERY = sorted(DATASETS)
 
 def test_these_are_the_data_sets():
     assert EVERY == [
-        "afew_va", "breakfast", "charades", "coin", "coin_domains", "diving48", "epic_kitchens", "folder", "hmdb51",
-        "jester", "kinetics400", "kinetics600", "kinetics700", "kinetics710", "lvu", "motion", "motion_digits", "ssv2",
-        "synthetic", "ucf101",
+        "activitynet_captions", "afew_va", "breakfast", "charades", "coin", "coin_domains", "diving48", "epic_kitchens",
+        "folder", "hmdb51", "jester", "kinetics400", "kinetics600", "kinetics700", "kinetics710", "lvu", "motion",
+        "motion_digits", "msrvtt", "ssv2", "synthetic", "ucf101", "vatex",
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from vidjax.config.types import Changeable, Count, Fraction, MayChange, NotNegat
 
 # Choices that are the keys of a table; each table is in the module of the functions that it names.
 AlignmentLoss = Annotated[str, OneOf("vidjax.objectives.feature_alignment:LOSSES")]
+ContrastiveLoss = Annotated[str, OneOf("vidjax.objectives.contrastive:LOSSES")]
 Decoder = Annotated[str, OneOf("vidjax.models.gpt2:GPT2_SPECS")]
 EncoderFeatures = Annotated[str, OneOf("vidjax.models.captioner:FEATURES")]
 TrainEncoder = Annotated[str, OneOf("vidjax.objectives.captioning:FROZEN")]
@@ -92,6 +93,30 @@ class ZeroShotConfig:
     # A text file with the words for each class, one line per class in the order of the data; or a .json file that maps
     # class names to words. Empty: the class names of the data as words.
     class_names: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastiveConfig:
+    """Contrastive learning: the loss over all videos and captions of a step, and the text tower beside `model`."""
+
+    # sigmoid: SigLIP's loss, every pair is right or wrong. softmax: CLIP's loss, each video picks its caption among all
+    # of the step, and each caption its video.
+    loss: ContrastiveLoss = "sigmoid"
+    # What a video is to the caption of another video with the same caption. positive: as good as its own. negative: as
+    # published, it must not match.
+    same_caption: Literal["positive", "negative"] = "positive"
+    text: str = "clip_base"  # The text tower, a key of vidjax.models.video_text.TEXT_SPECS
+    # A run or a folder with the text tower's first weights. Empty: those of init_from if it has a text tower, or else
+    # random ones.
+    text_from: MayChange[str] = ""
+    # A folder with the vocabulary: tokenizer.json, vocab.json and merges.txt, or spiece.model. Empty: that in text_from
+    # or init_from, or else one that is learned from the training captions.
+    tokenizer: MayChange[str] = ""
+    vocab_size: Count = 49408  # Tokens in the vocabulary
+    num_tokens: Count = 77  # Largest number of tokens of a caption, including its marks; longer captions are cut
+    projection: Count = 512  # Channels of the space that videos and texts share
+    # How the text tower learns: all of it, by model.lora, or not at all. Its projection learns in any case.
+    train_text: Literal["all", "lora", "none"] = "all"
 
 
 @dataclasses.dataclass(frozen=True)

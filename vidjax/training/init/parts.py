@@ -8,9 +8,11 @@ from typing import Any
 
 from vidjax.config import Config
 from vidjax.models.gpt2 import GPT2Spec
+from vidjax.models.text_tower import TextTowerSpec
 from vidjax.objectives.base import Part
 from vidjax.training.init.language_model import init_language_model
 from vidjax.training.init.teacher import init_teacher
+from vidjax.training.init.two_towers import init_two_towers
 from vidjax.training.init.video_model import init_video_model
 from vidjax.training.mesh import place_like
 from vidjax.weights import adapt, read_run
@@ -32,8 +34,12 @@ def init_parts(params: Mapping, config: Config, parts: Iterable[Part]) -> tuple[
       The parameters with their shardings, and for each checkpoint a sentence that says what was used of it.
 
     Raises:
-      ConfigError: when a checkpoint does not fit; see `init_video_model` and `init_language_model`.
+      ConfigError: when a checkpoint does not fit; see `init_video_model`, `init_language_model` and
+        `init_two_towers`.
     """
+    parts = tuple(parts)
+    if len(parts) == 2 and isinstance(parts[1].spec, TextTowerSpec):
+        return init_two_towers(params, config, parts)
     sources = {part: source for part in parts if (source := _get(config, part.key))}
     notes = []
     for part, source in sources.items():

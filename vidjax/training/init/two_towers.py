@@ -1,0 +1,110 @@
+"""Initialise the towers of a model of videos and texts from one model that has both, or from two models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vidjax.config import Config
+from vidjax.data.text_encoding import FILES, holds_vocabulary
+from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.models.spec import ClipSpec
+from vidjax.models.video_text import VideoTextModel
+from vidjax.objectives.base import Part
+from vidjax.training.init.video_model import init_video_model
+from vidjax.training.mesh import place_like
+from vidjax.weights import pretrained
+from vidjax.weights.read_run import read_module
+from vidjax.weights.resize_positions import fit_positions
+from vidjax.weights.rules import flatten, nest
+from vidjax.weights.run_files import is_run
+
+VIDEO, TEXT = "video", "text"
+
+
+def init_two_towers(params: Mapping, config: Config, parts: tuple[Part, Part]) -> tuple[Mapping, list[str]]:
+    """Replace the parameters of the towers with those of the checkpoints that their keys name, if any.
+
+    A model with both towers that `init_from` names gives everything, or everything of videos if `contrastive.text_from`
+    names another. A tower's projection comes with it if it has the same size; otherwise it stays as drawn.
+
+    Args:
+      params: parameters of the new model, with their shardings.
+      parts: the video tower and the text tower.
+
+    Returns:
+      The parameters with their shardings, and for each checkpoint a sentence that says what was used of it.
+
+    Raises:
+      ConfigError: when a checkpoint does not fit, or lacks the tower that it is named for.
+    """
+    notes = []
+    video, text = parts
+    if source := config.init_from:
+        if both := _read_both(source, video):
+            names = (VIDEO, "video_projection") if config.contrastive.text_from else tuple(params)
+            _check_vocabulary(config, names, video, source)
+            params, note = _use(params, both, names, video, source)
+        else:
+            mean, std = config.data.mean, config.data.std
+            tower, note = init_video_model(params[VIDEO], video, source, mean=mean, std=std)
+            params = {**params, VIDEO: tower}
+        notes.append(f"{VIDEO}: {note}")
+    if source := config.contrastive.text_from:
+        both = _read_both(source, text)
+        if both is None:
+            raise ConfigError(f"config.{text.key}={source!r} has no text tower; name a CLIP or a contrastive run")
+        params, note = _use(params, both, (TEXT, "text_projection"), text, source)
+        notes.append(f"{TEXT}: {note}")
+    return params, notes
+
+
+def _read_both(source: str, part: Part) -> Mapping | None:
+    """Read a model of videos and texts, with positions fitted to the clips of `part`; None for a model without texts.
+
+    From a run, the raw parameters are read, not their moving average.
+    """
+    try:
+        if is_run(source):
+            module = read_module(source)[1]
+            theirs = pretrained.read_start(source, None)[0] if isinstance(module, VideoTextModel) else {}
+        else:
+            model = pretrained.load(source)
+            module, theirs = model.module, model.params
+    except (ResumeError, WeightsError) as error:
+        raise ConfigError(f"config.{part.key}: {error}") from error
+    if not isinstance(module, VideoTextModel):
+        return None
+    old, new = getattr(module.spec, part.name), part.spec
+    if type(old) is not type(new):
+        names = (type(of).__name__.removesuffix("Spec") for of in (old, new))
+        raise ConfigError("config.{}={!r} has a {}, but the model has a {}".format(part.key, source, *names))
+    if isinstance(old, ClipSpec) and isinstance(new, ClipSpec):
+        theirs = {**theirs, VIDEO: fit_positions(theirs[VIDEO], old, new)[0]}
+    return theirs
+
+
+def _check_vocabulary(config: Config, names: tuple[str, ...], part: Part, source: str) -> None:
+    """Refuse a text tower without its vocabulary, in place of which one was learned from the captions."""
+    folders = (config.contrastive.tokenizer, config.contrastive.text_from, config.init_from)
+    if TEXT in names and not any(folder and holds_vocabulary(folder) for folder in folders):
+        raise ConfigError(
+            f"config.{part.key}={source!r} has a text tower, but no vocabulary is beside it; put its "
+            f"{' or '.join(FILES)} into a folder and set config.contrastive.tokenizer to it"
+        )
+
+
+def _use(params: Mapping, theirs: Mapping, names: tuple[str, ...], part: Part, source: str) -> tuple[Mapping, str]:
+    """Use the parameters of some subtrees, of which only projections may differ in size."""
+    ours, found = flatten({name: params[name] for name in names if name in params}), flatten(theirs)
+    fitting = {path for path, leaf in ours.items() if path in found and found[path].shape == leaf.shape}
+    for path in sorted(ours.keys() - fitting):
+        if path.startswith((f"{VIDEO}/", f"{TEXT}/")):
+            there = f"has shape {found[path].shape} there" if path in found else "is not there"
+            key = "model.name" if path.startswith(f"{VIDEO}/") else "contrastive.text, vocab_size and num_tokens"
+            raise ConfigError(
+                f"config.{part.key}={source!r} does not fit: {path} {ours[path].shape} {there}; set {key} as "
+                "in that model"
+            )
+    new = ", ".join(sorted({path.partition("/")[0] for path in ours.keys() - fitting}))
+    used = {path: place_like(found[path], leaf) if path in fitting else leaf for path, leaf in ours.items()}
+    return {**params, **nest(used)}, f"{', '.join(names)} of {source}; new: {new or 'none'}"
