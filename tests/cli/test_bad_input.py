@@ -7,7 +7,7 @@ import pytest
 
 from vidjax.cli import main
 
-EXPECTED = "expected .safetensors, a .pth written by torch.save, or a flax msgpack checkpoint"
+EXPECTED = "expected .safetensors, a .pth written by torch.save, an .npz, or a flax msgpack checkpoint"
 
 
 class Code:

@@ -127,7 +127,7 @@ CHECKPOINTS = (
     Checkpoint("facebook/vjepa2-vitl-fpc64-256", "V-JEPA 2, transformers", "V-JEPA 2 of transformers"),
     Checkpoint("facebook/vjepa2-vitl-fpc16-256-ssv2", "V-JEPA 2, transformers", "V-JEPA 2 of transformers"),
     Checkpoint(f"{_VJEPA2}/vitl.pt", "V-JEPA 2, official", "V-JEPA 2"),
-    Checkpoint("openai/clip-vit-base-patch16", "CLIP, transformers", "CLIP of transformers"),
+    Checkpoint("openai/clip-vit-base-patch16", "CLIP with texts, transformers", "CLIP of transformers"),
     Checkpoint(
         f"{_OPENAI}/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt", "CLIP, OpenAI",
         "CLIP of OpenAI",
@@ -177,5 +177,5 @@ CHECKPOINTS = (
     Checkpoint(f"{_VJEPA2}/vith.pt", "V-JEPA 2, official", "V-JEPA 2", large=True),
     Checkpoint(f"{_VJEPA2}/vitg.pt", "V-JEPA 2, official", "V-JEPA 2", large=True),
     Checkpoint(f"{_VJEPA2}/vitg-384.pt", "V-JEPA 2, official", "V-JEPA 2", large=True),
-    Checkpoint("openai/clip-vit-large-patch14", "CLIP, transformers", "CLIP of transformers", large=True),
+    Checkpoint("openai/clip-vit-large-patch14", "CLIP with texts, transformers", "CLIP of transformers", large=True),
 )  # fmt: skip

@@ -79,7 +79,7 @@ class Maker:
             "image ViT, timm": self._timm, "ViViT, transformers": self._vivit, "ViViT, scenic": self._scenic,
             "VideoMamba, official": self._videomamba, "VideoMamba, images": self._videomamba,
             "VideoMamba, masked pre-training": self._videomamba, "V-JEPA 2, transformers": self._vjepa2,
-            "V-JEPA 2, official": self._official_vjepa2, "CLIP, transformers": self._clip,
+            "V-JEPA 2, official": self._official_vjepa2, "CLIP with texts, transformers": self._clip,
             "CLIP, OpenAI": self._openai, "GPT-2, transformers": self._gpt2,
         }  # fmt: skip
         makers[checkpoint.layout](checkpoint)
@@ -231,7 +231,11 @@ class Maker:
         path.with_name("config.json").write_text(json.dumps(said))
 
     def _clip(self, checkpoint: Checkpoint) -> None:
-        self._clip_tower(16).save_pretrained(self._folder(checkpoint))
+        vision, width = self._sizes(patch_size=16), 64 if self.tiny else 512
+        text = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": width // 64}
+        text |= {"num_hidden_layers": self.depth, "vocab_size": 300}
+        config = transformers.CLIPConfig(vision_config=vision, text_config=text, projection_dim=512)
+        tame(transformers.CLIPModel(config)).save_pretrained(self._folder(checkpoint))
 
     def _clip_tower(self, patch: int) -> nn.Module:
         config = transformers.CLIPVisionConfig(**self._sizes(patch_size=patch, projection_dim=512))

@@ -16,7 +16,7 @@ PRESETS = tuple(name for name in model_names() if not name.endswith("_tiny"))
 # Presets of published sizes without a published accuracy or cost.
 SILENT = {
     "videomae_huge_v2", "clip_base32", "clip_base", "clip_large", "clip_large_336", "vjepa2_large", "vjepa2_huge",
-    "vjepa2_giant", "vjepa2_giant_384",
+    "vjepa2_giant", "vjepa2_giant_384", "videoprism_base", "videoprism_large",
 }  # fmt: skip
 
 
@@ -83,12 +83,21 @@ def vjepa2(spec, classes):
     return encoder + 3 * block(d, 4 * d) + query + d * classes + classes
 
 
+def videoprism(spec, classes):
+    """A ViT of frames and one over time, each with positions and a norm; a query that pools with d channels."""
+    d, (t, h, w) = spec.width, spec.grid
+    towers = (spec.depth + spec.temporal_depth) * block(d, spec.mlp_dim) + (h * w + t) * d + 2 * 2 * d
+    pooler = d + 4 * (d * d + d) + d // spec.num_heads + 2 * d
+    return 3 * spec.patch_size**2 * d + d + towers + pooler + d * classes + classes
+
+
 FORMULAS = {
     "clip": clip,
     "videomae": videomae,
     "timesformer": timesformer,
     "vivit": vivit,
     "videomamba": videomamba,
+    "videoprism": videoprism,
     "vjepa2": vjepa2,
 }
 

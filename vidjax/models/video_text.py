@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,13 +11,17 @@ from jaxtyping import Array, Float, Int
 
 from vidjax.errors import ConfigError, nearest
 from vidjax.models import layers
+from vidjax.models.clip import CLIPVisionSpec
 from vidjax.models.clip_text import CLIP_TEXT_SPECS
 from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.presets import FAMILIES, build_model, family_of
 from vidjax.models.spec import ClipSpec
 from vidjax.models.text_tower import TextTowerSpec
+from vidjax.models.videoprism import VideoPrismHead, VideoPrismSpec, head_macs
+from vidjax.models.videoprism_text import VIDEOPRISM_TEXT_SPECS, VideoPrismTextSpec
 
-TEXT_SPECS: Mapping[str, TextTowerSpec] = {**CLIP_TEXT_SPECS}
+TEXT_SPECS: Mapping[str, TextTowerSpec] = {**CLIP_TEXT_SPECS, **VIDEOPRISM_TEXT_SPECS}
+AUXILIARY = 2  # blocks of VideoPrism's head, in the authors' models.py
 SCALE = 1 / 0.07  # the initial factor on similarities, section 2.5
 
 
@@ -31,9 +35,12 @@ class VideoTextSpec:
       text: the text tower's spec.
       projection: channels of the shared space, to which a linear map takes the pooled output of each tower.
       scale, bias: initial factor on the similarities of videos and texts, and initial summand after it.
+      auxiliary: number of blocks of VideoPrism's own head (`VideoPrismHead`), which takes the place of both linear maps
+        if two towers of VideoPrism have the same width; None for linear maps.
 
     Raises:
-      ConfigError: if `projection` is below 1, or `scale` is not above 0.
+      ConfigError: if `projection` is below 1, if `scale` is not above 0, or if `auxiliary` is set and the towers or
+        `projection` do not fit.
     """
 
     family: str
@@ -42,8 +49,21 @@ class VideoTextSpec:
     projection: int
     scale: float = SCALE
     bias: float = 0.0
+    auxiliary: int | None = None
 
     def __post_init__(self):
+        if self.auxiliary is not None:
+            width = getattr(self.video, "width", 0)
+            if not isinstance(self.video, VideoPrismSpec) or self.text.width != width:
+                raise ConfigError(
+                    f"auxiliary={self.auxiliary} asks for VideoPrism's head, which needs a VideoPrism and a text tower "
+                    f"of its width, {width}; this one has {self.text.width}: leave it out"
+                )
+            if self.projection != width:
+                raise ConfigError(
+                    f"projection={self.projection} has no effect on two towers of VideoPrism, whose {width} channels "
+                    f"are the shared space; use projection={width}"
+                )
         if self.projection < 1:
             raise ConfigError(f"projection={self.projection} must be at least 1")
         if self.scale <= 0:
@@ -52,19 +72,22 @@ class VideoTextSpec:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one clip and one text of the greatest length."""
-        return self.video_macs + self.text.macs + self.text.width * self.projection
+        return self.video_macs + self.text.macs + (self.text.width * self.projection if self.auxiliary is None else 0)
 
     @property
     def video_macs(self) -> int:
         """Multiply-accumulates of the embedding of one clip."""
-        return self.video.classifier_macs(self.projection)
+        if isinstance(self.video, VideoPrismSpec) and self.auxiliary is not None:
+            return self.video.encoder_macs() + head_macs(self.video, self.auxiliary)
+        return self.video.classifier_macs(0) + cast(Any, self.video).width * self.projection
 
 
 class VideoTextModel(CompiledInit):
     """Embed clips and texts in one space.
 
     Parameters: `video` and `text`, those of the towers alone; `video_projection` and `text_projection`, from the towers
-    to the shared space; `logit_scale`, the logarithm of the factor on similarities; and `logit_bias`.
+    to the shared space (only the first for VideoPrism's own head); `logit_scale`, the logarithm of the factor on
+    similarities; and `logit_bias`.
     """
 
     spec: VideoTextSpec
@@ -73,7 +96,10 @@ class VideoTextModel(CompiledInit):
         s = self.spec
         self.video = FAMILIES.find(s.family).classifier(s.video, 0)
         self.text = s.text.build()
-        self.video_projection, self.text_projection = _to_shared(s), _to_shared(s)
+        if isinstance(s.video, VideoPrismSpec) and s.auxiliary is not None:
+            self.video_projection = VideoPrismHead(s.video, s.auxiliary)
+        else:
+            self.video_projection, self.text_projection = _to_shared(s), _to_shared(s)
         self.logit_scale = self.param("logit_scale", nn.initializers.constant(math.log(s.scale)), (), jnp.float32)
         self.logit_bias = self.param("logit_bias", nn.initializers.constant(s.bias), (), jnp.float32)
 
@@ -99,12 +125,13 @@ class VideoTextModel(CompiledInit):
 
     def encode_text(self, tokens: Int[Array, "b n"], train: bool = False) -> Float[Array, "b e"]:
         """Embed texts, in float32 and with unit length."""
-        return unit(self.text_projection(self.text(tokens, train)["pooled"]))
+        pooled = self.text(tokens, train)["pooled"]
+        return unit(self.text_projection(pooled) if self.spec.auxiliary is None else pooled)
 
     def video_outputs(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Return the video tower's outputs, `projected` (b e) and, with unit length, `embedding` (b e)."""
         out = self.video(clips, train)
-        projected = self.video_projection(out["pooled"])
+        projected = self.video_projection(out["pooled" if self.spec.auxiliary is None else "tokens"])
         return out | {"projected": projected, "embedding": unit(projected)}
 
 
@@ -129,7 +156,8 @@ def build_video_text(
     Args:
       name: the video tower, as in `vidjax.build_model`.
       text: the text tower, a key of `TEXT_SPECS`.
-      projection, scale, bias: as in `VideoTextSpec`.
+      projection, scale, bias: as in `VideoTextSpec`. Two towers of VideoPrism with the same width get VideoPrism's own
+        head, and `projection` must be that width.
       text_options: fields of the text tower's spec, such as `vocab_size` and `context`.
       overrides: fields of the video tower's spec. `dtype`, `remat`, `unroll` and `attention` also hold for the text
         tower.
@@ -154,9 +182,13 @@ def build_video_text(
             raise ConfigError(f"the text tower {text} has no option {option!r}; {nearest(option, tuple(known))}")
     shared = {key: overrides[key] for key in ("dtype", "remat", "unroll", "attention") if key in overrides}
     video = build_model(name, num_classes=0, **overrides).spec
+    if isinstance(video, CLIPVisionSpec) and "projection" not in overrides:
+        video = dataclasses.replace(video, projection=0)  # the map to the shared space is not part of the tower
+    tower = dataclasses.replace(tower, **shared | options)
+    alike = isinstance(video, VideoPrismSpec) and isinstance(tower, VideoPrismTextSpec) and video.width == tower.width
     spec = VideoTextSpec(
-        family=family_of(name)[0], video=video, text=dataclasses.replace(tower, **shared | options),
-        projection=projection, scale=scale, bias=bias,
+        family=family_of(name)[0], video=video, text=tower, projection=projection, scale=scale, bias=bias,
+        auxiliary=AUXILIARY if alike else None,
     )  # fmt: skip
     return VideoTextModel(spec)
 

@@ -26,6 +26,8 @@ NOTES = {
     "masked": "pre-trained on masked video with a CLIP teacher",
     "joint": "joint space-time attention",
     "space only": "attention within frames only",
+    "frozen": "an attention pooling and a linear head on frozen features; neither is public",
+    "zero-shot": "not trained on these classes: names of classes are compared with videos by a model with texts",
     "probe": "an attentive probe of frozen features, which its authors' test lets read the tokens of all clips at once",
 }
 

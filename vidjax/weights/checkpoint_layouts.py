@@ -17,12 +17,12 @@ import jax.numpy as jnp
 
 from vidjax.errors import WeightsError
 from vidjax.models import FAMILIES, ClipSpec
+from vidjax.models.video_text import VideoTextModel, VideoTextSpec
 from vidjax.registry import names_in
 from vidjax.weights.rules import Rule, State
 
 if TYPE_CHECKING:
     from vidjax.models.gpt2 import GPT2Spec
-    from vidjax.models.video_text import VideoTextSpec
 
 _FILES = "vidjax.weights.families"
 Spec = TypeVar("Spec", bound="ClipSpec | GPT2Spec")  # the spec of one family
@@ -73,6 +73,11 @@ class Description(Generic[Spec]):
             return FAMILIES.find(self.family).build(self.spec, self.num_classes)
         raise WeightsError(f"a {self.family} takes no clips: its description must hold the module")
 
+    @property
+    def texts(self) -> VideoTextSpec | None:
+        """The spec of a model of videos and texts; None for another model."""
+        return self.module.spec if isinstance(self.module, VideoTextModel) else None
+
     def shapes(self) -> dict:
         """Return the module's parameters as `jax.ShapeDtypeStruct`s; nothing is computed."""
         inputs = self.inputs
@@ -94,6 +99,8 @@ class Layout(Generic[Spec]):
       family: for export, the family's name in `vidjax.models.FAMILIES`.
       rules: for export, returns the rules of a model with a spec and number of classes (as in `Description`); None if
         the layout cannot be written.
+      whole_rules: for export, returns the rules of a model of videos and texts; None if the layout holds no such models
+        or cannot be written.
       config: for export, returns the config.json, without id2label, with which `transformers` loads the exported
         arrays; raises WeightsError for a variant that `transformers` lacks. None if `transformers` does not use this
         layout.
@@ -105,6 +112,12 @@ class Layout(Generic[Spec]):
     config: Callable[[Description[Spec]], dict] | None = None
     family: str = ""
     rules: Callable[[Spec, int | None], tuple[Rule, ...]] | None = None
+    whole_rules: Callable[[VideoTextSpec], tuple[Rule, ...]] | None = None
+
+    def can_write(self, described: Description) -> bool:
+        """Whether a model of this kind can be written: with or without texts, of the layout's family."""
+        rules = self.rules if described.texts is None else self.whole_rules
+        return self.family == described.family and rules is not None
 
     def rules_to_write(self, described: Description[Spec]) -> tuple[Rule, ...]:
         """Return the rules that write a model.
@@ -112,6 +125,8 @@ class Layout(Generic[Spec]):
         Raises:
           WeightsError: if this layout cannot be written.
         """
+        if described.texts is not None and self.whole_rules is not None:
+            return self.whole_rules(described.texts)
         if self.rules is None:
             raise WeightsError(f"the layout {self.name!r} can be read but not written")
         return self.rules(described.spec, described.num_classes)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import flax.linen as nn
@@ -14,10 +15,11 @@ import safetensors.numpy
 
 from vidjax.errors import WeightsError
 from vidjax.files import write_json
+from vidjax.models.video_text import VideoTextSpec
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.weights.checkpoint_layouts import Description, Layout, all_layouts, example_inputs
 from vidjax.weights.model import Pretrained
-from vidjax.weights.rules import write
+from vidjax.weights.rules import Rule, flatten, write
 
 # Fields of a spec that do not change the outputs, or that follow from the shapes of the arrays.
 COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")
@@ -60,6 +62,9 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
         config |= _names(described) | _trained_for(model)
         write_json(folder / "config.json", config)
         notes = _differences(layout, state, config, described)
+    notes = (*notes, *_left_out(layout.rules_to_write(described), model))
+    if model.text_encoder:
+        model.text_encoder.save(folder)
     if model.clip_recipe:
         write_json(folder / "preprocessor_config.json", _preprocessor(model))
         notes = (*notes, *_reorders(model), *_pads(model))
@@ -71,8 +76,8 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
 
 def _choose(described: Description) -> tuple[Layout, dict | None, str]:
     """Choose a layout of transformers with its config.json, or another writable layout and the reason for it."""
-    writable = [layout for layout in all_layouts() if layout.family == described.family and layout.rules]
-    reason = f"transformers has no {described.family}"
+    writable = [layout for layout in all_layouts() if layout.can_write(described)]
+    reason = f"transformers has no {described.family}" + (" with such texts" if described.texts else "")
     for layout in writable:
         if layout.config:
             try:
@@ -106,6 +111,8 @@ def _trained_for(model: Pretrained) -> dict:
 def _differences(layout: Layout, state: dict, config: dict, described: Description) -> tuple[str, ...]:
     """Return notes on the spec's fields that the files cannot hold and that change the outputs."""
     again = layout.describe(state, json.loads(json.dumps(config)))
+    if described.texts is not None and again.texts is not None:
+        return _differing_towers(again.texts, described.texts)
     inputs = again.inputs or example_inputs(described.spec, pretraining=described.num_classes is None)
     module, notes = described.build(), []
     for field in dataclasses.fields(again.spec):
@@ -121,6 +128,35 @@ def _differences(layout: Layout, state: dict, config: dict, described: Descripti
     return tuple(notes)
 
 
+def _differing_towers(theirs: VideoTextSpec, ours: VideoTextSpec) -> tuple[str, ...]:
+    """Return notes on the fields of both towers' specs that the files cannot hold."""
+    pairs = (("video", theirs.video, ours.video), ("text", theirs.text, ours.text))
+    found = (
+        (tower, field.name, getattr(old, field.name), getattr(new, field.name))
+        for tower, old, new in pairs
+        for field in dataclasses.fields(new)
+        if field.name not in COMPUTED_ALIKE
+    )
+    notes = []
+    for tower, name, old, new in found:
+        if old == new:
+            continue
+        if (tower, name) == ("video", "num_frames"):
+            notes.append(f"a clip of {new} frames is embedded as the mean of its frames; transformers embeds one frame")
+        else:
+            notes.append(f"{name} of the {tower} tower is {old} in transformers, and {new} here: outputs differ")
+    return tuple(notes)
+
+
+def _left_out(rules: Sequence[Rule], model: Pretrained) -> tuple[str, ...]:
+    """Return a note if the files have no place for how similarities become logits."""
+    leaves = flatten(model.params)
+    names = [path for rule in rules if not rule.sources for path in rule.targets if path.startswith("logit_")]
+    left = {"logit_scale": "the factor on similarities", "logit_bias": "the summand of similarities"}
+    said = [left[name] for name in names if name == "logit_scale" or float(leaves[name])]
+    return (f"transformers has no place for {' or '.join(said)}, which the files leave out",) if said else ()
+
+
 def _computation(module: nn.Module, inputs: tuple) -> str:
     """Return the forward pass as the text of its jaxpr, which is equal for modules that compute the same."""
     variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
@@ -130,7 +166,7 @@ def _computation(module: nn.Module, inputs: tuple) -> str:
 def _preprocessor(model: Pretrained) -> dict:
     height, width = model.spec.frame_size
     return {
-        "image_processor_type": "VideoMAEImageProcessor",
+        "image_processor_type": "CLIPImageProcessor" if model.family == "clip" else "VideoMAEImageProcessor",
         "do_resize": True,
         "size": {"shortest_edge": min(height, width)},
         "do_center_crop": True,

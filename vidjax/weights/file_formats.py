@@ -1,4 +1,4 @@
-"""Read the arrays of one file: safetensors, PyTorch's zip or pickle, or flax msgpack, told apart by the first bytes."""
+"""Read the arrays of one file: safetensors, PyTorch's zip or pickle, NumPy's zip, or flax msgpack, by its content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 MSGPACK_MAPS = (*range(0x81, 0x90), 0xDE, 0xDF)  # first bytes of non-empty maps
 PICKLES = [bytes((0x80, protocol)) for protocol in range(2, 6)]
 _SAFETENSORS = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bfloat16", "I64": "i8", "I32": "i4"}
-EXPECTED = "expected .safetensors, a .pth written by torch.save, or a flax msgpack checkpoint"
+EXPECTED = "expected .safetensors, a .pth written by torch.save, an .npz, or a flax msgpack checkpoint"
 
 
 def read_arrays(path: Path) -> Mapping:
@@ -42,6 +42,8 @@ def read_arrays(path: Path) -> Mapping:
         )
     if head.startswith(HDF5) or path.suffix in (".h5", ".keras"):
         raise keras_refused(path)
+    if _is_npz(path):
+        return _read_npz(path)
     if zipfile.is_zipfile(path) or head.startswith(b"PK\x03\x04") or head[:2] in PICKLES:
         return _read_torch(path)
     if len(head) > 8 and head[8:9] == b"{":
@@ -85,6 +87,24 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path} is truncated or not a safetensors file ({error}); fetch it again") from error
     except (AttributeError, TypeError) as error:  # raised for types that NumPy lacks, such as float8
         raise WeightsError(f"{path} holds a number type that NumPy lacks ({error}); save it as bfloat16") from error
+
+
+def _is_npz(path: Path) -> bool:
+    if path.suffix == ".npz":
+        return True
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return bool(names := file.namelist()) and all(name.endswith(".npy") for name in names)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read NumPy's archive; pickled objects in it are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} is truncated or not an .npz file of arrays ({error}); fetch it again") from error
 
 
 def _read_torch(path: Path) -> Mapping:

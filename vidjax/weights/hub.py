@@ -10,7 +10,7 @@ from vidjax.errors import WeightsError, nearest_path
 from vidjax.weights.run_files import is_run
 
 MODEL = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
-FILE = re.compile(r"^([\w-][\w.-]*/[\w-][\w.-]*)/(.+\.(?:safetensors|pth|pt|pyth|bin))$")
+FILE = re.compile(r"^([\w-][\w.-]*/[\w-][\w.-]*)/(.+\.(?:safetensors|pth|pt|pyth|bin|npz))$")
 JSON_FILES = ["config.json", "preprocessor_config.json", "preprocessing.json"]
 _SHOWN = 5  # names of a folder's files in an error
 # The second pattern is only tried if the first finds nothing: many repositories hold both, with the same content.

@@ -62,7 +62,7 @@ def from_pretrained(
       source: one of the following. A vidjax run; its eval.checkpoint selects the best or last checkpoint, and the
         moving average is read if the run keeps one. The folder of an adapter (`vidjax.weights.adapter`). A hub id, or
         a file on the hub as owner/name/file.pth. A local folder with config.json and safetensors. A .safetensors,
-        .pth, .pyth, .pt or .bin file in a layout of `weights.checkpoint_layouts`. A scenic msgpack checkpoint.
+        .pth, .pyth, .pt, .bin or .npz file in a layout of `weights.checkpoint_layouts`. A scenic msgpack checkpoint.
       num_frames, image_size: clip size; None keeps the source's. For another size, fixed positions are recomputed and
         learned positions interpolated; `notes` says so.
       num_classes: number of classes of a new head; 0 for no head; None keeps the source's head. It also turns a

@@ -82,6 +82,13 @@ def _linear(old: int, new: int) -> np.ndarray:
     return _tents(places, old)
 
 
+def _linear_antialiased(old: int, new: int) -> np.ndarray:
+    """Linear weights whose tents are widened to make a table shorter, as in `jax.image.resize`."""
+    places = (np.arange(new) + 0.5) * old / new - 0.5
+    matrix = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(old)) / max(1, old / new))
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
 def _linear_corners(old: int, new: int) -> np.ndarray:
     """Linear weights that keep the first and last entries in place, like scipy's zoom of order 1 in scenic."""
     return _tents(np.linspace(0, old - 1, new), old)
@@ -94,6 +101,7 @@ def _tents(places: np.ndarray, old: int) -> np.ndarray:
 METHODS = {
     "nearest": _nearest,
     "linear": _weighted(_linear),
+    "linear, antialiased": _weighted(_linear_antialiased),
     "linear, corners kept": _weighted(_linear_corners),
     "cubic": _weighted(cubic_weights),
 }

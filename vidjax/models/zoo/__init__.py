@@ -32,7 +32,7 @@ __all__ = [
 
 # Published facts of each family, by size.
 ZOO: Registry[dict[str, Published]] = Registry("vidjax.models.zoo", "PUBLISHED", dict, "a model family")
-_FILES = (".pth", ".pyth", ".pt")  # the authors' files, recognised by name
+_FILES = (".pth", ".pyth", ".pt", ".npz")  # the authors' files, recognised by name
 _CLASSES = 400  # for a preset without published results
 
 

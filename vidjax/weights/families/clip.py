@@ -141,6 +141,40 @@ def _describe_whole(state: State, config: Mapping | None) -> Description[CLIPVis
     )  # fmt: skip
 
 
+def _whole_config(description: Description[CLIPVisionSpec]) -> dict:
+    spec = cast(VideoTextSpec, description.texts)
+    video, text = spec.video, spec.text
+    if not isinstance(video, CLIPVisionSpec) or not isinstance(text, CLIPTextSpec):
+        raise WeightsError("transformers' CLIPModel has CLIP's own towers, and this model has others")
+    height, width = video.frame_size
+    if height != width:
+        raise WeightsError(f"transformers' CLIPModel takes square images; this model takes {height} x {width} pixels")
+    return {
+        "model_type": "clip",
+        "architectures": ["CLIPModel"],
+        "projection_dim": spec.projection,
+        "vision_config": {
+            **_sizes(video), "patch_size": video.patch_size, "image_size": height, "projection_dim": spec.projection,
+        },
+        "text_config": {
+            **_sizes(text), "vocab_size": text.vocab_size, "max_position_embeddings": text.context,
+            "eos_token_id": text.end, "bos_token_id": text.end - 1, "pad_token_id": text.end,
+            "projection_dim": spec.projection,
+        },
+    }  # fmt: skip
+
+
+def _sizes(spec: CLIPVisionSpec | CLIPTextSpec) -> dict:
+    return {
+        "hidden_size": spec.width,
+        "num_hidden_layers": spec.depth,
+        "num_attention_heads": spec.num_heads,
+        "intermediate_size": spec.mlp_dim,
+        "hidden_act": spec.activation,
+        "layer_norm_eps": spec.norm_eps,
+    }
+
+
 def _text_spec(state: State, config: Mapping) -> CLIPTextSpec:
     """Read the text tower's sizes from the arrays, and heads, activation and end token from config.json."""
     said = config.get("text_config") or {}
@@ -254,7 +288,7 @@ def _is_openai(keys: Collection[str], config: Mapping | None) -> bool:
 
 
 LAYOUTS = (
-    Layout("CLIP with texts, transformers", _is_whole, _describe_whole),
+    Layout("CLIP with texts, transformers", _is_whole, _describe_whole, _whole_config, "clip", whole_rules=whole_rules),
     Layout("CLIP, transformers", _is_transformers, _describe_transformers),
     Layout("CLIP, OpenAI", _is_openai, _describe_openai),
 )

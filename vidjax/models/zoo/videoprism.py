@@ -1,0 +1,48 @@
+"""VideoPrism: the public models and their accuracies, from the authors' README.
+
+The frozen encoders were scored with an attention pooling and a linear head that are not public, so these rows name no
+weights. The models with texts classified without training, by the similarity of a video with the names of classes.
+"""
+
+from functools import partial
+
+from vidjax.models.zoo_types import Published, Result
+
+_README = "google-deepmind/videoprism README.md"
+
+# The authors' notebook takes evenly spaced frames of the whole video; how the figures were computed is not published.
+_frozen = partial(Result, top5=None, clips=None, crops=None, stride=None, source=_README, note="frozen")
+_zero_shot = partial(
+    Result, "Kinetics-400", top5=None, clips=1, crops=1, stride=0, source=_README, sampling="segment", note="zero-shot"
+)
+
+PUBLISHED = {
+    "base": Published(
+        (
+            _frozen("Kinetics-400", 82.9),
+            _frozen("Something-Something v2", 62.2),
+            _frozen("Diving48", 64.3),
+            _zero_shot(top1=69.2, weights="google/videoprism-lvt-base-f16r288/flax_lvt_base_f16r288_repeated.npz"),
+        ),
+        pretrained=(
+            (
+                "google/videoprism-base-f16r288/flax_base_f16r288_repeated.npz",
+                "618 M clips, contrastive with texts, then masked",
+            ),
+        ),
+    ),
+    "large": Published(
+        (
+            _frozen("Kinetics-400", 85.0),
+            _frozen("Something-Something v2", 64.6),
+            _frozen("Diving48", 67.6),
+            _zero_shot(top1=72.4, weights="google/videoprism-lvt-large-f8r288/flax_lvt_large_f8r288_repeated.npz"),
+        ),
+        pretrained=(
+            (
+                "google/videoprism-large-f8r288/flax_large_f8r288_repeated.npz",
+                "618 M clips, contrastive with texts, then masked",
+            ),
+        ),
+    ),
+}
