@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from clip_folder import write_clip
 from random_runs import write_run
 
 from vidjax.cli import main
@@ -22,8 +23,8 @@ from vidjax.cli.verbs import demo
 from vidjax.data import motion_videos
 from vidjax.demo import serving, starter
 from vidjax.demo.limits import Limits
-from vidjax.demo.models import Autoencoder, Classifier
-from vidjax.errors import WeightsError
+from vidjax.demo.models import Autoencoder, Classifier, Reader
+from vidjax.errors import ConfigError, WeightsError
 from vidjax.main import read_config
 
 WORD = "a password of many characters"
@@ -49,6 +50,23 @@ def test_without_gradio_the_message_names_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["demo", "--model", "x"]) == 2
     assert capsys.readouterr().err == "vidjax: vidjax demo needs gradio; pip install 'vidjax[demo]'\n"
+
+
+def test_a_model_with_a_text_tower_takes_the_classes_of_a_visitor(tmp_path):
+    write_clip(tmp_path)
+    [reader] = demo.load_models([str(tmp_path)]).all
+    assert isinstance(reader, Reader)
+    classifier = reader.classifier("riding a bike\n\n cooking\n")
+    assert classifier.model.labels == ("riding a bike", "cooking")
+    assert reader.classifier("riding a bike\ncooking") is classifier
+    assert reader.attention_sizes() == {}
+    for words, message in (
+        ("cooking", "'cooking' is the only class"),
+        ("a\nb\na", "'a' is both class 1 and class 3"),
+        ("\n".join(map(str, range(101))), "101 classes are named, but this page takes 100"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            reader.classifier(words)
 
 
 def test_models_are_sorted_by_what_they_can_do(runs):

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vidjax.config import Config
+from vidjax.data.class_texts import check_classes
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.demo import seen, timeline
 from vidjax.demo.uploads import Tell, Upload
@@ -28,8 +29,10 @@ from vidjax.ops.masking import MASKS
 from vidjax.weights import Pretrained, predictors
 from vidjax.weights.clip_recipes import RecipeChanges
 from vidjax.weights.run_files import RESULTS
+from vidjax.weights.zero_shot import with_classes
 
 TOP = 5
+MOST_CLASSES = 100
 R = TypeVar("R")
 
 
@@ -153,6 +156,28 @@ class Classifier(Served):
 
 
 @dataclasses.dataclass(eq=False)
+class Reader(Served):
+    """A model with a text tower, which answers with classes that a visitor names."""
+
+    _asked: dict[tuple[str, ...], Classifier] = dataclasses.field(default_factory=dict)
+
+    def classifier(self, words: str) -> Classifier:
+        """Return a classifier of the classes in some lines; cached for the last few.
+
+        Raises:
+          ConfigError: if there are too few or too many classes, one is named twice, or the text tower cannot read one.
+        """
+        classes = check_classes([line for line in words.splitlines() if line.strip()])
+        if len(classes) > MOST_CLASSES:
+            raise ConfigError(f"{len(classes)} classes are named, but this page takes {MOST_CLASSES}; name fewer")
+        if classes not in self._asked:
+            while len(self._asked) > 7:
+                self._asked.pop(next(iter(self._asked)))
+            self._asked[classes] = Classifier(with_classes(self.model, classes), self.name)
+        return self._asked[classes]
+
+
+@dataclasses.dataclass(eq=False)
 class Captioner(Served):
     """A model that writes captions."""
 
@@ -218,11 +243,12 @@ class Models:
     classifiers: tuple[Classifier, ...] = ()
     autoencoders: tuple[Autoencoder, ...] = ()
     captioners: tuple[Captioner, ...] = ()
+    readers: tuple[Reader, ...] = ()
 
     @property
     def all(self) -> tuple[Served, ...]:
         """All models, of any kind."""
-        return (*self.classifiers, *self.autoencoders, *self.captioners)
+        return (*self.classifiers, *self.autoencoders, *self.captioners, *self.readers)
 
 
 def as_shown(frames: np.ndarray, recipe: ClipRecipe) -> np.ndarray:

@@ -17,6 +17,7 @@ from vidjax.demo.reconstruction_tab import ReconstructionTab
 from vidjax.demo.search_tab import SearchTab
 from vidjax.demo.site import PROGRESS, Site
 from vidjax.demo.uploads import RefusedError, Upload, Uploads
+from vidjax.demo.words_tab import WordsTab
 
 _HINT = "Drop a video, record one, or take an example."
 
@@ -49,6 +50,8 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str], searched:
                 site, tabs = Site(uploads, current, timeline), []
                 if models.classifiers or models.captioners:
                     tabs.append(AnswerTab(site, models))
+                if models.readers:
+                    tabs.append(WordsTab(site, models.readers))
                 if models.autoencoders:
                     tabs.append(ReconstructionTab(site, models.autoencoders))
                 if looking := [model for model in models.all if model.attention_sizes()]:

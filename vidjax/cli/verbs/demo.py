@@ -128,9 +128,9 @@ def load_models(sources: list[str], captioner: str | None = None) -> Models:
     Raises:
       WeightsError: when a source is not a model or has nothing to show, or when a captioner cannot write captions.
     """
-    from vidjax.demo.models import Autoencoder, Captioner, Classifier, Models, names_of
+    from vidjax.demo.models import Autoencoder, Captioner, Classifier, Models, Reader, names_of
 
-    found: dict[type, list] = {Classifier: [], Autoencoder: [], Captioner: []}
+    found: dict[type, list] = {Classifier: [], Autoencoder: [], Captioner: [], Reader: []}
     for source, name in zip(sources, names_of(sources), strict=True):
         model = load_model.load(source)
         if source == captioner:
@@ -139,6 +139,8 @@ def load_models(sources: list[str], captioner: str | None = None) -> Models:
             kind = Captioner
         elif load_model.is_autoencoder(model):
             kind = Autoencoder
+        elif load_model.reads_texts(model):
+            kind = Reader
         else:
             load_model.check_classifier(model, source)
             kind = Classifier
