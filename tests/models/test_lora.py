@@ -20,6 +20,7 @@ ADAPTED = {  # the usual projections, and those of a pattern
         "encoder/blocks/mixer/in_proj", "encoder/blocks/mixer/out_proj",
         "encoder/blocks/mixer/forward/x_proj", "encoder/blocks/mixer/backward/x_proj",
     },
+    "videoprism": {f"{part}/blocks/attn/{which}" for part in ("encoder", "temporal") for which in ATTENTION},
     "vivit": {"encoder/blocks/attn/query", "encoder/blocks/attn/value"},
     "vjepa2": {"encoder/blocks/attn/query", "encoder/blocks/attn/value"},
 }  # fmt: skip
@@ -41,11 +42,9 @@ def test_the_usual_projections_mean_the_same_in_every_family():
         shapes = shapes_of(family)
         _, frozen = split(shapes, BACKBONE)
         assert lora.adapted(frozen, LoraConfig(4)).keys() == names
-        assert all(
-            of.layers == (FAMILIES[family].specs["tiny"].depth,)
-            for of in lora.projections(frozen).values()
-            if "blocks" in of.kernel
-        )
+        spec = FAMILIES[family].specs["tiny"]
+        depths = {(spec.depth,)} | ({(spec.temporal_depth,)} if family == "videoprism" else set())
+        assert all(of.layers in depths for of in lora.projections(frozen).values() if "blocks" in of.kernel)
 
 
 def test_both_encoders_of_a_factorised_vivit_are_adapted():

@@ -142,7 +142,7 @@ def _differing_towers(theirs: VideoTextSpec, ours: VideoTextSpec) -> tuple[str, 
         if old == new:
             continue
         if (tower, name) == ("video", "num_frames"):
-            notes.append(f"a clip of {new} frames is embedded as the mean of its frames; transformers embeds one frame")
+            notes.append("transformers embeds single images; the embedding of a clip is that of the mean of its frames")
         else:
             notes.append(f"{name} of the {tower} tower is {old} in transformers, and {new} here: outputs differ")
     return tuple(notes)

@@ -94,8 +94,11 @@ def _is_npz(path: Path) -> bool:
         return True
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as file:
-        return bool(names := file.namelist()) and all(name.endswith(".npy") for name in names)
+    try:
+        with zipfile.ZipFile(path) as file:
+            return bool(names := file.namelist()) and all(name.endswith(".npy") for name in names)
+    except zipfile.BadZipFile:
+        return False
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

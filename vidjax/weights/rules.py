@@ -93,7 +93,7 @@ def write(rules: Sequence[Rule], params) -> dict[str, np.ndarray]:
         for block in range(max(rule.depth, 1)):
             arrays = rule.form.write(*(leaf[block] if rule.depth else leaf for leaf in targets))
             for key, array in zip(rule.sources, arrays, strict=True):
-                state[key.format(block)] = np.ascontiguousarray(array)
+                state[key.format(block)] = np.asarray(array, order="C")
     return state
 
 

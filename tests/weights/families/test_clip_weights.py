@@ -1,5 +1,6 @@
 """CLIP checkpoints: those of `transformers`, with or without the text tower, and those with OpenAI's keys."""
 
+import dataclasses
 import json
 
 import jax
@@ -11,6 +12,7 @@ import vidjax
 from vidjax.data.text_encoding import learn_vocabulary
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.models.clip import CLIPVisionSpec
+from vidjax.weights import export
 from vidjax.weights.pretrained import read_start
 
 torch = pytest.importorskip("torch", reason="the oracle is PyTorch's CLIP (extra: test)")
@@ -213,3 +215,22 @@ def test_each_tower_alone_initialises_another_model(tmp_path):
     model_of("CLIPVisionModel").save_pretrained(vision)
     with pytest.raises(WeightsError, match="holds a CLIPVision, which has no text tower"):
         read_start(str(vision), ours.text)
+
+
+def test_both_towers_written_for_transformers_give_the_same_embeddings(tmp_path):
+    model, encoder = two_towers(tmp_path / "original")
+    ours = vidjax.from_pretrained(tmp_path / "original", num_frames=1)
+    ours = dataclasses.replace(ours, params=ours.params | {"logit_bias": np.float32(-3)})
+    notes = export(ours, tmp_path / "exported")
+    assert notes == (
+        "transformers embeds single images; the embedding of a clip is that of the mean of its frames",
+        "transformers has no place for the summand of similarities, which the files leave out",
+    )
+    again, pixels = transformers.CLIPModel.from_pretrained(tmp_path / "exported"), images()[1]
+    tokens = torch.from_numpy(encoder.encode(["a dog jumps", "seven"])).long()
+    with torch.no_grad():
+        wanted = model(pixel_values=pixels, input_ids=tokens)
+        found = again(pixel_values=pixels, input_ids=tokens)
+    for name in ("image_embeds", "text_embeds", "logits_per_text"):
+        close(found[name], wanted[name])
+    assert vidjax.from_pretrained(tmp_path / "exported").text_encoder.vocab_size == encoder.vocab_size
