@@ -160,8 +160,10 @@ def test_classes_in_another_order_are_refused(tmp_path):
 
 def test_what_cannot_be_scored_is_refused(run, tmp_path):
     workdir, _ = run
-    able = ["action", "attentive_probe", "captioning", "classification", "distillation", "least_squares", "multi_label"]
-    scored = ", ".join([*able, "regression", "zero_shot"])
+    scored = (
+        "action, attentive_probe, captioning, classification, contrastive, distillation, least_squares, multi_label, "
+        "regression, zero_shot"
+    )
     with pytest.raises(ConfigError, match=f"scores {scored}; config.task is 'masked_autoencoding'"):
         evaluate(make_config(task="masked_autoencoding"), workdir)
     with pytest.raises(ResumeError, match="holds no checkpoint"):

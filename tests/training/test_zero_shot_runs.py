@@ -44,7 +44,7 @@ def settings(root, clip, **changes):
     config.model.name = "clip_tiny"
     config.model.spec.update(width=32, depth=2, num_heads=4, mlp_dim=48, patch_size=8)
     config.data.update(name="folder", root=str(root), eval_split="val", num_frames=2, image_size=SIDE, workers=0)
-    config.data.update(stride=1, short_side=(SIDE, SIDE), interpolation="bilinear")
+    config.data.update(sampling="segment", short_side=(SIDE, SIDE), interpolation="bicubic")
     config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
     return config_lib.from_dict(config.to_dict())
 

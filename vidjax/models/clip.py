@@ -219,4 +219,12 @@ def _in_std(spec: CLIPVisionSpec) -> float:
     return spec.width**-0.5 * (2 * spec.depth) ** -0.5
 
 
-FAMILY = Family("CLIP", CLIP_SPECS, CLIPClassifier, encoder=CLIPEncoder, heading="CLIP's vision tower")
+FAMILY = Family(
+    "CLIP",
+    CLIP_SPECS,
+    CLIPClassifier,
+    encoder=CLIPEncoder,
+    sampling="segment",  # its frames are pictures, so they are spread over the whole video
+    interpolation="bicubic",
+    heading="CLIP's vision tower",
+)

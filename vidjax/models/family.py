@@ -22,6 +22,8 @@ class Family:
         none. The encoder's method `hidden` returns the outputs of the blocks `taps`. Its attribute `takes_index` tells
         whether `hidden` accepts the `index` of some tokens, as a student needs; `has_class_token` and
         `has_attention` tell whether `hidden` returns a class token and the class token's attention.
+      sampling, interpolation: how clips are taken and resized for weights with no published result on videos, keys of
+        `vidjax.data.clips.sampling.SAMPLINGS` and `vidjax.data.clips.resize.INTERPOLATIONS`.
       heading: heading of its section in docs/models.md, if longer than the title.
     """
 
@@ -30,6 +32,8 @@ class Family:
     classifier: type[nn.Module]
     pretraining: type[nn.Module] | None = None
     encoder: Callable[..., nn.Module] | None = None
+    sampling: str = "dense"
+    interpolation: str = "bilinear"
     heading: str = ""
 
     @property

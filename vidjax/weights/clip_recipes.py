@@ -10,7 +10,7 @@ from vidjax.config import choices
 from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.errors import ConfigError, nearest
 from vidjax.evaluation.merge_views import MERGES, rule_with
-from vidjax.models import ClipSpec
+from vidjax.models import FAMILIES, ClipSpec
 from vidjax.models.zoo import CLASSES, usual_clip
 
 
@@ -45,9 +45,9 @@ def published_recipe(
     return ClipRecipe(
         num_frames=spec.num_frames,
         stride=max(usual.stride or 1, 1) if usual else 1,
-        sampling=usual.sampling if usual else "dense",
+        sampling=usual.sampling if usual else FAMILIES.find(family).sampling,
         image_size=spec.image_size,
-        interpolation=usual.interpolation if usual else "bilinear",
+        interpolation=usual.interpolation if usual else FAMILIES.find(family).interpolation,
         channels=usual.channels if usual and CLASSES[usual.data] == num_classes else "rgb",
         mean=pixels[0],
         std=pixels[1],
