@@ -1,7 +1,7 @@
 """V-JEPA 2 on the embedded videos of moving digits: features learned without labels, scored by linear probes.
 
-Expected   not shown: with none of seven settings did linear probes beat random weights by more than 4 points, less than
-           two standard errors (docs/results.md has all of them)
+Expected   no gain shown: in seven settings, linear probes beat random weights by at most 4 points, less than two
+           standard errors (docs/results.md has all of them)
 Hardware   2 CPU cores, a few minutes
 Command    python -m vidjax.main --config=configs/motion_vjepa.py --workdir=RUN
 """

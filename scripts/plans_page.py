@@ -38,9 +38,9 @@ _HEAD = """# Plans
 
 Made by `python scripts/plans_page.py`; do not edit. The table gives the hours for all steps of a published recipe on
 four slices and, in brackets, the share of the chips' peak. **All figures are the TPU compiler's estimates.** They are
-good to a factor of two, were measured on no TPU, and leave out evaluation, checkpoints and waiting for videos. Each
-figure is for the fastest of the plans that `vidjax compile --plan` tries or, if only the step without a flag was
-tried, for that one. For Kinetics, the number of steps assumes {videos}.
+good to a factor of two, have not been checked on a TPU, and leave out evaluation, checkpoints and waiting for
+videos. Each figure is for the fastest of the plans that `vidjax compile --plan` tries or, if only the step without a
+flag was tried, for that one. For Kinetics, the number of steps assumes {videos}.
 
 "~" marks hours in proportion to a compiled step of the same model and clip size on the same kind of chip. The recipe
 has at least a quarter of that step's clips per chip; more clips per chip count as micro-batches of its size. These

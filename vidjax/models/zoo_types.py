@@ -27,8 +27,8 @@ NOTES = {
     "joint": "joint space-time attention",
     "space only": "attention within frames only",
     "frozen": "an attention pooling and a linear head on frozen features; neither is public",
-    "zero-shot": "not trained on these classes: names of classes are compared with videos by a model with texts",
-    "probe": "an attentive probe of frozen features, which its authors' test lets read the tokens of all clips at once",
+    "zero-shot": "not trained on these classes: a model with a text tower compares the class names with each video",
+    "probe": "an attentive probe of frozen features; in its authors' test it reads the tokens of all clips at once",
 }
 
 

@@ -45,7 +45,7 @@ class Supervised(Objective):
     def train_flops_per_clip(self) -> float:
         """FLOPs of the forward and backward pass.
 
-        A frozen backbone has no backward pass; with LoRA, that of the activations but not that of the weights.
+        A frozen backbone has no backward pass. With LoRA, gradients reach its activations but not its weights.
         """
         return (2.0 if self.freeze_backbone else 4.0 if self.lora else 6.0) * _macs(self.module)
 

@@ -4,7 +4,7 @@ from vidjax.models.zoo_types import Published
 
 
 def _published(hub_id: str) -> Published:
-    return Published(pretrained=((hub_id, "400 M images with texts"),))
+    return Published(pretrained=((hub_id, "400 M image-text pairs"),))
 
 
 PUBLISHED = {

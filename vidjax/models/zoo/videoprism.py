@@ -27,7 +27,7 @@ PUBLISHED = {
         pretrained=(
             (
                 "google/videoprism-base-f16r288/flax_base_f16r288_repeated.npz",
-                "618 M clips, contrastive with texts, then masked",
+                "618 M clips: contrastive with text, then masked",
             ),
         ),
     ),
@@ -41,7 +41,7 @@ PUBLISHED = {
         pretrained=(
             (
                 "google/videoprism-large-f8r288/flax_large_f8r288_repeated.npz",
-                "618 M clips, contrastive with texts, then masked",
+                "618 M clips: contrastive with text, then masked",
             ),
         ),
     ),
