@@ -64,7 +64,7 @@ class Contrastive(StatisticalObjective):
       module: the two towers.
       mean, std: per channel, for pixels in [0, 1]; they normalise the input of the video tower.
       loss_of: one of `LOSSES`.
-      same_caption: what a pair of rows with equal captions is: positive or negative.
+      same_caption: how a pair of rows with equal captions counts: positive or negative.
       train_text: how the text tower learns: all of it, by LoRA, or not at all. Projections always learn.
       freeze_backbone: whether the video tower is frozen.
       lora: adapt the video tower, and a text tower with `train_text="lora"`; None for no LoRA.
@@ -102,7 +102,7 @@ class Contrastive(StatisticalObjective):
     def train_flops_per_clip(self) -> float:
         """FLOPs of the forward and backward pass of a clip and its caption.
 
-        A frozen tower has no backward pass; with LoRA, that of the activations but not that of the weights.
+        A frozen tower has no backward pass. With LoRA, gradients reach its activations but not its weights.
         """
         spec = self.module.spec
         video = 4.0 if self.lora else 2.0 if self.freeze_backbone else 6.0
@@ -185,7 +185,7 @@ class Contrastive(StatisticalObjective):
 def sigmoid_loss(
     logits: Float[Array, "b b"], positive: Bool[Array, "b b"], valid: Bool[Array, " b"]
 ) -> Float[Array, ""]:
-    """Compute -log sigmoid of every pair of valid rows, negated if it is not positive; the sum, divided by these rows.
+    """Sum -log sigmoid(+-logit) over all pairs of valid rows, + for positive pairs, and divide by the number of rows.
 
     This is the loss of SigLIP, section 3.1: 1 / n times the sum over all n x n pairs.
     """

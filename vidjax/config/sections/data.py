@@ -77,8 +77,8 @@ class DataConfig:
     # cube, or drop the frames left over.
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"
     stride: Count = 4  # Frames from one frame of a clip to the next, for the dense samplings
-    # Frames per second of a clip, for the dense samplings: those shown at these moments by each video's own timestamps,
-    # whatever its rate. Overrides stride if above 0.
+    # Frames per second of a clip, for the dense samplings. Frames are taken by each video's own timestamps, whatever its
+    # frame rate. Overrides stride if above 0.
     fps: NotNegative[float] = 0.0
     sampling: Sampling = "dense"  # Which frames make a clip
     image_size: Count = 224  # Height and width of a clip, in pixels
@@ -131,7 +131,7 @@ class DataConfig:
     prefetch: MayChange[Count] = 2  # Batches prepared ahead of the step
     # GB of decoded training frames to keep in memory, if threads decode. -1: up to a quarter of the free memory.
     cache_gb: MayChange[Annotated[float, AtLeast(-1)]] = -1.0
-    # End the run if no video has been decoded for this many seconds; the loader is then taken to hang. 0: no limit.
+    # End the run if no video has been decoded for this many seconds; the loader is then assumed to hang. 0: no limit.
     stall_seconds: MayChange[NotNegative[float]] = 300.0
 
     @property
