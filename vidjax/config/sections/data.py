@@ -77,7 +77,7 @@ class DataConfig:
     # cube, or drop the frames left over.
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"
     stride: Count = 4  # Frames from one frame of a clip to the next, for the dense samplings
-    # Frames per second of a clip, for the dense samplings. Frames are taken by each video's own timestamps, whatever its
+    # Frames per second of a clip, for the dense samplings. Frames are taken by each video's timestamps, whatever its
     # frame rate. Overrides stride if above 0.
     fps: NotNegative[float] = 0.0
     sampling: Sampling = "dense"  # Which frames make a clip
