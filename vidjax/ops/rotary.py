@@ -24,7 +24,8 @@ def rotary_3d(grid: tuple[int, int, int], d: int) -> tuple[Float[Array, "n d"], 
     An equal, even number of channels turns with time, with height and with width, in this order; up to 5 channels are
     left over and do not turn. Among the m channels of an axis, channel j has the angle
     `position / 10000^(2 (j % (m/2)) / m)`. The partners 2i and 2i + 1 thus have different angles, so this is not a
-    rotation in their plane; the authors keep it because their weights were trained with it (`src/models/utils/modules.py:38`).
+    rotation in their plane; the authors keep it because their weights were trained with it
+    (`src/models/utils/modules.py:38`).
 
     Computed in float64 on the host. The number of cubes along any axis may differ from that in training.
 
