@@ -81,6 +81,9 @@ def _logits(*values: float, where: str, resized: int = 0) -> Published:
 _TIMESFORMER_K400 = (-0.3016, -0.7713, -0.4205)
 _VIVIT_K400 = (-1.0543, 2.0764, -0.2104, 0.4439, -0.9658)
 
+# Layouts of files that only users write: OpenAI publishes CLIP whole, and VideoPrism's authors their own files.
+UNPUBLISHED = {"CLIP, transformers", "VideoPrism, transformers", "VideoPrism with texts, transformers"}
+
 CHECKPOINTS = (
     Checkpoint(
         "MCG-NJU/videomae-base-finetuned-kinetics", "VideoMAE, transformers", "transformers",
@@ -128,6 +131,7 @@ CHECKPOINTS = (
     Checkpoint("facebook/vjepa2-vitl-fpc16-256-ssv2", "V-JEPA 2, transformers", "V-JEPA 2 of transformers"),
     Checkpoint(f"{_VJEPA2}/vitl.pt", "V-JEPA 2, official", "V-JEPA 2"),
     Checkpoint("openai/clip-vit-base-patch16", "CLIP with texts, transformers", "CLIP of transformers"),
+    Checkpoint("google/videoprism-base-f16r288/flax_base_f16r288_repeated.npz", "VideoPrism, official", ""),
     Checkpoint(
         f"{_OPENAI}/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt", "CLIP, OpenAI",
         "CLIP of OpenAI",

@@ -23,6 +23,7 @@ sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 
 import download
 import flax.serialization
+import jax
 import numpy as np
 import peers
 import safetensors.torch
@@ -35,11 +36,13 @@ import vjepa2_peer
 from checkpoints import CHECKPOINTS, Checkpoint
 from torch import nn
 
+import vidjax
 from vidjax.models.param_paths import nest
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.videomamba import VideoMambaSpec
 from vidjax.models.vivit import ViViTSpec
-from vidjax.weights import hub
+from vidjax.weights import hub, rules
+from vidjax.weights.families.videoprism_flax import encoder_rules
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 # The new names of VideoMAE's biases in transformers, and their names in the files on the hub.
@@ -80,7 +83,7 @@ class Maker:
             "VideoMamba, official": self._videomamba, "VideoMamba, images": self._videomamba,
             "VideoMamba, masked pre-training": self._videomamba, "V-JEPA 2, transformers": self._vjepa2,
             "V-JEPA 2, official": self._official_vjepa2, "CLIP with texts, transformers": self._clip,
-            "CLIP, OpenAI": self._openai, "GPT-2, transformers": self._gpt2,
+            "VideoPrism, official": self._videoprism, "CLIP, OpenAI": self._openai, "GPT-2, transformers": self._gpt2,
         }  # fmt: skip
         makers[checkpoint.layout](checkpoint)
 
@@ -236,6 +239,12 @@ class Maker:
         text |= {"num_hidden_layers": self.depth, "vocab_size": 300}
         config = transformers.CLIPConfig(vision_config=vision, text_config=text, projection_dim=512)
         tame(transformers.CLIPModel(config)).save_pretrained(self._folder(checkpoint))
+
+    def _videoprism(self, checkpoint: Checkpoint) -> None:
+        size = "tiny" if self.tiny else "base"
+        module = vidjax.build_model(f"videoprism_{size}", num_classes=0)
+        params = module.init(jax.random.key(0), np.zeros((1, *module.spec.clip_shape), np.float32))["params"]
+        np.savez(self._file(checkpoint), **rules.write(encoder_rules("params/"), params))
 
     def _clip_tower(self, patch: int) -> nn.Module:
         config = transformers.CLIPVisionConfig(**self._sizes(patch_size=patch, projection_dim=512))
