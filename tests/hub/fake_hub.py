@@ -338,7 +338,7 @@ def tame(model: nn.Module, std: float = 0.02) -> nn.Module:
             if name.endswith("A_log") or name.endswith("A_b_log"):
                 continue
             one = float(bool(_SCALES.search(name)))
-            parameter.normal_(one, 0.1 if one else std if parameter.ndim == 1 else parameter[0].numel() ** -0.5)
+            parameter.normal_(one, 0.1 if one else std if parameter.ndim < 2 else parameter[0].numel() ** -0.5)
     return model.eval()
 
 

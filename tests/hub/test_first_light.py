@@ -181,7 +181,10 @@ def test_random_weights_of_every_layout_pass_end_to_end(tmp_path):
     command = [sys.executable, str(HERE), "--published", str(home / "published.json"), "--workdir", str(tmp_path)]
     ended = subprocess.run(command, env=offline, capture_output=True, text=True, check=False)
     rows = json.loads((tmp_path / "table.json").read_text())
-    assert ended.returncode == 0, ended.stdout
-    assert {row["verdict"] for row in rows} == {"equal"}
-    assert len({row["name"] for row in rows}) == 21
+    # The only other reader of VideoPrism's files is the authors' code, which is not a package.
+    verdicts = {row["name"]: row["verdict"] for row in rows}
+    assert verdicts.pop("google/videoprism-base-f16r288/flax_base_f16r288_repeated.npz") == "finite"
+    assert set(verdicts.values()) == {"equal"}, ended.stdout
+    assert ended.returncode == 3, ended.stdout  # not all could be compared
+    assert len({row["name"] for row in rows}) == 22
     assert sum("logits of" in row["compared"] or "tokens of" in row["compared"] for row in rows) > 5
