@@ -19,7 +19,7 @@ FINITE = {"compared": "shapes and finite outputs only", "largest": None, "limit"
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """The command, with a cache that holds one repository of the hub and one file from an address."""
-    import huggingface_hub
+    import huggingface_hub.constants
 
     monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
     for name, value in (("HF_HUB_OFFLINE", True), ("HF_HOME", str(tmp_path)), ("HF_HUB_CACHE", str(tmp_path / "hub"))):
@@ -95,7 +95,7 @@ def test_an_unavailable_checkpoint_is_reported_and_skipped(hub, tmp_path, capsys
 def test_a_missing_network_is_reported_for_each_checkpoint(hub, monkeypatch, tmp_path, capsys):
     """Errors of HTTP clients share no common class."""
     import download
-    import huggingface_hub
+    import huggingface_hub.constants
 
     class ConnectError(Exception):
         pass
@@ -143,7 +143,7 @@ def test_an_interrupted_download_is_resumed(hub, monkeypatch, tmp_path):
     import io
 
     import download
-    import huggingface_hub
+    import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     whole, asked = bytes(range(200)), []

@@ -10,7 +10,8 @@ KERNELS = {  # on a TPU, forward and backward
     "videomae_base": 2,
     "timesformer_base": 4,  # across frames and within them
     "vivit_base_fe": 2,
-    "vjepa2_large": 3,  # JAX's, which stream 8192 keys; the pooler's blocks have the encoder's
+    # JAX's attention, which streams 8192 keys, and turning queries and keys; the pooler's blocks have the encoder's.
+    "vjepa2_large": 3 + 4,
     "videomamba_small": 8,  # a convolution and a scan in two directions
 }
 

@@ -17,6 +17,7 @@ from vidjax.weights import read_run
 MAY_CHANGE = {
     "mode", "init_from", "init_label_map", "align.teacher_from", "teacher.weights",
     "caption.decoder_from", "caption.tokenizer", "caption.beams", "caption.length_penalty",
+    "contrastive.text_from", "contrastive.tokenizer",  # other tokens are other data, which the content id shows
     "model.remat", "model.unroll", "model.attention", "train.epochs", "train.steps", "train.accumulate",
     "data.root", "data.stage", "data.eval_split", "data.cubes", "data.workers", "data.threads", "data.prefetch",
     "data.cache_gb", "data.checksums", "data.open_ended", "data.stall_seconds", "train.start_seconds",

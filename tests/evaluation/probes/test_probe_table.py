@@ -80,7 +80,7 @@ def test_the_report_has_the_table_the_curves_and_the_searched_settings(pair, tmp
     assert all(f"| {' | '.join(row)} |" in text for row in rows)
     assert rows[-1][2] == "constant"
     assert rows[0] == ("hand", "token_mean", "linear", *(
-        f"{found.results[f'probe/hand/token_mean/linear/{name}']:.4f}" for name in ("accuracy", "f1_macro", "f1_micro")
+        f"{found.results[f'probe/hand/token_mean/linear/{name}']:.1%}" for name in ("accuracy", "f1_macro", "f1_micro")
     ))  # fmt: skip
     assert "1 of these have no features and count as wrong" in text
     assert "## Searched: hand/pca/svm" in text
