@@ -7,7 +7,7 @@ HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
 .PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-browser test-mteb test-onnx docs lint format audit bench dist clean
 
-quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
+quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the built-in videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
 
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores

@@ -7,7 +7,7 @@ Command    python -m vidjax.main --config=configs/afew_va.py --config.data.root=
              --workdir=RUN
            :quadrant classifies clips of 7 frames into 4 quadrants. The other folds of the 5, which share no subjects,
            are data.train_split=train2 with data.eval_split=val2, and so on
-Sizes      valence_arousal (default), quadrant; `smoke` runs a tiny model on the embedded data in minutes
+Sizes      valence_arousal (default), quadrant; `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -8,7 +8,7 @@ Command    python -m vidjax.main --config=configs/attentive_probe.py:ssv2 --conf
            another backbone: --config.model.name=videomae_base --config.init_from=MCG-NJU/videomae-base \
              --config.data.image_size=224
 Sizes      ssv2 (default), k400, coin, diving48, jester with large; with the suffix _giant, giant_384
-           (facebook/vjepa2-vitg-fpc64-384); `smoke` runs a tiny random backbone on the embedded data in minutes;
+           (facebook/vjepa2-vitg-fpc64-384); `smoke` runs a tiny random backbone on the built-in data in minutes;
            configs/motion_probe.py probes your own run on these
 
 The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vjepa2, c2963a4). Learning rates are not

@@ -6,7 +6,7 @@ Command    python -m vidjax.main --config=configs/charades.py:videomamba --confi
              --config.init_from=PRETRAINED --workdir=RUN
            --config.model.pooling=weighted_tokens averages all tokens; --config.eval.window_stride=6 halves the windows;
            --config.eval.window_stride=0 --config.eval.clips=10 --config.eval.crops=3 is SlowFast's protocol
-Sizes      videomamba (default), svt; `smoke` runs a tiny model on the embedded data in minutes
+Sizes      videomamba (default), svt; `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -9,7 +9,7 @@ Command    python -m vidjax.main --config=configs/charades_caption.py:svt_traine
            with 8 frames and, of the encoder, trains only this embedding; --config.caption.beams=5 uses beam search;
            --config.caption.decoder_from=DIR takes a GPT-2 and its vocabulary from disk
 Sizes      BACKBONE_VARIANT: svt or videomamba; frozen_cls, frozen_all, frozen_mapper, frozen_clips (class tokens of
-           four consecutive clips), trained_cls, trained_all; `smoke` runs a tiny model on the embedded data
+           four consecutive clips), trained_cls, trained_all; `smoke` runs a tiny model on the built-in data
 
 The batch, the learning rate, eps and the 128 tokens are from that report; sampling, weight decay and epochs are ours.
 """

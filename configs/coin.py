@@ -7,7 +7,7 @@ Command    python -m vidjax.main --config=configs/coin.py --config.data.root=DIR
              --workdir=RUN
            --config.data.mixup=0.4 turns mixup on; scripts/compare_mixup.py runs both and reports them side by side
 Sizes      domains (default), tasks, folders (class folders videos/{train,val}/<class>/* in DIR); `smoke` runs a tiny
-           model on the embedded data in minutes
+           model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

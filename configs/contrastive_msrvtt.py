@@ -5,7 +5,7 @@ Command    python -m vidjax.main --config=configs/contrastive_msrvtt.py --config
              --config.init_from=CLIP --workdir=RUN
            CLIP is a folder with `openai/clip-vit-base-patch32`: model.safetensors, config.json and tokenizer.json;
            --config.init_from=RUN starts from another contrastive run, --config.data.name=vatex or activitynet_captions
-           trains on another data set; `:smoke` runs a tiny model on the embedded data
+           trains on another data set; `:smoke` runs a tiny model on the built-in data
 
 Loss, batch, frames, learning rate, weight decay, beta2, eps, clipping and length are CLIP4Clip's, whose 5 epochs show
 all 20 sentences of each video: 100 epochs here, with a random sentence each. The recipe is ours all the same: CLIP4Clip

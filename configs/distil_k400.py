@@ -14,7 +14,7 @@ Teacher    teacher.weights names a file that the authors send on request. It can
            --config.teacher.name=videomae_huge --config.teacher.weights=MCG-NJU/videomae-huge-finetuned-kinetics
 Students   PRETRAINED is the student fine-tuned on Kinetics-710 (configs/finetune_k710.py:base_v2). The authors'
            distilled students are public: OpenGVLab/VideoMAE2/distill/vit_{s,b}_k710_dl_from_giant.pth
-Sizes      small, base (default); `smoke` distils a tiny random teacher into a tiny student on the embedded data
+Sizes      small, base (default); `smoke` distils a tiny random teacher into a tiny student on the built-in data
 
 There is no public script for this distillation. The authors say what they distil into what, from which weights, and
 that they distil logits (issue 13 of their repository). Everything else here follows their fine-tuning of base on

@@ -11,7 +11,7 @@ Command    python -m vidjax.main --config=configs/finetune.py --config.data.root
              --workdir=RUN
            the same command with --config.mode=evaluate scores RUN
 Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); if none is given, the size of init_from,
-           or one that suits the machine; `smoke` runs a tiny model on the embedded data in minutes
+           or one that suits the machine; `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -5,7 +5,7 @@ Command    python -m vidjax.main --config=configs/finetune_hmdb51.py --config.in
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710; its head is replaced
            the same command with --config.mode=evaluate scores RUN
-Sizes      giant; `smoke` runs a tiny model on the embedded data in minutes
+Sizes      giant; `smoke` runs a tiny model on the built-in data in minutes
 
 The values are those of scripts/finetune/vit_g_k710_it_hmdb51_ft.sh. VideoMAE's own 62.6 without extra data has no
 published script.

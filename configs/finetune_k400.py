@@ -11,7 +11,7 @@ Giant      starts from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=
            in a clone of that repository, or name the file with --config.init_label_map; if that key is empty, the head
            is replaced
 Sizes      small, base (default), large, huge, base_800 (after 800 epochs); for V2 base_v2, large_v2, huge_v2,
-           giant_direct, giant; `smoke` runs a tiny model on the embedded data in minutes
+           giant_direct, giant; `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

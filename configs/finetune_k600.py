@@ -8,7 +8,7 @@ Command    python -m vidjax.main --config=configs/finetune_k600.py --config.init
            the classes listed in that repository's misc/label_710to600.json (see Giant in configs/finetune_k400.py).
            PRETRAINED for huge_v2: a run of configs/videomae_v2_k400.py:huge
            the same command with --config.mode=evaluate scores RUN
-Sizes      giant (default), huge_v2; `smoke` runs a tiny model on the embedded data in minutes
+Sizes      giant (default), huge_v2; `smoke` runs a tiny model on the built-in data in minutes
 
 The values are those of that repository's scripts/finetune/vit_g_k710_it_k600_ft.sh and vit_h_k600_ft.sh.
 """

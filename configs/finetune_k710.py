@@ -9,7 +9,7 @@ Distilled  giant's students, vit_{s,b}_k710_dl_from_giant.pth, are public: small
            reach 84.0 and 87.1 on Kinetics-400, and 84.6 and 87.4 on Kinetics-600, at 7 clips x 3 crops. To score one:
            --config.mode=evaluate --config.model.name=videomae_small \
              --config.init_from=OpenGVLab/VideoMAE2/distill/vit_s_k710_dl_from_giant.pth
-Sizes      base_v2, huge_v2, giant (default); `smoke` runs a tiny model on the embedded data in minutes
+Sizes      base_v2, huge_v2, giant (default); `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -6,7 +6,7 @@ Command    python -m vidjax.main --config=configs/finetune_ssv2.py:base --config
              --config.data.root=DIR --workdir=RUN
            the same command with --config.mode=evaluate scores RUN
 Sizes      small, base (default), base_800 (after 800 epochs); for V2 base_v2, large_v2, huge_v2, giant; `smoke` runs a
-           tiny model on the embedded data in minutes
+           tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

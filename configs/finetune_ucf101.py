@@ -5,7 +5,7 @@ Expected   the paper's top-1 / top-5 at 5 clips x 3 crops: B 91.3/98.5 without e
 Command    python -m vidjax.main --config=configs/finetune_ucf101.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same command with --config.mode=evaluate scores RUN
-Sizes      base (default), giant (V2's); `smoke` runs a tiny model on the embedded data in minutes
+Sizes      base (default), giant (V2's); `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -1,4 +1,4 @@
-"""Feature alignment on the embedded videos of shaking digits: a VideoMamba predicts the features of a random CLIP.
+"""Feature alignment on the built-in videos of shaking digits: a VideoMamba predicts the features of a random CLIP.
 
 Expected   docs/tasks.md has the accuracy of linear probes for the digit, from scripts/align_digits.py (three seeds)
 Hardware   2 CPU cores

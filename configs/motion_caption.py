@@ -1,4 +1,4 @@
-"""Captioning of the embedded videos: the colour and name of a digit, what it does and how fast.
+"""Captioning of the built-in videos: the colour and name of a digit, what it does and how fast.
 
 Expected   `:smoke` from a run of configs/motion_families.py:videomae: BLEU-4 0.213, CIDEr-D 2.29; 600 steps from random
            weights, which learn only form and colour: 0.124, 1.49; the best constant caption: 0.068, 0.66

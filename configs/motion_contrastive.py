@@ -1,4 +1,4 @@
-"""Contrastive learning on the embedded videos: a VideoMAE and a text tower learn which caption describes which video.
+"""Contrastive learning on the built-in videos: a VideoMAE and a text tower learn which caption describes which video.
 
 Expected   R@1 on the 512 test videos, three seeds: 22.9 to 25.0 % from text to video, 19.1 to 21.7 % back (chance
            0.3 %)

@@ -1,4 +1,4 @@
-"""Every family, trained from random weights by one recipe on the embedded videos of moving digits, for comparison.
+"""Every family, trained from random weights by one recipe on the built-in videos of moving digits, for comparison.
 
 Expected   top-1 after 1000 steps, one seed: divided TimeSformer 99.6, VideoMamba 96.5, VideoMAE 94.9, joint ViViT 93.0,
            the control (timesformer_space_only) 13.3; chance is 12.5. scripts/compare_families.py runs all rows, and

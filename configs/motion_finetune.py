@@ -1,4 +1,4 @@
-"""Fine-tuning on the embedded videos of moving digits: the second half of the quickstart.
+"""Fine-tuning on the built-in videos of moving digits: the second half of the quickstart.
 
 Expected   docs/results.md has the top-1 after configs/motion_pretrain.py and from random weights; chance is 12.5 %
 Hardware   2 CPU cores, about a minute

@@ -1,4 +1,4 @@
-"""Multi-label classification of embedded long videos: digits that change their motion four times in 8 seconds.
+"""Multi-label classification of built-in long videos: digits that change their motion four times in 8 seconds.
 
 Expected   mAP 93.4 % over videos (a constant: 44.7), 88.4 % at 25 moments (12.5); :smoke 80.2 and 60.3 %; one seed
 Hardware   :smoke two to three minutes of CPU time

@@ -1,4 +1,4 @@
-"""VideoMAE pre-training on the embedded videos of moving digits: the first half of the quickstart.
+"""VideoMAE pre-training on the built-in videos of moving digits: the first half of the quickstart.
 
 Expected   docs/results.md has the top-1 after fine-tuning by configs/motion_finetune.py
 Hardware   2 CPU cores, about two minutes

@@ -1,4 +1,4 @@
-"""An attentive probe of a frozen VideoMAE, for eight motions of the embedded videos of moving digits.
+"""An attentive probe of a frozen VideoMAE, for eight motions of the built-in videos of moving digits.
 
 Expected   docs/results.md has the top-1 beside a logistic regression on pooled features; chance is 12.5 %
 Hardware   one CPU core, a few minutes

@@ -1,4 +1,4 @@
-"""Regression on the embedded videos of moving digits: the velocity of the digit, to the right and downwards.
+"""Regression on the built-in videos of moving digits: the velocity of the digit, to the right and downwards.
 
 Expected   :smoke with --config.train.steps=300: a CCC of 0.985 on 256 held-out videos (a constant: 0); one seed
 Hardware   :smoke about a minute of CPU time

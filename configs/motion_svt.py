@@ -1,4 +1,4 @@
-"""SVT on the embedded videos of shaking digits: features learned without labels, scored by k nearest neighbours.
+"""SVT on the built-in videos of shaking digits: features learned without labels, scored by k nearest neighbours.
 
 Expected   74.0 % accuracy of k-NN for the digit, by scripts/svt_motion.py (random weights 56.2 %, chance 10 %)
 Hardware   2 CPU cores, 35 minutes while other programs ran

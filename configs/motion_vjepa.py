@@ -1,4 +1,4 @@
-"""V-JEPA 2 on the embedded videos of moving digits: features learned without labels, scored by linear probes.
+"""V-JEPA 2 on the built-in videos of moving digits: features learned without labels, scored by linear probes.
 
 Expected   no gain shown: in seven settings, linear probes beat random weights by at most 4 points, less than two
            standard errors (docs/results.md has all of them)

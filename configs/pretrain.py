@@ -8,7 +8,7 @@ Expected   on a few dozen videos, a tiny model only learns the mean colour of th
            (docs/tutorials)
 Command    python -m vidjax.main --config=configs/pretrain.py --config.data.root=DIR --workdir=RUN
 Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); if none is given, one that suits the
-           machine; `smoke` runs a tiny model on the embedded data in minutes
+           machine; `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

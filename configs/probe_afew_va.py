@@ -6,7 +6,7 @@ Expected   the original's mean CCC ("Week 6: VideoMAE"), with means over the tok
 Command    python -m vidjax.main --config=configs/probe_afew_va.py --config.data.root=DIR --workdir=RUN
            fold 2 of 5: --config.data.train_split=train2 --config.data.eval_split=val2
 Storage    float16 tokens, which pca needs, take 2.4 MB per annotated frame and base-size backbone; 4.8 MB for ViViT
-Sizes      `smoke` runs tiny random backbones of the three families on the embedded data in minutes
+Sizes      `smoke` runs tiny random backbones of the three families on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -4,7 +4,7 @@ Expected   accuracy in the original: 26.5 % with the support vector machine, cle
            by us)
 Command    python -m vidjax.main --config=configs/probe_coin.py --config.data.root=DIR --workdir=RUN
 Sizes      domains (default), tasks (all 180), folders (class folders videos/{train,val}/<class>/* in DIR); `smoke`
-           runs a tiny random backbone on the embedded data in minutes
+           runs a tiny random backbone on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

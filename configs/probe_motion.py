@@ -1,4 +1,4 @@
-"""Probes on frozen features of the embedded videos of moving digits: the velocity, or one of eight motions.
+"""Probes on frozen features of the built-in videos of moving digits: the velocity, or one of eight motions.
 
 Expected   mean CCC 0.977 for a linear probe on token means of a VideoMAE that can distinguish the motions, 0.034 with
            random weights; docs/tasks.md has the whole table

@@ -8,7 +8,7 @@ Command    python -m vidjax.main --config=configs/svt_finetune.py:k400 --config.
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: a run of configs/svt_k400.py, whose teacher is used, or the authors' kinetics400_vitb_ssl.pth;
            the same command with --config.mode=evaluate scores RUN
-Sizes      k400 (default), ssv2, ucf101, hmdb51; `smoke` runs a tiny model on the embedded data in minutes
+Sizes      k400 (default), ssv2, ucf101, hmdb51; `smoke` runs a tiny model on the built-in data in minutes
 
 There is no published script: the authors initialise TimeSformer's own code with their weights and follow its training
 (issue 18), whose values these are. TimeSformer's code has no UCF101 or HMDB51; here they are trained like Kinetics.

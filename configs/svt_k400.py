@@ -10,7 +10,7 @@ Command    python -m vidjax.main --config=configs/svt_k400.py --config.init_from
            IMAGE_VIT: the ViT-B/16 of DINO (facebook/dino-vitb16, or its authors' backbone .pth), as in the paper, whose
            author says that this start matters a lot (issue 11); without init_from, a run starts from random weights
 Sizes      base (views of 8 frames, as in the authors' script; default), slow_fast (views of 2 to 16 frames, their
-           option RAND_FR); `smoke` runs a tiny model on the embedded data in minutes
+           option RAND_FR); `smoke` runs a tiny model on the built-in data in minutes
 
 The values are those of the authors' `train_ssl.py` and `scripts/train.sh`, except for 20 epochs (the paper) instead of
 100 (the code) and bfloat16 instead of float16. The blur and solarisation of their augmentation had no effect.

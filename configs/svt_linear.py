@@ -8,7 +8,7 @@ Command    python -m vidjax.main --config=configs/svt_linear.py:ucf101 --config.
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: a run of configs/svt_k400.py, whose teacher is used, or the authors' kinetics400_vitb_ssl.pth;
            the same command with --config.mode=evaluate scores RUN
-Sizes      ucf101 (default), hmdb51, k400; `smoke` runs a tiny model on the embedded data in minutes
+Sizes      ucf101 (default), hmdb51, k400; `smoke` runs a tiny model on the built-in data in minutes
 
 The values are those of `eval_linear.py` and `scripts/eval_linear.sh`, which is for UCF101; the other two data sets are
 options of that script. Two things differ here: the learning rate falls at every step instead of every epoch, and the

@@ -11,7 +11,7 @@ Command    python -m vidjax.main --config=configs/timesformer_k400.py:base --con
            public hr weights started that way. To do the same: --config.model.spec.resized_positions=flattened
 Sizes      base (8 frames, default), hr (16 frames of 448 pixels), large (96 frames), joint (joint space-time
            attention, 8 frames), space_only (attention within frames, 8 frames); `smoke` runs a tiny model on the
-           embedded data in minutes
+           built-in data in minutes
 """
 
 from vidjax import config as config_lib

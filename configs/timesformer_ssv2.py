@@ -8,7 +8,7 @@ Command    python -m vidjax.main --config=configs/timesformer_ssv2.py:base --con
            the same command with --config.mode=evaluate scores RUN
 Channels   the authors train on BGR frames, so their public weights need BGR; --config.data.channels=rgb trains on RGB
 Sizes      base (8 frames, default), hr (16 frames of 448 pixels), large (64 frames); `smoke` runs a tiny model on the
-           embedded data in minutes
+           built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -6,7 +6,7 @@ Epochs     2401, like --epochs in the scripts. The authors fine-tune checkpoint-
            the end of the cosine; the published weights were made this way. A run here ends one epoch later
 Shorter    --config.train.epochs=801 is the authors' script for 800 epochs; finetune_ssv2:base_800 follows it
 Command    python -m vidjax.main --config=configs/videomae_ssv2.py:base --config.data.root=DIR --workdir=RUN
-Sizes      small, base (default); `smoke` runs a tiny model on the embedded data in minutes
+Sizes      small, base (default); `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -4,7 +4,7 @@ Expected   after configs/finetune_ucf101.py, the paper's top-1: B 91.3 (not re-r
 Hardware   the authors: B, 3200 epochs, about 30 h on 8 GPUs
 Epochs     3201, like --epochs in the authors' script, which does not say which checkpoint was published
 Command    python -m vidjax.main --config=configs/videomae_ucf101.py --config.data.root=DIR --workdir=RUN
-Sizes      base; `smoke` runs a tiny model on the embedded data in minutes
+Sizes      base; `smoke` runs a tiny model on the built-in data in minutes
 """
 
 from vidjax import config as config_lib

@@ -8,7 +8,7 @@ Command    python -m vidjax.main --config=configs/videomamba_breakfast.py:small 
            authors' videomamba_{t,s,m}16_k400_f32_res224.pth; for middle_masked, their
            videomamba_m16_k400_mask_ft_f32_res224.pth
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 32 frames; with the suffix _f64,
-           64 frames; `smoke` runs a tiny model on the embedded data in minutes
+           64 frames; `smoke` runs a tiny model on the built-in data in minutes
 Differs    from the authors' code in the same respects as configs/videomamba_k400.py
 """
 

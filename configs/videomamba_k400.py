@@ -14,7 +14,7 @@ Command    python -m vidjax.main --config=configs/videomamba_k400.py:small --con
            the same command with --config.mode=evaluate scores RUN
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
            _f32 or _f64, as in small_f32, that many frames; with _384, 64 frames of 384 pixels; `smoke` runs a tiny
-           model on the embedded data in minutes
+           model on the built-in data in minutes
 Differs    In the authors' code, layer decay (0.75; 0.8 after masked pre-training) does not apply to Mamba blocks, which
            learn at the full rate, but patch and position embeddings learn at 0.1 % of it or less. Here all parameters
            learn at the full rate; --config.optim.layer_decay would slow the blocks too.

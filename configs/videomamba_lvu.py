@@ -11,7 +11,7 @@ Command    python -m vidjax.main --config=configs/videomamba_lvu.py:director --c
            a run of configs/videomamba_k400.py:ti_f32, or the authors' videomamba_t16_k400_f32_res224.pth
 Sizes      the tasks, with VideoMamba-Ti and 32 frames. Classification: relationship, way_speaking, scene, director
            (default), genre, writer, year; regression by squared error: like_ratio, view_count. `smoke` runs a smaller
-           model on the embedded data in minutes
+           model on the built-in data in minutes
 Differs    from the authors' code in the same respects as configs/videomamba_k400.py. Their classification script is for
            director; other tasks change --nb_classes and the folder. Their exp/lvu/run_regression.sh fails at
            datasets/build.py:274, which counts -1 classes for its data set but requires 1; run_regression_trim.sh names

@@ -6,7 +6,7 @@ Hardware   the authors: 32 GPUs with 64 videos each
 Command    python -m vidjax.main --config=configs/videomamba_pretrain.py:middle --config.data.root=DIR --workdir=RUN
            then --config.init_from=RUN with the two configurations above
 Sizes      middle (Kinetics-400, default), middle_ssv2 (Something-Something v2), middle_whole (Kinetics-400, see below);
-           `smoke` trains a tiny student with a tiny random teacher on the embedded data in minutes
+           `smoke` trains a tiny student with a tiny random teacher on the built-in data in minutes
 Weights    align.teacher_from is downloaded from the hub, or names a folder or file: OpenAI's weights in the layout of
            `transformers`, or the authors' vit_b16.pth (from their extract_clip)
 

@@ -9,7 +9,7 @@ Command    python -m vidjax.main --config=configs/videomamba_ssv2.py:small --con
            pixels, a run with 16 frames
            the same command with --config.mode=evaluate scores RUN
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
-           8 frames; with _288, 16 frames of 288 pixels; `smoke` runs a tiny model on the embedded data in minutes
+           8 frames; with _288, 16 frames of 288 pixels; `smoke` runs a tiny model on the built-in data in minutes
 Differs    from the authors' code in the same respects as configs/videomamba_k400.py
 """
 

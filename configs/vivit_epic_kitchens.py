@@ -7,7 +7,7 @@ Command    python -m vidjax.main --config=configs/vivit_epic_kitchens.py --confi
            PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; weights with 24
            temporal blocks need --config.model.spec.temporal_depth=24
            the same command with --config.mode=evaluate scores RUN: top-1 and top-5 of noun, verb and action
-Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes, with digits as nouns and
+Sizes      large_fe (default); `smoke` runs a tiny model on the built-in data in minutes, with digits as nouns and
            motions as verbs
 Differs    from scenic in the same respects as configs/vivit_k400.py
 """

@@ -5,7 +5,7 @@ Command    python -m vidjax.main --config=configs/vivit_k600.py --config.data.ro
              --config.init_from=google/vit-large-patch16-224-in21k
            the same command with --config.mode=evaluate scores RUN
 Sizes      large_fe (default, model 2 with the paper's 4 temporal blocks), large_fe_24 (with 24, as in scenic's
-           configuration; see configs/vivit_k400.py); `smoke` runs a tiny model on the embedded data in minutes
+           configuration; see configs/vivit_k400.py); `smoke` runs a tiny model on the built-in data in minutes
 Differs    from scenic in the same respects as configs/vivit_k400.py
 """
 

@@ -6,7 +6,7 @@ Command    python -m vidjax.main --config=configs/vivit_ssv2.py --config.init_fr
            PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; weights with 24
            temporal blocks need --config.model.spec.temporal_depth=24
            the same command with --config.mode=evaluate scores RUN
-Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes
+Sizes      large_fe (default); `smoke` runs a tiny model on the built-in data in minutes
 Differs    from scenic in the same respects as configs/vivit_k400.py
 """
 

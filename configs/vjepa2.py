@@ -8,7 +8,7 @@ Command    python -m vidjax.main --config=configs/vjepa2.py:large --workdir=RUN 
            the cool-down: the same with :large_cooldown, --config.init_from=RUN and another folder
            videos of your own: only howto.root, with k710.weight=0 and ssv2.weight=0
 Sizes      large (default), huge, giant: 240,000 steps of 16 frames; large_cooldown, huge_cooldown, giant_cooldown,
-           giant_384_cooldown: 12,000 steps of 64 frames from such a run; `smoke` runs a tiny model on the embedded data
+           giant_384_cooldown: 12,000 steps of 64 frames from such a run; `smoke` runs a tiny model on the built-in data
            in minutes
 
 The mixture is that of the authors' configurations: Kinetics-710, Something-Something v2, and HowTo100M as a folder of

@@ -1,4 +1,4 @@
-"""Measure what a student of a frozen random CLIP learns from the embedded digits: its loss, and a linear probe.
+"""Measure what a student of a frozen random CLIP learns from the built-in digits: its loss, and a linear probe.
 
     python scripts/align_digits.py --workdir runs/align_digits [--seeds 3] [--steps N] [--json]
 

@@ -1,7 +1,7 @@
 """Train the same classifier with and without mixup: does mixing help on these videos?
 
     python scripts/compare_mixup.py --config=configs/coin.py --config.data.root=DIR --config.init_from=PRETRAINED
-    python scripts/compare_mixup.py --config=configs/coin.py:smoke --config.train.steps=600      # the embedded videos
+    python scripts/compare_mixup.py --config=configs/coin.py:smoke --config.train.steps=600      # the built-in videos
 
 The two runs differ only in data.mixup. The script writes a report with the curves of both runs, and a table of loss,
 accuracy and F1.

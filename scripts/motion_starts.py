@@ -1,4 +1,4 @@
-"""Measure what pre-training is worth on the embedded videos: choose a recipe per start on val, score it once on test.
+"""Measure what pre-training is worth on the built-in videos: choose a recipe per start on val, score it once on test.
 
     python scripts/motion_starts.py --workdir runs/starts [--seeds 3] [--json]
 

@@ -1,4 +1,4 @@
-"""Compare what pre-training without labels learns from the embedded videos: linear probes of motion and digit.
+"""Compare what pre-training without labels learns from the built-in videos: linear probes of motion and digit.
 
     python scripts/pretraining_motion.py --workdir runs/pretraining [--seeds 3] [--tera 6] [--runs RUN ...] [--json]
 

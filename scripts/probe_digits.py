@@ -1,4 +1,4 @@
-"""Compare what self-supervised backbones learn: probe their frozen features for the digit of the embedded videos.
+"""Compare what self-supervised backbones learn: probe their frozen features for the digit of the built-in videos.
 
     python scripts/probe_digits.py --workdir=runs/digits --backbones RUN [RUN ...] random:videomae_tiny
     python -m vidjax.main --config=configs/motion_svt.py --workdir=runs/svt        # a run of SVT to probe

@@ -1,4 +1,4 @@
-"""Measure what self-distillation learns from the embedded videos without labels, by nearest neighbours.
+"""Measure what self-distillation learns from the built-in videos without labels, by nearest neighbours.
 
     python scripts/svt_motion.py --workdir runs/svt_motion [--seeds 2] [--run RUN] [--json]
 

@@ -78,7 +78,7 @@ def cli_files(folder):
 
 
 def motion_files(folder):
-    """The embedded videos that docs/tasks.md names by their paths."""
+    """The built-in videos that docs/tasks.md names by their paths."""
     (folder / "val").symlink_to(pathlib.Path(motion_videos.prepare()) / "val")
     shutil.copy(pathlib.Path(motion_videos.prepare(spec=LONG)) / "long" / "long_00005.mp4", folder)
 

@@ -1,4 +1,4 @@
-"""Real mp4 files of the embedded data set, and tiny checkpoints written by transformers."""
+"""Real mp4 files of the built-in data set, and tiny checkpoints written by transformers."""
 
 import pytest
 

@@ -105,7 +105,7 @@ def test_classes_are_those_of_the_evaluation(family, classifiers, root, tmp_path
 
 @pytest.fixture
 def videos_of_motion(monkeypatch, tmp_path):
-    """A few short and long videos of the embedded data."""
+    """A few short and long videos of the built-in data."""
     spec = motion_videos.MotionSpec(train_videos=0, test_videos=0, val_videos=4, long_videos=3)
     folder = motion_videos.prepare(str(tmp_path / "motion"), spec)
     monkeypatch.setattr(motion, "write_videos", lambda *_: folder)

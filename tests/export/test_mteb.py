@@ -1,4 +1,4 @@
-"""mteb scores a vidjax model on a task of embedded videos: the embeddings are those of `embed` and `embed_text`."""
+"""mteb scores a vidjax model on a task of built-in videos: the embeddings are those of `embed` and `embed_text`."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ LABELS = {"red": 0, "green": 1}
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """Embedded videos of red and green digits on black, by split: paths, captions and colours."""
+    """Built-in videos of red and green digits on black, by split: paths, captions and colours."""
     spec = motion_videos.dataclasses.replace(SPEC, colours=tuple(LABELS))
     root = motion_videos.prepare(str(tmp_path_factory.mktemp("motion") / "videos"), spec)
     found = {"train": [], "test": []}

@@ -99,7 +99,7 @@ def check_predictions(job, folder, capsys):
 
 @pytest.fixture
 def small_motion(monkeypatch, tmp_path):
-    """A small part of the embedded data."""
+    """A small part of the built-in data."""
     from vidjax.data import motion_videos
     from vidjax.data.datasets import motion
 

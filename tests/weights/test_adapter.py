@@ -39,7 +39,7 @@ FILES = ("adapter.safetensors", "adapter.json")
 
 @pytest.fixture(scope="module", autouse=True)
 def few_videos(tmp_path_factory):
-    """A small part of the embedded data."""
+    """A small part of the built-in data."""
     from vidjax.data import motion_videos
     from vidjax.data.datasets import motion
 

@@ -49,7 +49,7 @@ def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tup
 
 
 def smoke(config):
-    """Shrink an experiment to a tiny model on the embedded videos, so that it runs in a few minutes on a CPU.
+    """Shrink an experiment to a tiny model on the built-in videos, so that it runs in a few minutes on a CPU.
 
     Task, mask, sampling, crop and mixing stay as they are. Flips are turned off, because they swap the videos' labels.
     """
@@ -78,7 +78,7 @@ def smoke(config):
     config.caption.num_tokens = 12
     config.contrastive.text = "clip_tiny"
     config.contrastive.text_from = config.contrastive.tokenizer = ""
-    config.contrastive.vocab_size = 640  # learned from the captions of the embedded videos
+    config.contrastive.vocab_size = 640  # learned from the captions of the built-in videos
     config.contrastive.num_tokens = 16
     config.contrastive.projection = 64
     config.train.steps = 30
@@ -105,7 +105,7 @@ def smoke_that_learns(config):
 
 
 def motion(config) -> None:
-    """Switch to the tiny model of the experiment's family and the embedded videos: 8 frames of 24 pixels.
+    """Switch to the tiny model of the experiment's family and the built-in videos: 8 frames of 24 pixels.
 
     A user's own family keeps its size. VideoMAE gets cubes of 4 frames, which show the direction of a motion; with
     cubes of 2 frames, such a small model hardly learns the direction.

@@ -94,7 +94,7 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         if about["sizes"]:
             table.add_row("", Text(" ".join(about["sizes"]), "dim"))
     Console().print(table)
-    say("use --config=NAME or NAME:SIZE; the size smoke, which all have, is a tiny model on the embedded videos")
+    say("use --config=NAME or NAME:SIZE; the size smoke, which all have, is a tiny model on the built-in videos")
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax configs videomae_k400 --copy mine.py")
