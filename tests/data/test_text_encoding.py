@@ -127,5 +127,5 @@ def test_a_vocabulary_without_clips_special_tokens_is_refused(tmp_path):
     from tokenizers import Tokenizer, models
 
     Tokenizer(models.BPE({"a": 0}, [])).save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(DataError, match=r"lacks <\|startoftext\|> or <\|endoftext\|>; use that of a CLIP"):
+    with pytest.raises(DataError, match=r"lacks <\|startoftext\|> or <\|endoftext\|>; use that of a CLIP model"):
         load_text_encoder(tmp_path, 8)

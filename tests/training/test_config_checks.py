@@ -63,7 +63,11 @@ def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_
             "data.num_frames=8 is not a multiple of data.segments=3; use data.num_f.*=9",
         ),
         ("attentive_probe", {"data__sampling": "segment"}, "data.segments=2 does not apply to data.sampling=segment"),
-        ("attentive_probe", {"data__tubelet_remainder": "drop"}, "does not apply to data.segments=2; use error"),
+        (
+            "attentive_probe",
+            {"data__tubelet_remainder": "drop"},
+            "to data.segments=2; use data.tubelet_remainder=error",
+        ),
         ("videomae_k400", {"data__segments": 2}, "data.segments=2 is for task=attentive_probe, .*; set it to 1"),
         ("videomamba_k400", {"optim__schedule": "steps"}, "must increase, and optim.step_factors"),
         ("videomamba_k400", {"optim__weight_decay": -0.1}, "config.optim.weight_decay=-0.1 must be at least 0"),

@@ -1,6 +1,6 @@
 """Find what is wrong with the root of a data set: missing annotations, files and classes, and unreadable videos.
 
-The contents of a root are found as `open_source` finds them (`sources.root_layouts`) and compared with the data set's
+The audit searches a root as `open_source` does (`sources.root_layouts`), and compares what it finds with the data set's
 `DatasetSpec`.
 """
 
@@ -26,7 +26,7 @@ from vidjax.errors import ConfigError, DataError, VideoError
 
 @dataclasses.dataclass(frozen=True)
 class Opening:
-    """The number of videos that an audit opens, and the check that it makes.
+    """How many videos an audit opens, and how it checks them.
 
     Attributes:
       check: `index` or `decode`; empty to look at names only.
@@ -49,10 +49,10 @@ class SplitAudit:
     """The findings for one split.
 
     Attributes:
-      layout: name of the layout found, such as those of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if none.
-      reading: how a user's own videos were read and divided, in a sentence.
+      layout: name of the layout found, for example one of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if none.
+      reading: a sentence on how a user's own videos were read and divided.
       hashed: whether the videos were divided by a hash of each name.
-      listed: number of videos listed; missing: those of them that do not exist.
+      listed: number of videos listed; missing: the listed videos that do not exist.
       classes: number of classes that occur; num_classes: number of classes in total.
       class_counts: how often each class occurs, counted in `unit`.
       subjects: number of frames of each subject, where subjects are known.
@@ -226,5 +226,5 @@ def _find(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> tuple[s
     layout = find_layout(spec, root, split)
     if layout is None:
         there = ", ".join(sorted(os.listdir(root))[:8]) or "nothing"
-        raise DataError(f"{root} holds no such split; found {there}, expected {spec.layout}")
+        raise DataError(f"{root} has no split {split!r}; found {there}, expected {spec.layout}")
     return layout.name, layout.inventory(spec, root, split)

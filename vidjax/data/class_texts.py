@@ -17,7 +17,7 @@ _LONGEST = 40
 
 
 def read_lines(given: Sequence[str]) -> list[str]:
-    """Return texts as given, or the lines of a text file if its path is the only one given.
+    """Return the given texts; a single one that is the path of a text file stands for the lines of that file.
 
     Raises:
       DataError: if the file is not text.

@@ -1,4 +1,4 @@
-"""Divide the positions of training among the sources of a mixture, in proportion to their shares."""
+"""Divide training positions among the sources of a mixture, in proportion to their shares."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import grain
 
 
 class Interleaved(grain.transforms.DatasetSelectionMap):
-    """For each position of training, which source it takes, and how many positions of that source came before.
+    """Maps a training position to (source, number of earlier positions that took the same source).
 
-    Each source in turn takes its share of the positions that those before it leave, evenly spaced. After any number of
-    positions, the count of every source differs from its exact share by less than the number of sources.
+    The sources choose in turn: each takes its share, evenly spaced, of the positions that earlier sources left. After
+    any number of positions, the count of every source differs from its exact share by less than the number of sources.
     `grain.MapDataset.mix` does the same with weights rounded to a hundredth of the smallest.
     """
 
@@ -22,12 +22,12 @@ class Interleaved(grain.transforms.DatasetSelectionMap):
         """Keep the shares as whole numbers.
 
         Args:
-          shares: of the sources, above 0.
+          shares: the share of each source, above 0.
           length: the number of positions.
         """
         unit = math.lcm(*(share.denominator for share in shares))
         self._shares, self._length = [int(share * unit) for share in shares], length
-        self._rests = list(accumulate(reversed(self._shares)))[::-1]  # shares of a source and of those after it
+        self._rests = list(accumulate(reversed(self._shares)))[::-1]  # sum from each source's share on
 
     def __len__(self) -> int:
         return self._length

@@ -38,7 +38,7 @@ FEW_CORES = 4  # up to this many, no workers are started
 MOST_WORKERS = 64
 _CACHED_SHARE = 4  # by default, the cache of decoded frames may fill 1 / _CACHED_SHARE of the free memory
 WORKER_MEMORY = 10**9  # upper estimate in bytes for a worker with its clips
-# Unread output of a worker must fit into a pipe of 64 KiB; otherwise the worker does not exit until it is read.
+# A worker's unread output must fit into a pipe of 64 KiB; otherwise the worker does not exit until the pipe is read.
 _PACK, _PACKS_AHEAD = 4, 4  # rows per pack; packs per worker
 _SMALL = 2**10  # bytes; larger arrays of a pack travel through shared memory
 
@@ -53,8 +53,8 @@ def train_batches(
     fine-tuning) and differ in their spatial augmentation.
 
     Args:
-      source: if it is a `Mixture`, every stretch of training has each of its sources in proportion to the weights,
-        and the videos of a source are shuffled and repeated on their own.
+      source: from a `Mixture`, every stretch of training draws on the sources in proportion to their weights, and the
+        videos of each source are shuffled and repeated separately.
       process: (index of this process, number of processes); each reads one block of rows of the global batch.
 
     Returns:
@@ -209,7 +209,7 @@ class Batches:
 def num_workers(data: DataConfig) -> int:
     """Number of processes that decode: data.workers or, if that is -1, one that suits usable cores and free memory.
 
-    With few cores, threads of this process decode as fast, since decoding releases the GIL, and they start at once.
+    With few cores, threads of this process decode just as fast, since decoding releases the GIL, and start at once.
     """
     if data.workers >= 0:
         return data.workers

@@ -38,7 +38,7 @@ def validation_data(data: DataConfig) -> DataConfig:
 
 
 def published_videos(data: DataConfig) -> int:
-    """The number of training videos that the data sets state, of all sources of a mixture; 0 if one does not."""
+    """The published number of training videos, summed over the sources of a mixture; 0 if one has no such number."""
     splits = {name: source.split or data.train_split for name, source in used_sources(data).items()}
     sources = [(data.mixture[name].name, split) for name, split in splits.items()] or [(data.name, data.train_split)]
     counts = [DATASETS.find(name).videos.get(split, 0) for name, split in sources]
@@ -71,7 +71,7 @@ def check_mixture(data: DataConfig) -> None:
 
 
 def of_source(message: str, name: str) -> str:
-    """A message about the data of one source, whose keys it names in full."""
+    """Rewrite a message about the data of one source so that it names that source's keys in full."""
     keys = {"train_split": "split"}
 
     def in_full(key: re.Match[str]) -> str:

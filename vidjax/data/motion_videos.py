@@ -82,7 +82,7 @@ class MotionSpec:
     turn_frames: int = 36  # frames in which the fastest digit turns once; faster turns seem to go the other way
     min_speed: float = 0.6  # as a share of the fastest
     slant: float = 20.0  # degrees; largest angle between a digit's path and its class's axis
-    spread: float = 1.0  # share of the torus in which digits start, around the upright one in the middle
+    spread: float = 1.0  # digits start within this share of the torus, around the upright pose in the middle
     shake: float = 0.0  # largest random displacement per frame along either axis, as a share of the frame
     texture: float = 1.0  # strength of the background; 0 is black
     colours: tuple[str, ...] = tuple(_COLOURS)  # colours of digits

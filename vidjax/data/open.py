@@ -27,8 +27,8 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     `data.name` is a name in `vidjax.data.datasets.DATASETS`, or `module:ATTR` for a `DatasetSpec` in a module of your
     own. `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of paths and labels, prepared
     records, or the data set as it is distributed. With `data.name=folder` it is any folder or list of videos, see
-    `vidjax.data.sources.own_videos`. A file with a checksum in `SHA256SUMS` of the root, or in the list
-    `data.checksums`, is compared with it whenever it is opened. motion, motion_digits and synthetic need no root.
+    `vidjax.data.sources.own_videos`. If `SHA256SUMS` in the root, or the list `data.checksums`, has a
+    checksum for a file, the file is verified whenever it is opened. motion, motion_digits and synthetic need no root.
 
     With `data.mixture`, the training split is a `Mixture` of the sources that it names, and other splits are those of
     `data.root` or, without it, of the source with the largest weight.

@@ -33,7 +33,7 @@ class ReadAhead:
           ahead: batches that are ready or being assembled.
           join: combines the packs of a batch.
         """
-        self.decoded = self.read = 0  # numbers of rows that are decoded for the next batch, and in total
+        self.decoded = self.read = 0  # rows decoded for the next batch, and rows read in total
         self._packs, self._per_batch, self._rows, self._join = packs, per_batch, rows, join
         self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # another is in progress
         self._closing, self._ending, self._ended = threading.Event(), threading.Event(), threading.Event()

@@ -65,7 +65,7 @@ def run_pieces(
     Args:
       work: runs one piece; picklable.
       is_done: whether a piece's output exists. A cluster that goes away may end a pipeline without an error, so this is
-        asked at the end.
+        checked at the end.
 
     Raises:
       ConfigError: when Beam is needed but not installed, or does not know the runner.

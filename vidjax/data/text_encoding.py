@@ -32,7 +32,7 @@ _WIDER = str.maketrans(string.punctuation, " " * len(string.punctuation))
 
 
 class TextEncoder(Protocol):
-    """Texts to tokens, for one tower."""
+    """Converts texts to the tokens of one text tower."""
 
     @property
     def context(self) -> int:
@@ -167,7 +167,7 @@ class UnigramEncoder:
 
 
 def canonical(text: str) -> str:
-    """Return a text as VideoPrism was trained on texts: lower case, no punctuation, and a full stop at the end."""
+    """Return a text in the form that VideoPrism was trained on: lower case, no punctuation, a full stop at the end."""
     return " ".join(text.translate(_WIDER).lower().split()) + "."
 
 
@@ -205,7 +205,7 @@ def load_text_encoder(folder: str | os.PathLike, context: int) -> TextEncoder:
     if isinstance(backend.model, models.Unigram):
         return UnigramEncoder(backend, context)
     if None in (backend.token_to_id(START_OF_TEXT), backend.token_to_id(END_OF_TEXT)):
-        raise DataError(f"the vocabulary in {folder} lacks {START_OF_TEXT} or {END_OF_TEXT}; use that of a CLIP")
+        raise DataError(f"the vocabulary in {folder} lacks {START_OF_TEXT} or {END_OF_TEXT}; use that of a CLIP model")
     return CLIPEncoder(backend, context)
 
 
@@ -213,7 +213,7 @@ _BPE = {"end_of_word_suffix": "</w>", "unk_token": END_OF_TEXT}
 
 
 def clip_backend(model: models.Model) -> Tokenizer:
-    """Return a tokenizer that cuts texts into words as CLIP's, in lower case, around a model of the words."""
+    """Return a tokenizer that makes texts lower case, splits them as CLIP does, and encodes each word by `model`."""
     backend = Tokenizer(model)
     backend.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -227,8 +227,8 @@ def clip_backend(model: models.Model) -> Tokenizer:
 def learn_vocabulary(texts: Iterable[str], context: int, vocab_size: int = 1024) -> CLIPEncoder:
     """Learn a vocabulary like CLIP's from texts, for a text tower that is trained from scratch.
 
-    As in CLIP's, every byte is a token, within a word and at its end, so that any text can be encoded, and the last two
-    tokens are those of the start and the end. If the texts give too few tokens, unused ones fill the vocabulary.
+    As in CLIP's, every byte has two tokens, one within a word and one at its end, so that any text can be encoded. The
+    last two tokens mark the start and the end. If the texts give too few tokens, unused ones fill the vocabulary.
 
     Args:
       context: the most tokens of a text.
@@ -281,7 +281,7 @@ def _checked(text: str) -> str:
 
 
 def _fitting(text: str, ids: list[int], room: int, truncate: bool) -> list[int]:
-    """Return the tokens of a text that has room; see `TextEncoder.encode`."""
+    """Return the tokens of a text if `room` is enough for them; see `TextEncoder.encode`."""
     if len(ids) <= room:
         return ids
     if truncate:

@@ -21,7 +21,7 @@ _ROWS = 2**48  # practically endless, yet small enough for the floats in which g
 
 
 def training_order(source: VideoSource, data: DataConfig, seed: int) -> grain.MapDataset:
-    """The row of each position of training, over all processes and steps.
+    """The row to read at each training position, over all processes and steps.
 
     Args:
       source: the sources of a `Mixture` are shuffled and repeated separately, then interleaved by their shares.

@@ -24,7 +24,7 @@ from vidjax.data.video.readers import OpenVideo, open_video
 from vidjax.errors import ConfigError, StalledError, VideoError
 
 _MOST_LANES = 16
-_MEMORY_SHARE = 4  # one part in this many of the free memory is for batches that are being filled
+_MEMORY_SHARE = 4  # batches that are being filled may take 1 / _MEMORY_SHARE of the free memory
 _SLACK = 1.001  # a file's length is rounded to its frames
 _CLOSING = 5.0  # seconds to wait for threads that are decoding
 
@@ -34,8 +34,8 @@ class WindowedVideo:
     """The windows of one row.
 
     Attributes:
-      windows: number of its windows in the batches; of a video that fails, those before the failure.
-      times: start and end of each window, in seconds of the video; none of a video that fails.
+      windows: number of its windows in the batches; for a video that fails, of those before the failure.
+      times: start and end of each window, in seconds of the video; none for a video that fails.
       fps: average frames per second; duration: in seconds.
       reason: why it failed, one of `VideoError.REASONS`; empty if it did not.
     """
@@ -51,7 +51,7 @@ class WindowBatch(NamedTuple):
     """Clips of consecutive windows of the rows of one part.
 
     Attributes:
-      part: the place of the part among those asked for.
+      part: index of the part among the requested ones.
       clips: one per window, the last one repeated to fill the batch; None if the part has no more.
       count: number of windows.
       rows: number of rows read since the part's previous batch; a row read in part counts as a fraction.

@@ -33,5 +33,5 @@ def test_they_are_pickled_as_their_configuration_and_opened_once_per_process(roo
 def test_a_machine_that_sees_other_videos_is_refused(root):
     sent = pickle.dumps(Splits(DataConfig(root=str(root)), ("train", "val")))
     (root / "val" / "a" / "new.mp4").write_bytes(b"a video")
-    with pytest.raises(DataError, match=f"sees other videos of split 'val' in {root}"):
+    with pytest.raises(DataError, match=f"sees different videos in split 'val' of {root}"):
         pickle.loads(sent)

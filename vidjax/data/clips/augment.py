@@ -55,7 +55,7 @@ def augment(
 
 
 def check_crop(data: DataConfig) -> None:
-    """Reject a short side from which data.image_size cannot be cut.
+    """Reject a range of short sides that is reversed, or that begins below data.image_size.
 
     Raises:
       ConfigError: naming the short side and the image size.

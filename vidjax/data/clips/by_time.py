@@ -12,7 +12,7 @@ ROUNDING = 1e-6  # seconds
 
 
 class Ticks(NamedTuple):
-    """A video as it looks at moments that are evenly spaced in time, about as many as it has frames.
+    """A video at evenly spaced moments, about as many as it has frames.
 
     Attributes:
       frames: the frame shown at each moment.
@@ -24,7 +24,7 @@ class Ticks(NamedTuple):
 
 
 def ticks(num_video_frames: int, fps: float, clip_fps: float, times: Times | None = None) -> Ticks:
-    """Divide a video, or a window in it, into moments of which every `stride`-th gives `clip_fps` frames per second.
+    """Divide a video, or a window in it, into moments; every `stride`-th moment makes `clip_fps` frames per second.
 
     A video at a constant rate that is a whole multiple of `clip_fps` has exactly one moment per frame.
 
@@ -46,7 +46,9 @@ def half_a_frame(times: Times, fps: float) -> float:
 
 
 def shown_at(seconds: Float[np.ndarray, " n"], times: Times, half: float) -> Integer[np.ndarray, " n"]:
-    """Return the frame shown at each moment, or the next if its start is nearer and at most `half` away.
+    """Return the frame shown at each moment, or the next frame if that starts sooner than the shown one began.
+
+    The next frame must also start within `half` seconds of the moment.
 
     Args:
       half: see `half_a_frame`.

@@ -38,7 +38,7 @@ def check_clips(data: DataConfig) -> None:
 
 
 def check_fps(data: DataConfig) -> None:
-    """Reject frames per second together with a sampling that determines the distance of frames itself."""
+    """Reject data.fps together with a sampling that sets the distance between frames itself."""
     sampling = SAMPLINGS[data.sampling]
     if data.fps and (sampling.whole or sampling.rate):
         does = "spreads frames over the whole video" if sampling.whole else "counts data.stride in seconds itself"
@@ -50,7 +50,7 @@ def check_fps(data: DataConfig) -> None:
 
 
 def check_segments(data: DataConfig) -> None:
-    """Reject segments that do not divide a clip evenly, and a sampling that spreads frames over the whole video."""
+    """Reject segments that do not divide a clip evenly, or whose sampling spreads frames over the whole video."""
     if data.num_frames % data.segments:
         raise ConfigError(
             f"data.num_frames={data.num_frames} is not a multiple of data.segments={data.segments}; use "
@@ -59,7 +59,7 @@ def check_segments(data: DataConfig) -> None:
     if data.segments > 1 and data.tubelet_remainder != "error":
         raise ConfigError(
             f"data.tubelet_remainder={data.tubelet_remainder} does not apply to data.segments={data.segments}; use "
-            "error"
+            "data.tubelet_remainder=error"
         )
     if data.segments > 1 and SAMPLINGS[data.sampling].whole:
         able = ", ".join(name for name, other in SAMPLINGS.items() if not other.whole)

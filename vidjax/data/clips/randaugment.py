@@ -1,6 +1,6 @@
 """RandAugment (Cubuk et al. 2019) in the timm variant that video fine-tuning uses, one draw for all frames of a clip.
 
-It computes only the pixels that the following crop or a later operation reads.
+This version computes only the pixels that the following crop or a later operation reads.
 
 A specification such as `rand-m7-n4-mstd0.5-inc1` means magnitude 7 of 10, four operations, magnitudes with a standard
 deviation of 0.5, and operations that grow stronger with the magnitude. Each chosen operation is applied with

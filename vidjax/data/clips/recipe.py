@@ -22,8 +22,8 @@ class Windows:
       seconds: time from the start of one window to the next; 0 for `count` windows, evenly spaced.
       count: number of windows if `seconds` is 0.
       merge: how the windows' probabilities become the video's, mean or max.
-      length: length of a window in seconds, where clips are spread over it; 0 for the span of a clip, such as
-        num_frames * stride frames.
+      length: length of a window in seconds, where clips are spread over it; 0 if a window is as long as a clip, for
+        example num_frames * stride frames.
       threshold: the probability from which a class appears in a time line. None: 0.5 where classes can occur together;
         where they exclude each other, the most probable one, whatever its probability.
     """
@@ -41,8 +41,9 @@ class ClipRecipe:
 
     Attributes:
       num_frames: number of frames of a clip.
-      segments: shorter clips, from as many parts of the video, that a clip consists of.
-      stride: frames from one frame of a clip to the next, counted at the sampling's rate, or else at the video's.
+      segments: number of shorter clips that make up a clip, each from another part of the video.
+      stride: frames from one frame of a clip to the next, counted at the sampling's own rate if it has one, otherwise
+        at the video's.
       fps: frames per second of a clip, by the video's own timestamps; overrides the stride if above 0.
       sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
       image_size: in pixels, the side of a square frame or (height, width).

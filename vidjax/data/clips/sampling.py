@@ -31,22 +31,24 @@ def train_indices(
     whatever the video's own rate (TimeSformer on Kinetics).
     A video shorter than the window repeats its last frame; with `dense_loop` it starts again.
 
-    `segment` takes one random frame from each of num_frames equal segments (TSN). The others differ in the segments:
-    `segment_integer` uses segments of a whole number of frames and leaves out the rest at the end of the video; of a
+    `segment` takes one random frame from each of num_frames equal segments (TSN). Its variants use other segments:
+    `segment_integer` uses segments of a whole number of frames and leaves out the rest at the end of the video; from a
     video with fewer than num_frames frames, it takes only the first (VideoMAE and VideoMamba on Something-Something).
     `segment_rounded` and `segment_middle` divide the video from its first frame to its last at rounded frame numbers,
     and segments include both ends (VideoMamba on Kinetics, TimeSformer on Something-Something).
 
-    With data.fps, the dense samplings count in time rather than in frames: they take data.fps frames per second, those
-    shown at these moments, whatever the rate of the video and however unevenly its frames are timed.
+    With data.fps, the dense samplings count in time rather than in frames: they take the frames shown at data.fps
+    moments per second, whatever the rate of the video and however unevenly its frames are timed.
 
-    With data.segments, a clip consists of as many shorter ones: one random clip from each part of the video, of equal
-    length, or evenly spaced clips if the parts are no longer than these (V-JEPA 2's probes).
+    With data.segments above 1, a clip is made of that many shorter clips, as in V-JEPA 2's probes. The video is divided
+    into as many equal parts, and each part gives one random short clip. If the parts are no longer than a short clip,
+    the short clips are evenly spaced instead.
 
     Args:
       num_video_frames: at least 1.
       fps: frames per second of the video, on average.
-      times: seconds at which each frame is shown, and at which the last one ends, for data.fps; None: at an even rate.
+      times: for data.fps, the seconds at which each frame is shown and at which the last one ends; None for a constant
+        rate.
     """
     sampling = SAMPLINGS[data.sampling]
     if data.fps:
@@ -67,7 +69,7 @@ def _train(sampling: Sampling, frames: int, data: DataConfig, stride: Any, rng: 
 
 
 def _views(sampling: Sampling, frames: int, recipe: ClipRecipe, stride: Any) -> np.ndarray:
-    """Clip i of those with several segments takes every `recipe.clips`-th of all their evenly spaced parts."""
+    """Space the short clips of all segments evenly; clip i joins every `recipe.clips`-th of them, from the i-th on."""
     parts, t = recipe.segments, recipe.num_frames // recipe.segments
     windows = sampling.views(frames, t, stride, parts * recipe.clips)
     return np.swapaxes(windows.reshape(parts, recipe.clips, t), 0, 1).reshape(recipe.clips, parts * t)
@@ -88,7 +90,8 @@ def eval_indices(
     (i + 1) / (clips + 1) of the way into each rounded segment. `segment_middle` takes the middle for a single clip, and
     is `segment_rounded` for several.
 
-    A recipe with segments takes segments * clips shorter clips in the same way, and joins those `clips` apart.
+    With several segments, segments * clips shorter clips are taken in the same way. Clip i joins every `clips`-th of
+    them, beginning with the i-th.
 
     Args:
       num_video_frames: at least 1.

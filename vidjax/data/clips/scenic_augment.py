@@ -1,7 +1,8 @@
 """RandAugment as ViViT's authors use it on Something-Something: eleven operations on finished clips, none geometric.
 
-A specification such as `scenic-m20-n2` means magnitude 20, on a scale to 10 that may be exceeded, and two operations.
-Each is always applied. The frames of a clip are stacked vertically, so that statistics are those of the whole clip.
+A specification such as `scenic-m20-n2` means magnitude 20, on a scale from 0 to 10 that may be exceeded, and two
+operations. Each is always applied. The frames of a clip are stacked vertically, so that statistics are those of the
+whole clip.
 
 Source: `distort_image_with_randaugment` of scenic's `dataset_lib/video_ops.py`, with the operations of TensorFlow's
 `official/vision/image_classification/augment.py`. Its apparent mistakes are kept, since the published model was trained
@@ -115,7 +116,7 @@ def _color(stack: Stack, strength: float) -> Stack:
 
 
 def _contrast(stack: Stack, strength: float) -> Stack:
-    """Blend with a grey meant to be the mean; it is the number of pixels / 256, which for real clips is white."""
+    """Blend with a grey meant to be the mean, but computed as the number of pixels / 256: white, for real clips."""
     grey = np.full(1, min(stack.shape[0] * stack.shape[1] / 256, 255), np.uint8)
     return _map(stack, _blend(grey, _VALUES, _factor(strength)))
 

@@ -44,7 +44,7 @@ class Clip:
 
 
 def find_clips(root: str) -> list[str]:
-    """The folders of clips: those with an annotation of the same name, or with a number as name and images inside."""
+    """Find the folders of clips: those with an annotation of the same name, or named by a number and with images."""
     found = set()
     for level in ("*", "*/*"):
         for folder in glob.glob(os.path.join(glob.escape(root), level, "")):

@@ -1,4 +1,4 @@
-"""ActivityNet Captions (Krishna et al. 2017): videos of two minutes; sentences that describe their events in turn.
+"""ActivityNet Captions (Krishna et al. 2017): two-minute videos, and sentences that describe their events in order.
 
 On disk, as distributed (the lists may also be in `root/captions`):
 

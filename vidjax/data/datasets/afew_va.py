@@ -44,7 +44,8 @@ from vidjax.errors import DataError
 
 SPLITS = tuple(f"fold{number}" for number in range(1, FOLDS + 1))
 TARGETS = ("valence", "arousal")
-QUADRANTS = ("top_left", "top_right", "bottom_left", "bottom_right")  # valence to the right, arousal up; 0 is positive
+# Valence points to the right, arousal up; 0 counts as positive.
+QUADRANTS = ("top_left", "top_right", "bottom_left", "bottom_right")
 FPS = 25.0
 CLIPS = 600  # in total
 

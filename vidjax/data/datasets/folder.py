@@ -1,4 +1,4 @@
-"""A user's own videos: any folder or list, with or without classes, divided if it has no splits (`own_videos`)."""
+"""A user's own videos: any folder or list, with or without classes; `own_videos` divides one that has no splits."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def view_count(views: int) -> float:
     return math.log(views) - 11.76425435683139
 
 
-# The columns of counts in the lists of each task, and the function that turns them into its number.
+# For each task, the columns of counts in its lists, and the function that turns these counts into its number.
 NUMBERS: dict[str, tuple[tuple[str, ...], Callable[..., float]]] = {
     "like_ratio": (("like_count", "dislike_count"), like_ratio),
     "view_count": (("view_count",), view_count),

@@ -1,8 +1,8 @@
 """The built-in motion videos with classes, velocities, actions and captions, and long videos of several motions.
 
 Splits are `train`, `val` for choosing a recipe, and `test` for scoring it once; for intervals, `long_train` and
-`long_val`. Of the handwriting set aside for long videos, `long_train` has the first three quarters and `long_val` the
-rest. No handwriting is in two splits.
+`long_val`. Of the handwritten digits set aside for long videos, `long_train` has the first three quarters and
+`long_val` the rest. No handwritten digit is in two splits.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def write_videos(root: str, split: str) -> str:
 
 
 def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
-    """Read velocities (right, down, as shares of the fastest), actions, intervals or captions of a split.
+    """Read velocities (right, down, as fractions of the fastest), actions, intervals or captions of a split.
 
     Raises:
       DataError: as `open_split`.

@@ -7,9 +7,9 @@ On disk, in the files that retrieval papers share (JSFusion's test list and CLIP
     root/MSRVTT_JSFUSION_test.csv         columns video_id and sentence
     root/MSRVTT_Videos/<video_id>.mp4     (or any other folder under root)
 
-Splits: `train` (9,000 videos), `train_7k`, and `val` or `test`, both the 1,000 videos of the "1k-A" test list with the
-one sentence each that it names. `train_official`, `val_official` and `test_official` are the challenge's own division
-into 6,513, 497 and 2,990 videos, with all sentences.
+Splits: `train` (9,000 videos), `train_7k`, and `val` or `test`, both the 1,000 videos of the "1k-A" test list, each
+with the one sentence that the list gives. `train_official`, `val_official` and `test_official` are the challenge's own
+division into 6,513, 497 and 2,990 videos, with all sentences.
 """
 
 from __future__ import annotations

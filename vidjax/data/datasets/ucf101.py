@@ -1,4 +1,4 @@
-"""UCF101 (Soomro et al. 2012): 101 classes, 13,320 clips, three train/test folds, of which fold 1 is usual.
+"""UCF101 (Soomro et al. 2012): 101 classes, 13,320 clips, three train/test folds; fold 1 is the usual one.
 
 On disk, as distributed:
 

@@ -7,7 +7,7 @@ On disk, as distributed (the lists may also be in `root/annotations`):
     root/vatex_public_test_english_v1.1.json  6,000 clips
     root/videos/<videoID>.mp4                 (or any other folder under root); a videoID ends with its seconds
 
-Splits are `train`, `val` and `test`, the public test set. For HGR's division of the validation set (Chen et al. 2020),
+Splits are `train`, `val` and `test` (the public test set). For HGR's division of the validation set (Chen et al. 2020),
 put the 1,500 identifiers of each half, one per line, into `root/hgr_val.txt` and `root/hgr_test.txt`: these are the
 splits `hgr_val` and `hgr_test`.
 """
@@ -81,7 +81,7 @@ def _chosen(videos: list[Described], root: str, split: str) -> list[Described]:
     """The videos that HGR's list of a split names, in its order."""
     path = first_existing(root, f"{split}.txt", f"annotations/{split}.txt")
     if path is None:
-        raise DataError(f"{TITLE}: no {split}.txt under {root}; put the identifiers of HGR's split there, one a line")
+        raise DataError(f"{TITLE}: no {split}.txt under {root}; put the identifiers of HGR's split there, one per line")
     known = {video.stem: video for video in videos}
     stems = Path(path).read_text(encoding="utf-8").split()
     if unknown := [stem for stem in stems if stem not in known]:

@@ -175,11 +175,11 @@ def _complete(
 def _complete_in_bucket(
     name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], folder: Place
 ) -> None:
-    """Do the same in a bucket, where folders cannot be renamed: `dataset_info.json`, which readers need, comes last."""
+    """Do the same in a bucket, which cannot rename folders: `dataset_info.json`, which readers need, comes last."""
     targets: dict[Shard, str] = {}
 
     def note_target(shard: Shard, target: pathlib.Path) -> None:
-        target.touch()  # TFDS writes no metadata without its files
+        target.touch()  # TFDS writes metadata only for files that exist
         targets[shard] = target.name
 
     with tempfile.TemporaryDirectory(prefix="vidjax-") as about:

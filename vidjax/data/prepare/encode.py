@@ -25,7 +25,7 @@ from vidjax.errors import ConfigError
 _AT_ONCE = 256 << 20  # bytes of frames in memory; a read starts at a key frame, so a few long reads are better
 _RATES = (1.0, 240.0)  # frames per second; other rates are clipped to this range
 _TICK = Fraction(1, 90_000)  # seconds, the unit of uneven times
-_EVEN = 0.25  # up to this share of a frame, times may differ from those of an even rate
+_EVEN = 0.25  # times that differ by at most this fraction of a frame from an even rate count as even
 # mbtree is off: on small frames, x264 reads past the end of its array, and bytes would differ from run to run.
 _X264 = "scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0:cabac=0:no-deblock=1:weightp=0:weightb=0:mbtree=0"
 
@@ -52,7 +52,7 @@ class Encoding:
             raise ConfigError(f"short side {self.short_side} must be even and at least 32; 256 to 320 is usual")
         if self.key_every < 1 or not 0 <= self.crf <= 51:
             raise ConfigError(
-                f"a key frame every {self.key_every} frames and crf {self.crf}: use at least 1, and 0 to 51"
+                f"a key frame every {self.key_every} frames (at least 1) with crf {self.crf} (0 to 51) is not possible"
             )
 
     def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:
@@ -139,7 +139,7 @@ def _x264(key_every: int) -> dict[str, str]:
 
 
 def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """The size with that short side, or the video's own if that is smaller; even, as 4:2:0 requires."""
+    """The size of a video shrunk to a short side, or its own if it is smaller; even, as 4:2:0 requires."""
     short = min(height, width)
     target = min(short, short_side)
     fitted = [max(2, side * target // short // 2 * 2) for side in (height, width)]

@@ -16,7 +16,7 @@ class Splits(dict[str, VideoSource]):
     """The videos of each split.
 
     Pickling stores the configuration instead of what may be millions of rows. Each process of a cluster opens the
-    splits once, and stops if it finds other videos.
+    splits once, and stops if it finds different videos.
     """
 
     def __init__(self, data: DataConfig, names: Sequence[str]):
@@ -38,7 +38,7 @@ def _open_again(data: DataConfig, names: tuple[str, ...], contents: tuple[str, .
     for (name, source), content in zip(found.items(), contents, strict=True):
         if source.content_id != content:
             raise DataError(
-                f"{socket.gethostname()} sees other videos of split {name!r} in {data.root} than the machine that sent "
-                "the work; all machines must see the same folder under the same path"
+                f"{socket.gethostname()} sees different videos in split {name!r} of {data.root} than the machine that "
+                "sent the work; all machines must see the same folder under the same path"
             )
     return found

@@ -1,8 +1,8 @@
 """Whole videos with all of their annotations, read from an official layout or from records.
 
-A data set whose rows carry more than a class (intervals, captions, numbers, subjects) is stored with all of it: a
-record holds the video and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the annotations in
-the order of the records, each with its original row, so that rows are known without reading a video.
+A data set whose rows carry more than a class (intervals, captions, numbers, subjects) is stored with all its
+annotations: a record holds the video and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the
+annotations in the order of the records, each with its original row, so that rows are known without reading a video.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AnnotatedVideos(VideoSource):
 
 
 def write_annotations(folder: str | os.PathLike, split: str, source: AnnotatedVideos, rows: Iterable[int]) -> None:
-    """Write the annotations of a split's records, one line each; `rows` are the source's, in the records' order."""
+    """Write the annotations of a split's records, one line each; `rows` has the source's row of each record."""
     with open(_path(folder, split), "w", encoding="utf-8") as file:
         for row in rows:
             video = source.videos[row]

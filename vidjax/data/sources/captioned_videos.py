@@ -100,7 +100,7 @@ def read_json_list(path: str, kind: type) -> Any:
     """Read an official JSON file whose top level is a list or a dict.
 
     Raises:
-      DataError: if it is damaged or another type.
+      DataError: if it is damaged or of another type.
     """
     try:
         with open(path, encoding="utf-8") as file:

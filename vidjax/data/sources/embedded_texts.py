@@ -70,16 +70,16 @@ def find_text_encoder(
 ) -> TextEncoder:
     """Find the vocabulary of a contrastive run's text tower.
 
-    It is that of the run in `workdir`, of `contrastive.tokenizer`, of `contrastive.text_from` or of `init_from`, in
-    this order. If none of them holds one, it is learned from the captions of the training split.
+    It comes from the first of these places that holds one: the run in `workdir`, `contrastive.tokenizer`,
+    `contrastive.text_from`, `init_from`. Otherwise it is learned from the captions of the training split.
 
     Args:
-      captions: returns these captions.
+      captions: returns the captions of the training split.
       workdir: the folder of a run, which may hold its vocabulary already.
 
     Raises:
-      ConfigError: if it has another size than the text tower, or weights come from a place without one.
-      DataError: if contrastive.tokenizer holds none, or a file is damaged.
+      ConfigError: if its size is not that of the text tower, or contrastive.text_from holds no vocabulary.
+      DataError: if contrastive.tokenizer holds no vocabulary, or a file is damaged.
     """
     contrastive = config.contrastive
     folders = (workdir, contrastive.tokenizer, contrastive.text_from, config.init_from)
@@ -87,11 +87,11 @@ def find_text_encoder(
     if found:
         encoder = load_text_encoder(found, contrastive.num_tokens)
     elif contrastive.tokenizer:
-        encoder = load_text_encoder(contrastive.tokenizer, contrastive.num_tokens)  # which raises
+        encoder = load_text_encoder(contrastive.tokenizer, contrastive.num_tokens)  # raises a DataError
     elif contrastive.text_from:
         raise ConfigError(
             f"config.contrastive.text_from={contrastive.text_from!r} is not a folder with a vocabulary; set "
-            f"config.contrastive.tokenizer to a folder that holds that of its text tower ({', '.join(FILES[:4])})"
+            f"config.contrastive.tokenizer to a folder with its text tower's vocabulary ({', '.join(FILES[:4])})"
         )
     else:
         encoder = learn_vocabulary(captions(), contrastive.num_tokens, contrastive.vocab_size)
@@ -104,7 +104,7 @@ def find_text_encoder(
 
 
 def _num_cut(encoder: TextEncoder, texts: list[str], tokens: Integer[np.ndarray, "texts n"]) -> int:
-    """Count the texts that have more tokens than `tokens` holds of them."""
+    """Count the texts that have more tokens than their row of `tokens` holds."""
     longer = dataclasses.replace(cast(Any, encoder), context=encoder.context + 1).encode([*texts, "a"], truncate=True)
     padding = longer[-1, -1]
     return int(((longer[:-1, :-1] != tokens).any(axis=1) | (longer[:-1, -1] != padding)).sum())

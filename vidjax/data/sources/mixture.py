@@ -25,7 +25,7 @@ class Part:
     Attributes:
       name: its name in `data.mixture`.
       weight: its weight, above 0.
-      first: the row of the mixture that is its first row.
+      first: number of its first row among the rows of the mixture.
     """
 
     name: str

@@ -71,7 +71,7 @@ class RecordSource(VideoSource):
         return Row(bytes(record["video"]), int(record.get("label", 0)), name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Include the labels, from which a damaged record's row takes its own; loader processes share the array."""
+        """Include the labels, so that the row of a damaged record has its label; loader processes share the array."""
         if self.knows_labels:
             self.row_labels()
         return super().__getstate__()

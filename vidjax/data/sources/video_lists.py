@@ -203,7 +203,7 @@ def _texts(value: Any, separator: str = "") -> tuple[str, ...]:
 
 
 class _Relative:
-    """The conversion of paths to ones relative to the root; a path found in no folder is taken to be in the first."""
+    """Converts paths to paths relative to the root; a path found in no folder is taken to be in the first."""
 
     def __init__(self, root: str, places: tuple[str, ...]):
         """Keep the folders where relative paths may start; each folder of many paths is resolved once."""

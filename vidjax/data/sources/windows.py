@@ -84,7 +84,10 @@ def _merged(frames: Integer[np.ndarray, "w 2"], seconds: Float[np.ndarray, "w 2"
 def _over_by(
     seconds: Float[np.ndarray, " n"], times: Float[np.ndarray, " frames+1"], half: float
 ) -> Integer[np.ndarray, " n"]:
-    """Count the frames shown before each moment, without one that has just begun."""
+    """Count the frames shown before each moment, except one that began at most `half` seconds before it.
+
+    That one still counts if it ends sooner after the moment than it began before it.
+    """
     shown = np.searchsorted(times[:-1], seconds - ROUNDING) - 1
     since, until = seconds - times[shown], times[shown + 1] - seconds
     begun = (since < until - ROUNDING) & (since <= half)

@@ -1,7 +1,7 @@
 """Frames of a live stream, decoded in a thread; only the last seconds are kept, and late frames are dropped.
 
-If `LiveVideo.keep` sets `apart`, only the first frame of each interval of that many seconds is kept, and the newest
-frame.
+If `LiveVideo.keep` sets `apart`, only the newest frame and the first frame of each interval of that many seconds are
+kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vidjax.data.video.live_source import LiveSource, ends_in_error, live_errors
 from vidjax.data.video.pictures import displayed_rgb
 from vidjax.errors import StalledError
 
-_LATE, _VERY_LATE = 0.5, 2.0  # seconds late after which frames are dropped, only key frames decoded
+_LATE, _VERY_LATE = 0.5, 2.0  # seconds; later frames are dropped, and beyond the second only key frames are decoded
 _MEMORY = 15.0  # seconds: lateness is measured against the most punctual frame of the last 15 to 30 seconds
 _RATES = (1.0, 240.0)  # plausible frames per second
 _USUAL_RATE = 25.0
@@ -40,7 +40,7 @@ class Kept(NamedTuple):
 
 @dataclasses.dataclass
 class Counts:
-    """Numbers of intact decoded frames (`frames`), of these the late ones (`dropped`), and of damaged pictures."""
+    """How many frames were decoded intact (`frames`), how many of these were late (`dropped`), and damaged pictures."""
 
     frames: int = 0
     dropped: int = 0
@@ -85,7 +85,7 @@ class LiveVideo:
         self._thread.join(1.0)
 
     def keep(self, seconds: float, apart: float) -> None:
-        """Keep the last `seconds`: the newest frame, and the first in each `apart` seconds; or, if that is 0, all."""
+        """Keep, of the last `seconds`, the newest frame and the first in each `apart` seconds; all if `apart` is 0."""
         with self._changed:
             self._keep, self._apart = seconds, apart
             frames, self._frames = self._frames, collections.deque()
