@@ -28,10 +28,22 @@ from vidjax.config.official import RECIPES
 from vidjax.errors import ConfigError, UserError, nearest
 from vidjax.files import write_json, write_whole
 from vidjax.main import read_config
+from vidjax.models import family_of, preset
+from vidjax.training.choices.platform import tokens_of
 
 SLICES = ("v5e:4x4", "v5e:8x8", "v5e:16x16", "v5p:4x4x4")
 NOT_PLANNED = "not compiled"
 FAR = 4  # a compiled step with more than this many times the clips does not predict the time of a smaller one
+SUPERVISED = (
+    "classification",
+    "multi_label",
+    "least_squares",
+    "regression",
+    "action",
+)  # differ in the head's loss only
+ROWS = 8  # VideoMamba's kernels take multiples of this many clips
+# Fields of a spec that change initial weights, or that a run replaces by keys of its own.
+START = ("num_frames", "image_size", "init_std", "resized_positions", "drop_path", "head_dropout", "remat", "unroll")
 # Rounded numbers of training videos, for data sets where it depends on what can still be downloaded.
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans
@@ -42,15 +54,30 @@ good to a factor of two, have not been checked on a TPU, and leave out evaluatio
 videos. Each figure is for the fastest of the plans that `vidjax compile --plan` tries or, if only the step without a
 flag was tried, for that one. For Kinetics, the number of steps assumes {videos}.
 
-"~" marks hours in proportion to a compiled step of the same model and clip size on the same kind of chip. The recipe
-has at least a quarter of that step's clips per chip; more clips per chip count as micro-batches of its size. These
-hours ignore that a step with fewer clips uses a chip less well. "{not_planned}" marks what nobody has compiled yet;
-{missing} of {all} published recipes have no row. To fill one:
+"~" marks hours in proportion to a compiled step with the same work per clip on the same kind of chip: the same model,
+clip size, optimiser and kind of task. Data sets, classes, strides and initial weights may differ, and so may the head's
+loss in supervised tasks, and the decoder of a model that is fine-tuned. The recipe has at least a quarter of that
+step's clips per chip; more clips per chip count as micro-batches of its size. These hours ignore that a step with
+fewer clips uses a chip less well. VideoMamba's work grows with the number of tokens, so clips of other sizes count by
+their tokens; its kernels take multiples of {rows} clips per chip, and {rows} clips may have no more tokens than a chip
+has in the compiled step. Models with attention are not scaled to other clip sizes.
+
+"{not_planned}" marks what nobody has compiled yet, or what cannot be divided over so many chips.
+{missing} of {all} published recipes have no row ([below](#recipes-without-a-row)). To fill one:
 
 ```
 pip install -e '.[aot]'
-python scripts/plans_page.py --compile videomae_k400:base --slice v5e:8x8
+python scripts/plans_page.py --compile videomae_k400:base --slice v5e:8x8 --no-flag
 ```
+
+Without `--no-flag`, the script tries all plans, each of which takes minutes.
+"""
+_REST = """
+## Recipes without a row
+
+One compiled step gives hours to the recipes of a line (VideoMamba's up to its own number of tokens), on every slice of
+that kind of chip over which their clips can be divided. "?" marks recipes whose number of training videos is not known.
+
 """
 _EACH = """
 ## The plans
@@ -65,16 +92,19 @@ class Recipe:
     """The facts about a recipe that determine its hours.
 
     Attributes:
-      kind: equal for recipes whose steps differ only in the number of clips.
+      kind: equal for recipes whose steps differ only in the number of clips, and in `size`.
       clips: clips per step, over all chips.
       group: each chip has a multiple of this many clips.
       steps: steps of the whole recipe; None if the number of videos is not known.
+      size: the work of a clip in units that all recipes of the kind share: its tokens if the model's work is
+        proportional to them, else 1.
     """
 
     kind: str
     clips: int
     group: int
     steps: int | None
+    size: int = 1
 
 
 def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) -> str:
@@ -94,7 +124,8 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
     known = [name for name, hours in hours_of.items() if set(hours) != {NOT_PLANNED}]
     planned = [name for name in recipes if plans.get(name)]
     videos = ", ".join(f"{count:,} videos of {name}" for name, count in VIDEOS.items())
-    head = _HEAD.format(not_planned=NOT_PLANNED, videos=videos, missing=len(recipes) - len(known), all=len(recipes))
+    missing = [name for name in recipes if name not in known]
+    head = _HEAD.format(not_planned=NOT_PLANNED, videos=videos, missing=len(missing), all=len(recipes), rows=ROWS)
     hours = [("recipe", *SLICES), ("---",) * (1 + len(SLICES))]
     hours += [(f"`{name}`", *hours_of[name]) for name in known]
     headings = ("recipe", "slice", "set in addition", "clips", "ms per step", "peak", "clips/s", "GB", "hours")
@@ -106,7 +137,31 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
             for slice_ in dict.fromkeys((*SLICES, *found))
             if "ms" in found.get(slice_, ())
         ]
-    return f"{head}\n{_table(hours)}{_EACH}\n{_table(each)}"
+    return f"{head}\n{_table(hours)}{_EACH}\n{_table(each)}{_REST}{_table(_missing(recipes, missing))}"
+
+
+def _missing(recipes: Mapping[str, Recipe], names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return the table of recipes without a row: those that one compiled step serves are in one line."""
+    lines: dict[str, list[str]] = {}
+    # The most work per clip first, because a compiled step of fewer tokens does not serve clips of more.
+    for name in sorted(names, key=lambda name: (recipes[name].steps is None, -recipes[name].size)):
+        lines.setdefault(recipes[name].kind, []).append(name)
+    known = {kind: [name for name in found if recipes[name].steps] for kind, found in lines.items()}
+    rows = [("recipes", "compile", "on"), ("---",) * 3]
+    for kind, found in sorted(lines.items(), key=lambda line: -len(known[line[0]])):
+        shown = [f"`{name}`" if recipes[name].steps else f"`{name}` ?" for name in found]
+        slices = (SLICES[1], SLICES[0])
+        best = [(name, slice_) for name in known[kind] for slice_ in slices if _divides(recipes[name], slice_)]
+        rows.append((", ".join(shown), *((f"`{word}`" for word in best[0]) if best else ("", ""))))
+    return rows
+
+
+def _divides(recipe: Recipe, topology: str) -> bool:
+    return recipe.clips % (_chips(topology) * recipe.group) == 0
+
+
+def _chips(topology: str) -> int:
+    return math.prod(map(int, topology.partition(":")[2].split("x")))
 
 
 def recipe(experiment: str) -> Recipe:
@@ -114,12 +169,31 @@ def recipe(experiment: str) -> Recipe:
     from vidjax.training.plan import num_train_steps
 
     config = read_config([f"--config={experiment}"])
-    model = dataclasses.asdict(dataclasses.replace(config.model, drop_path=0.0, head_dropout=0.0))
-    kind = [config.task, model, config.data.num_frames, config.data.image_size, config.optim.name]
     clips = config.data.global_batch * config.data.clips_per_decode
     videos, group = num_videos(config), max(config.optim.clip_group, 1)
     steps = num_train_steps(config, videos or 0) if videos or config.train.steps else None
-    return Recipe(json.dumps(kind), clips, group, steps)
+    if config.task in SUPERVISED and family_of(config.model.name)[0] == "videomamba":
+        return Recipe(json.dumps(_work(config)), clips, math.lcm(group, ROWS), steps, tokens_of(config))
+    shape = [config.data.num_frames, config.data.image_size]
+    return Recipe(json.dumps([*_work(config), *shape]), clips, group, steps)
+
+
+def _work(config: Config) -> list[Any]:
+    """Return what determines the work of a step, except for the number, length and size of its clips."""
+    model = dataclasses.asdict(dataclasses.replace(config.model, drop_path=0.0, head_dropout=0.0))
+    supervised = config.task in SUPERVISED
+    spec = dataclasses.asdict(preset(model.pop("name"))) | model.pop("spec")
+    spec = {
+        key: value
+        for key, value in spec.items()
+        if key not in START and not (supervised and key.startswith("decoder_"))
+    }
+    views = [config.distill, config.data.global_views, config.data.local_views, config.data.local_size]
+    of_task = {"self_distillation": views, "feature_alignment": [config.align], "distillation": [config.teacher]}
+    of_task |= {"feature_prediction": [config.jepa], "attentive_probe": [config.probe]}
+    others = [dataclasses.asdict(x) if dataclasses.is_dataclass(x) else x for x in of_task.get(config.task, ())]
+    family, _ = family_of(config.model.name)
+    return [SUPERVISED[0] if supervised else config.task, family, spec, model, others, config.optim.name]
 
 
 def num_videos(config: Config) -> int | None:
@@ -133,24 +207,27 @@ def in_proportion(
     name: str, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Return the hours of a recipe in proportion to the nearest compiled step of its kind; empty if none is near."""
-    chip, _, shape = topology.partition(":")
-    chips = math.prod(map(int, shape.split("x")))
-    recipe = recipes[name]
-    if recipe.clips % (chips * recipe.group) or not recipe.steps:
+    chip, chips, recipe = topology.partition(":")[0], _chips(topology), recipes[name]
+    if not _divides(recipe, topology) or not recipe.steps:
         return ""
+    work = recipe.clips / chips * recipe.size
     like = [
-        (found["clips"] / found["chips"], found["ms"])
+        (found["clips"] / found["chips"] * recipes[other].size, found["ms"])
         for other, slices in plans.items()
         for slice_, found in slices.items()
         if other in recipes and recipes[other].kind == recipe.kind
         if slice_.startswith(f"{chip}:") and found.get("ms") and not found["settings"]
     ]
-    clips = recipe.clips / chips
-    near = [(abs(math.log(clips / size)), ms / size) for size, ms in like if clips >= size / FAR]
+    # Fewer clips than a group cannot be a micro-batch, so a group may not be more than what was compiled.
+    near = [
+        (abs(math.log(work / size)), ms / size)
+        for size, ms in like
+        if work >= size / FAR and recipe.group * recipe.size <= size
+    ]
     if not near:
         return ""
-    _, ms_a_clip = min(near)
-    return f"~{_figure(recipe.steps * clips * ms_a_clip / 3.6e6)}"
+    _, ms_per_unit = min(near)
+    return f"~{_figure(recipe.steps * work * ms_per_unit / 3.6e6)}"
 
 
 def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, Any]:

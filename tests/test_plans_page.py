@@ -44,7 +44,7 @@ def test_each_recipe_lists_its_hours_where_it_was_compiled(script):
     assert each == whole
     assert unknown.split(" | ")[-3:-1] == ["?", "?"]
     assert any("1 of 2 published recipes have no row" in line for line in lines)
-    assert not any("`two`" in line for line in lines)
+    assert [line for line in lines if "`two`" in line] == ["| `two` | `two` | `v5e:8x8` |"]  # among those without a row
 
 
 def test_hours_of_a_similar_recipe_are_proportional_to_its_clips(script):
@@ -66,6 +66,52 @@ def test_hours_of_a_similar_recipe_are_proportional_to_its_clips(script):
     assert hours("half as long") == ["~100", "~25", "", ""]
     assert hours("clipped in groups") == ["~200", "~50", "", ""]  # 256 chips would have half a group each
     assert hours("other") == hours("of no known length") == ["", "", "", ""]
+
+
+def test_where_work_is_proportional_to_tokens_hours_follow_from_tokens(script):
+    recipes = {
+        "one": script.Recipe("a", 512, 8, 1_800_000, size=100),
+        "half as long": script.Recipe("a", 512, 8, 1_800_000, size=50),
+        "twice as long": script.Recipe("a", 512, 8, 1_800_000, size=200),
+    }
+    plans = {"one": {"v5e:8x8": FITS | {"settings": {}, "clips": 512}}}  # 8 clips of 100 tokens per chip in 100 ms
+    assert script.in_proportion("half as long", "v5e:8x8", recipes, plans) == "~25"  # 50 ms per step
+    assert script.in_proportion("half as long", "v5e:4x4", recipes, plans) == "~100"
+    assert script.in_proportion("half as long", "v5e:16x16", recipes, plans) == ""  # 2 clips per chip
+    # 8 clips of 200 tokens cannot be micro-batches of 800 tokens, because the kernels take 8 clips
+    assert script.in_proportion("twice as long", "v5e:4x4", recipes, plans) == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("finetune_k400:huge", "finetune_k400:huge_v2", True),  # their decoders differ, which fine-tuning does not use
+        ("timesformer_k400:base", "svt_finetune:k400", True),  # initial weights
+        ("videomamba_breakfast:ti", "videomamba_lvu:like_ratio", True),  # classes and a number
+        ("videomamba_k400:ti_f64", "videomamba_ssv2:ti_288", True),  # clip size
+        ("videomae_k400:huge", "videomae_v2_k400:huge", False),  # decoders
+        ("videomae_k400:base", "videomae_ucf101:base", False),  # share of hidden cubes
+        ("timesformer_k400:base", "timesformer_k400:joint", False),  # attention
+        ("svt_k400:base", "svt_k400:slow_fast", False),  # frames of the views
+        ("videomamba_pretrain:middle", "videomamba_pretrain:middle_whole", False),
+    ],
+)
+def test_recipes_are_of_one_kind_if_their_clips_cost_the_same(script, one, other, same):
+    assert (script.recipe(one).kind == script.recipe(other).kind) is same
+
+
+def test_recipes_without_a_row_are_listed_with_the_step_to_compile(script):
+    recipes = {
+        "short": script.Recipe("a", 128, 8, 1000, size=100),
+        "long": script.Recipe("a", 128, 8, 1000, size=400),
+        "of no known length": script.Recipe("a", 512, 8, None, size=800),
+        "alone": script.Recipe("b", 64, 1, 1000),
+        "not divisible": script.Recipe("c", 24, 1, 1000),
+    }
+    _, rest = script.page(recipes, {}).split("## Recipes without a row")
+    assert "| `long`, `short`, `of no known length` ? | `long` | `v5e:4x4` |" in rest  # 2 clips on each of 64 chips
+    assert "| `alone` | `alone` | `v5e:8x8` |" in rest
+    assert "| `not divisible` |  |  |" in rest
 
 
 def test_hours_are_not_taken_from_plans_with_other_settings(script):
