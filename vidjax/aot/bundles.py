@@ -1,4 +1,4 @@
-"""Count the cycles of Pallas kernels in their TPU schedules: each instruction bundle as often as its loops run.
+"""Count the cycles of Pallas kernels in their TPU schedules; each instruction bundle counts as often as its loops run.
 
 The compiler does not estimate a kernel's time, but can write its schedule. A TPU issues one bundle per cycle and may
 wait for memory in between, so the count is a lower bound. The flags for writing schedules are undocumented, and later

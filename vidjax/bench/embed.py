@@ -18,7 +18,7 @@ from vidjax.bench.settings import Settings
 from vidjax.bench.videos import write_videos
 
 VIDEOS = 50
-_DIFFERENT = 5  # the others are links to these
+_DIFFERENT = 5  # number of different videos; the others are links to these
 NOTE = "embed: CPU seconds of a process, including startup and decoding, with programs compiled by an earlier call."
 
 

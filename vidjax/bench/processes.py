@@ -1,4 +1,4 @@
-"""Contenders that are whole processes, as a user starts them: from an empty process to the answer."""
+"""Contenders that are whole processes, timed from their start to the answer, as a user waits for them."""
 
 from __future__ import annotations
 

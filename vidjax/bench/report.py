@@ -51,7 +51,7 @@ def rates(name: str, unit: str, ours: Sequence[float], peers: Mapping[str, Seque
 
 
 def times(name: str, ours: Sequence[float], peers: Mapping[str, Sequence[float]], unit: str = "ms") -> list[Row]:
-    """Make one row per peer from times or other values of which less is better.
+    """Make one row per peer from times, or from other values for which less is better.
 
     Args:
       ours, peers: by round; all have the same rounds. Values are in seconds if the unit is ms, else in the unit.

@@ -61,7 +61,7 @@ def smoke(config):
         config.data.rand_augment = "scenic-m5-n1"  # with the published m20-n2, 30 steps learn nothing
     config.data.mix_group = min(config.data.mix_group, 2)  # works on up to 8 devices
     config.optim.clip_group = min(config.optim.clip_group, 2)
-    config.optim.base_lr = 0.05 if config.optim.name == "sgd" else 1e-3  # with these, 30 steps learn something
+    config.optim.base_lr = 0.05 if config.optim.name == "sgd" else 1e-3  # at these rates, 30 steps learn something
     config.optim.reference_batch = 16
     config.optim.warmup_steps = 5
     config.optim.frozen_epochs = min(config.optim.frozen_epochs, 0.02)  # 5 steps

@@ -30,7 +30,7 @@ class Opening:
 
     Attributes:
       check: `index` or `decode`; empty to look at names only.
-      at_most: the largest number of videos to open per split, evenly spread over it; 0 for all.
+      at_most: the largest number of videos to open in each split, evenly spread; 0 for all.
       threads: videos opened at a time.
       adding_checksums: whether videos without a checksum get one afterwards. If so, neither a missing checksum nor an
         open-ended file (one that does not declare its length) is a problem.

@@ -93,7 +93,7 @@ class ProbeEvaluator(ClassificationEvaluator):
 
 
 def make_heads_step(objective: AttentiveProbe, merge: str, mesh: Mesh) -> jax.stages.Wrapped:
-    """Make the step that finds the class that each head gives each video of a batch, as `scores` (b g).
+    """Make the step that returns the class that each of g heads predicts for each of b videos, as `scores` (b g).
 
     A head whose scores are not finite gives the class -1, which is always wrong.
     """

@@ -1,4 +1,4 @@
-"""Multi-view evaluation: score every video once, from several clips and crops whose scores a declared rule merges.
+"""Multi-view evaluation: score every video once, from several clips and crops, and merge their scores by a given rule.
 
 A video that cannot be decoded is never replaced by another: it stays in the denominator and counts as wrong.
 """

@@ -19,10 +19,10 @@ _Waiting: TypeAlias = "tuple[np.ndarray, Future]"
 class Batcher:
     """A thread that computes the clips of many other threads in batches.
 
-    While one batch computes, the next one gathers. It waits for as many clips as the last batch had plus those that
-    queued meanwhile, because clients that were just answered may send more, but at most for a fraction of the last
-    batch's duration. A lone client is thus not delayed, and batches grow with the load. Batches are padded to a power
-    of two, so that few sizes are compiled.
+    While one batch computes, the next one gathers. The next batch waits for as many clips as the last one had plus
+    those that queued meanwhile, because clients that were just answered may send more. It waits at most for a fraction
+    of the last batch's duration. A lone client is thus not delayed, and batches grow with the load. Batches are padded
+    to a power of two, so that few sizes are compiled.
     """
 
     def __init__(

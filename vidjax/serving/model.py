@@ -29,7 +29,9 @@ class ServedModel:
 
     Attributes:
       name: base name of the folder or file.
-      clip_shape: (t, h, w, c) of a clip.
+      about: the description.
+      call: (weights, clips) -> the outputs by name.
+      weights: the weights, on the device.
     """
 
     name: str

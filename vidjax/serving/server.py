@@ -104,8 +104,8 @@ def _protocol(seconds: float) -> type[H11Protocol]:
 
     class Protocol(H11Protocol):
         def connection_made(self, transport: Any) -> None:
-            # asyncio does so for sockets of its own only. Otherwise the body of an answer waits some 40 ms for the
-            # client's kernel to acknowledge the head.
+            # asyncio sets this only for sockets that it opens itself. Without it, the body of an answer waits some
+            # 40 ms for the client's kernel to acknowledge the head.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             super().connection_made(transport)
             self._watch()

@@ -42,7 +42,9 @@ async def receive_video(request: Request, limits: Limits) -> tuple[str, bytes]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = kind == "multipart/form-data"
     if not is_form and not kind.startswith(_RAW):
-        raise Refused(415, f"content type {printable(kind)[:80]!r} is no video; send video/mp4 or multipart/form-data")
+        raise Refused(
+            415, f"content type {printable(kind)[:80]!r} is not a video; send video/mp4 or multipart/form-data"
+        )
     _check_declared(request, limits)
     limited = Request(request.scope, _Counted(request, limits))
     try:

@@ -64,12 +64,12 @@ def _two_figures(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
     if differing is None:
         return
     steps, _ = read_metric(workdir / METRICS, differing[0])
-    when = f" of the last step, {steps[-1]:.0f}," if len(steps) else ""
-    which = f" of step {results['eval/step']}" if "eval/step" in results else ""
+    when = f" at the last step, {steps[-1]:.0f}," if len(steps) else ""
+    which = f" at step {results['eval/step']}" if "eval/step" in results else ""
     values = [f"{name} ({rounded(name, results[name])})" for name in differing]
     yield (
         f"{' and '.join(values)} are two measurements: val/ scores "
-        f"the model{when} on one central view of each video, eval/ that{which} on {_view_words(results)}."
+        f"the model{when} on one central view of each video, eval/ the model{which} on {_view_words(results)}."
     )
 
 

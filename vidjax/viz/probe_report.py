@@ -64,7 +64,7 @@ def draw_probe_curves(curves: Mapping[str, Curve], path: str | Place) -> Place:
     """Draw one panel per figure, with one colour per reduction.
 
     Args:
-      curves: by legend; the epoch with the lowest val/loss was kept, or else the last.
+      curves: by their names in the legend. The epoch with the lowest val/loss is marked; without val/loss, the last.
       path: the PNG to write.
     """
     names = [name for name in TITLES if any(f"train/{name}" in curve[0] for curve in curves.values())]

@@ -109,9 +109,9 @@ def write_reconstructions(
 
 
 def error_map(given: Clips, found: Clips) -> tuple[Clips, float]:
-    """Colour the errors of pixels, averaged over colours; return the colours, and the error that has the brightest one.
+    """Colour the errors of pixels, averaged over colours; return the colours, and the error with the brightest colour.
 
-    That error is the 99th percentile of the non-zero errors, the same for all clips. Zero is black.
+    The brightest colour begins at the 99th percentile of the non-zero errors of all clips. Zero is black.
     """
     error = np.abs(found - given).mean(axis=-1)
     differing = error[error > 0]

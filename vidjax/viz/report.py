@@ -53,7 +53,7 @@ def write_run_report(
       workdir: the run's folder.
       curves: the curves of its task.
       act: what was done, such as `trained to step 200 of 200`.
-      config: the configuration it was done with, if it may differ from config.json.
+      config: the configuration of this start, if it may differ from config.json.
       results: the resulting figures by name.
       why: why the run was stopped, if it was.
     """

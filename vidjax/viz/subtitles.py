@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vidjax.viz.time_line import Cue
 
-_BREAKS_SRT = str.maketrans("<>{}", "\u2039\u203a()")  # players read <b> and {\an8} as markup, which has no escape
+_BREAKS_SRT = str.maketrans("<>{}", "\u2039\u203a()")  # players read <b> and {\an8} as markup, which cannot be escaped
 
 
 def srt(cues: Sequence[Cue]) -> str:

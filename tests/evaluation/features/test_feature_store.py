@@ -186,7 +186,9 @@ def test_two_stores_that_do_not_match_are_refused(videos, whole, tmp_path):
 
 def test_values_too_large_for_float16_are_refused_with_their_row_or_kept_as_float32(videos, tmp_path):
     strong = Colours(np.float32(3000))
-    with pytest.raises(DataError, match=r"pooled of train/a/00.mp4 reaches \d{6}, but float16 ends at 65504; store"):
+    with pytest.raises(
+        DataError, match=r"pooled of train/a/00.mp4 reaches \d{6}, but the largest float16 is 65504; store"
+    ):
         embed(videos, tmp_path / "half", strong)
     embed(videos, tmp_path / "single", strong, dtype="float32")
     embed(videos, tmp_path / "weak", dtype="float32")

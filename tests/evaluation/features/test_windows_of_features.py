@@ -215,7 +215,9 @@ def test_values_that_are_not_finite_become_a_reason_and_values_too_large_an_erro
     store = FeatureStore.open(tmp_path / "nan")
     assert set(store.reasons) == {"not_finite", "truncated"}
     assert store.array("pooled").shape == (0, 3)
-    with pytest.raises(DataError, match=r"of train/./\d\d.mp4 reaches \d{6}, but float16 ends at 65504; store float32"):
+    with pytest.raises(
+        DataError, match=r"of train/./\d\d.mp4 reaches \d{6}, but the largest float16 is 65504; store float32"
+    ):
         embed(videos, tmp_path / "half", dataclasses.replace(SPREAD, params=np.float32(3000)), windows=WINDOWS)
 
 

@@ -118,7 +118,7 @@ def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any])
         "--bf16 True"; values not listed are equal in both.
 
     Raises:
-      KeyError: for a flag without a default row, which would define its meaning here.
+      KeyError: for a flag without a row in `defaults`, which would say what the flag means here.
     """
     rows = {row.name: row for row in defaults}
     for name, (line, text) in script.flags.items():

@@ -55,7 +55,8 @@ class DataConfig:
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"
     root: MayChange[str] = ""  # A folder of videos, or a list of them. motion, motion_digits and synthetic need none.
     # Sources to train on instead of name and root, each with a weight. An epoch has as many videos as all of them
-    # together. name and root then only say what to validate on; without root, it is the source with the largest weight.
+    # together. name and root then give only the videos for validation; if root is empty, these are the videos of the
+    # source with the largest weight.
     mixture: dict[str, SourceConfig] = dataclasses.field(default_factory=dict, hash=False)
     stage: MayChange[str] = ""  # Local folder for a copy of a root in a bucket (gs://, s3://)
     # A list in the format of sha256sum, with paths below root. Empty: SHA256SUMS in root, if there is one.
@@ -70,8 +71,8 @@ class DataConfig:
     num_classes: NotNegative[int] = 0  # Number of classes. 0: as many as the data set has.
     action_classes: tuple[int, int] = (300, 97)  # For task=action: the number of nouns and of verbs
     num_frames: Count = 16  # Frames per clip
-    # For task=attentive_probe: a clip consists of this many shorter ones, from as many parts of the video. The backbone
-    # encodes each alone, and a head reads the tokens of all. A divisor of num_frames.
+    # For task=attentive_probe: number of shorter clips that make up a clip, each from another part of the video. The
+    # backbone encodes each of them separately, and a head reads the tokens of all. A divisor of num_frames.
     segments: Count = 1
     # What to do if num_frames is not a multiple of the model's tubelet: refuse it, repeat the last frame to fill a
     # cube, or drop the frames left over.
@@ -83,7 +84,7 @@ class DataConfig:
     sampling: Sampling = "dense"  # Which frames make a clip
     image_size: Count = 224  # Height and width of a clip, in pixels
     # (frames, pixels) of the cubes into which the loader cuts clips for masked autoencoding and feature prediction.
-    # Empty: the device cuts.
+    # Empty: the device cuts them.
     cubes: MayChange[tuple[int, ...]] = ()
     balance: Literal["none", "classes"] = "none"  # classes: show every class as often as the largest one
     clips_per_decode: Count = 1  # Differently augmented clips made from the same frames of one decoded video
@@ -103,7 +104,7 @@ class DataConfig:
     rand_augment: str = ""  # For example rand-m7-n4-mstd0.5-inc1, or scenic-m20-n2. Empty: off.
     # Interpolation for the rotations, shears and translations of rand_augment.
     rand_augment_interpolation: RandAugmentInterpolation = "bicubic"
-    # Strength of brightness, contrast, saturation and hue; all 0: off.
+    # Strength of the random changes in brightness, contrast, saturation and hue; all 0: off.
     color_jitter: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
     color_jitter_prob: Fraction = 1.0  # Probability that a clip is jittered, if any value of color_jitter is above 0
     grayscale: Fraction = 0.0  # Probability that a clip loses its colours

@@ -42,7 +42,7 @@ class ProbeConfig:
     weight_decay: float = 1e-2  # For mlp: weight decay of AdamW
     epochs: Count = 200  # For mlp: largest number of epochs
     patience: int = 20  # For mlp: stop after this many epochs without a lower loss on the validation part; 0: never
-    validation: Fraction = 0.2  # For mlp: share of the training rows, or of their subjects, held out for patience
+    validation: Fraction = 0.2  # For mlp: share of the training rows, or of their subjects, held out for early stopping
     dtype: Literal["float16", "float32"] = "float16"  # Dtype of the stored features
     folds: int = 5  # Folds of the cross-validation, which keeps the rows of a subject together
 

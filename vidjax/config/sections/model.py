@@ -18,7 +18,7 @@ Dtype = Annotated[Literal["", "float32", "bfloat16"], Auto("")]
 
 @dataclasses.dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank adaptation: the backbone keeps its weights W and computes with W + alpha / rank * A B; A and B learn."""
+    """Low-rank adaptation: the backbone uses W + alpha / rank * A B; its weights W are frozen, A and B are trained."""
 
     rank: NotNegative[int] = 0  # Rank of the change of each adapted projection. 0: LoRA is off.
     alpha: NotNegative[float] = 16.0  # The change of a projection is multiplied by alpha / rank
@@ -41,7 +41,7 @@ class ModelConfig:
     mask: Mask = "tube"
     mask_ratio: Fraction = 0.9  # Share of the cubes that pre-training hides
     # Which cubes the decoder predicts. Empty: all hidden ones. running_cell: part of every 2x2 cell, whether hidden or
-    # visible; only hidden ones count in the loss.
+    # visible; only hidden cubes count in the loss.
     decoder_mask: DecoderMask = ""
     decoder_mask_ratio: Fraction = 0.5  # Share of the cubes that decoder_mask drops
     # Predict pixels normalised per cube and channel, as in the paper, instead of the pixels themselves.

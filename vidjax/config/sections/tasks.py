@@ -56,10 +56,10 @@ class TeacherConfig:
     # A run, hub id, file or folder with the teacher's weights. random: initial weights, to try a configuration.
     weights: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
     name: str = ""  # The teacher's model, a name from `vidjax models`. Empty: the model of the run in weights.
-    # Fields of the teacher's spec to change, as in model.spec. Empty with an empty name: those of the run in weights.
+    # Fields of the teacher's spec to change, as in model.spec. If name is empty too: those of the run in weights.
     spec: dict = dataclasses.field(default_factory=dict)
-    # Height and width of the teacher's clips, in pixels; the student's are resized to it. 0: data.image_size, or with
-    # an empty name that of the run in weights.
+    # Height and width of the teacher's clips, in pixels; the student's clips are resized to it. 0: data.image_size or,
+    # if name is empty, the size of the clips of the run in weights.
     image_size: NotNegative[int] = 0
     # Weight of the divergence of the student's class probabilities from the teacher's.
     logit_weight: NotNegative[float] = 1.0
@@ -67,18 +67,18 @@ class TeacherConfig:
     # Weight of the distance between the student's tokens, projected by align.decoder, and the teacher's. align.loss and
     # align.unit_length define the distance.
     token_weight: NotNegative[float] = 0.0
-    temperature: float = 1.0  # Both models' logits are divided by it in the divergence; above 1 flattens the classes
+    temperature: float = 1.0  # Divides both models' logits in the divergence; above 1 it flattens the probabilities
 
 
 @dataclasses.dataclass(frozen=True)
 class JepaConfig:
     """Feature prediction: masks of several blocks over all frames, and the teacher."""
 
-    blocks: tuple[int, ...] = (8, 2)  # Blocks that each mask hides; every step predicts under each of the masks
+    blocks: tuple[int, ...] = (8, 2)  # Number of blocks that each mask hides; every step predicts once per mask
     block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
     block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
-    # A mask keeps as many tokens as the smallest mask among this many clips, on average: V-JEPA 2 shortens the masks of
-    # each GPU's clips to the smallest.
+    # V-JEPA 2 keeps equally many tokens in all clips of a GPU: as many as the clip with the fewest has. Here a mask
+    # keeps the average of this minimum over groups of mask_group clips, rounded down.
     mask_group: Count = 24
     teacher_momentum: Fraction = 0.99925  # Decay of the teacher, a moving average of the encoder
 
@@ -99,11 +99,11 @@ class ZeroShotConfig:
 class ContrastiveConfig:
     """Contrastive learning: the loss over all videos and captions of a step, and the text tower beside `model`."""
 
-    # sigmoid: SigLIP's loss, every pair is right or wrong. softmax: CLIP's loss, each video picks its caption among all
-    # of the step, and each caption its video.
+    # sigmoid: SigLIP's loss, in which every pair is right or wrong. softmax: CLIP's loss, in which each video picks its
+    # caption among all captions of the step, and each caption its video.
     loss: ContrastiveLoss = "sigmoid"
-    # What a video is to the caption of another video with the same caption. positive: as good as its own. negative: as
-    # published, it must not match.
+    # How a video and the caption of another video count if both videos have the same caption. positive: as a matching
+    # pair. negative: as a pair that must not match, as in the published losses.
     same_caption: Literal["positive", "negative"] = "positive"
     text: str = "clip_base"  # The text tower, a key of vidjax.models.video_text.TEXT_SPECS
     # A run or a folder with the text tower's first weights. Empty: those of init_from if it has a text tower, or else

@@ -72,7 +72,7 @@ class OptimConfig:
     class_weights: Literal["none", "balanced"] = "none"
     pos_weight: float = 1.0  # For multi_label: weight of the labels that are present
     # For attentive_probe: peak learning rates for reference_batch videos per step, which follow the schedule of base_lr
-    # and min_lr. A head is trained with each of them and each of head_weight_decays.
+    # and min_lr. One head is trained for each combination of a rate with one of head_weight_decays.
     head_learning_rates: tuple[float, ...] = (5e-3, 3e-3, 1e-3, 3e-4, 1e-4)
     head_weight_decays: tuple[float, ...] = (0.01, 0.1, 0.4, 0.8)  # For attentive_probe: weight decays of the heads
     ema: Fraction = 0.0  # Decay of the moving average of the parameters; 0: off
@@ -112,11 +112,11 @@ class TrainConfig:
 class MeshConfig:
     """Devices along each mesh axis; one axis may be -1 and takes the remaining devices."""
 
-    data: int = -1  # Devices that divide the batch, over all slices
-    # Devices that divide the batch and the parameters. 0: 8 on TPUs, if data is -1 and each slice has a multiple of
-    # 8 * tensor devices; otherwise 1.
+    data: int = -1  # Devices among which the batch is divided, over all slices
+    # Devices among which the batch and the parameters are divided. 0: 8 on TPUs, if data is -1 and each slice has a
+    # multiple of 8 * tensor devices; otherwise 1.
     fsdp: int = 0
-    tensor: int = 1  # Devices that divide each layer's products
+    tensor: int = 1  # Devices among which each layer's matrix products are divided
     # TPU slices joined by the data-centre network, which share the data axis. 0: the number of slices that the devices
     # form; 1 for `vidjax compile`.
     slices: NotNegative[int] = 0

@@ -131,7 +131,7 @@ def _short_side(height: int, width: int, data: DataConfig, rng: np.random.Genera
 
 
 def _short_side_inverse(height, width, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """As `_short_side`, but the inverse length is uniform: TimeSformer's INV_UNIFORM_SAMPLE (transform.py:32)."""
+    """As `_short_side`, but 1 / length is drawn uniformly: TimeSformer's INV_UNIFORM_SAMPLE (transform.py:32)."""
     shortest, longest = data.short_side
     return _cut(height, width, data.image_size, round(1 / rng.uniform(1 / longest, 1 / shortest)), rng)
 

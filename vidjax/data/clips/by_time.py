@@ -46,9 +46,7 @@ def half_a_frame(times: Times, fps: float) -> float:
 
 
 def shown_at(seconds: Float[np.ndarray, " n"], times: Times, half: float) -> Integer[np.ndarray, " n"]:
-    """Return the frame shown at each moment, or the next frame if that starts sooner than the shown one began.
-
-    The next frame must also start within `half` seconds of the moment.
+    """Return the frame shown at each moment, or the next one if it is nearer in time and at most `half` away.
 
     Args:
       half: see `half_a_frame`.

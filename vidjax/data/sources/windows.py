@@ -21,9 +21,9 @@ class Slid(NamedTuple):
     """The windows of a video.
 
     Attributes:
-      windows: first frame and the frame after the last, divided by the rate, as
-        `vidjax.data.clips.eval_views.span` takes them.
-      seconds: when they start and end, as a player shows the video.
+      windows: (first frame / fps, frame after the last / fps) of each window, in the form that
+        `vidjax.data.clips.eval_views.span` expects.
+      seconds: the times at which a player shows the start and the end of each window.
     """
 
     windows: list[tuple[float, float]]
@@ -33,13 +33,13 @@ class Slid(NamedTuple):
 def windows_of(times: Float[np.ndarray, " frames+1"], fps: float, recipe: ClipRecipe) -> Slid:
     """Slide the windows that recipe.windows defines over a video.
 
-    With recipe.windows.seconds, windows begin at multiples of it, with the frame that is shown then. The last window
-    ends with the video, so that no frame is left out if the stride is at most the length of a window. Consecutive
-    windows that show the same frames, such as a still picture, are merged. Without recipe.windows.seconds,
+    If recipe.windows.seconds is above 0, a window begins at each of its multiples, with the frame shown at that time.
+    The last window ends with the video, so that no frame is left out if the stride is at most the length of a window.
+    Consecutive windows that show the same frames, such as a still picture, are merged. If recipe.windows.seconds is 0,
     recipe.windows.count windows are evenly spaced.
 
-    Unless recipe.windows gives their length, windows last as long as the part that a clip is taken from:
-    num_frames * stride frames, for example, num_frames / recipe.fps seconds, or the whole video if clips are spread
+    Unless recipe.windows sets their length, windows are as long as the part of the video from which a clip is taken:
+    for example num_frames * stride frames, or num_frames / recipe.fps seconds, or the whole video if clips are spread
     over it. A video shorter than a window is one window.
 
     Args:
@@ -84,9 +84,10 @@ def _merged(frames: Integer[np.ndarray, "w 2"], seconds: Float[np.ndarray, "w 2"
 def _over_by(
     seconds: Float[np.ndarray, " n"], times: Float[np.ndarray, " frames+1"], half: float
 ) -> Integer[np.ndarray, " n"]:
-    """Count the frames shown before each moment, except one that began at most `half` seconds before it.
+    """Count the frames that began before each moment.
 
-    That one still counts if it ends sooner after the moment than it began before it.
+    The last of them does not count if the moment is nearer to its start than to its end, and at most `half` seconds
+    after its start.
     """
     shown = np.searchsorted(times[:-1], seconds - ROUNDING) - 1
     since, until = seconds - times[shown], times[shown + 1] - seconds

@@ -69,7 +69,7 @@ class Block(NamedTuple):
       arrays: by name, (rows, ...), with zeros for rows without features; or (windows, ...).
       labels: (rows,) class numbers.
       reasons: why a row has no features, one of `VideoError.REASONS` or not_finite; empty if it has features.
-      windows: the windows that the arrays are of; None for one central view per row.
+      windows: the windows from which the arrays were computed; None for one central view per row.
     """
 
     arrays: dict[str, np.ndarray]
@@ -160,7 +160,7 @@ class Extractor:
     def blocks(
         self, blocks: Sequence[range], on_row: OnRow = lambda rows: None
     ) -> Generator[tuple[int, Block], None, None]:
-        """Yield the place and the features of each block of rows.
+        """Yield the index of each block in `blocks`, and its features.
 
         Args:
           on_row: called with 1 for each row that is done.
@@ -261,7 +261,7 @@ def check_range(peaks: dict[str, np.ndarray], kept: np.ndarray, names: Sequence[
         if dtype == "float16" and too_large.any():
             row = int(too_large.argmax())
             raise DataError(
-                f"{name} of {names[row]} reaches {peak[row]:.6g}, but float16 ends at {_LARGEST:.0f}; store "
+                f"{name} of {names[row]} reaches {peak[row]:.6g}, but the largest float16 is {_LARGEST:.0f}; store "
                 "float32 (--dtype=float32, or --config.probe.dtype=float32) in a new folder"
             )
 

@@ -20,7 +20,7 @@ from vidjax.files import Place, write_json
 
 HEADER = "features.json"
 DTYPES = ("float16", "float32")
-_FORMAT, _WINDOWED = 3, 4  # of a store with one central view per row, and of one with windows
+_FORMAT, _WINDOWED = 3, 4  # numbers of the formats for one central view per row, and for windows
 _DATA = {
     "split": "split",
     "annotation": "annotation",

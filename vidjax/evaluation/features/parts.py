@@ -30,7 +30,7 @@ from vidjax.files import DRAFTS, Place, in_bucket, write_whole
 REASONS = (*VideoError.REASONS, NOT_FINITE)  # why a row has no features; parts hold their indices, -1 for no reason
 _ABOUT = "about"  # the only entry of metadata, since several have no fixed order in the file
 _ROWS = "rows"
-_WINDOWS = "windows."  # before the names of what is known of windows
+_WINDOWS = "windows."  # prefix of the names of the fields of WindowTimes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Part:
             self.array(name)
 
     def windows(self) -> WindowTimes:
-        """Read what is known of the windows of a part; for a store of windows.
+        """Read the counts and times of the windows in a part; only for a store of windows.
 
         Raises:
           ValueError: if it is not what was written.
@@ -90,7 +90,7 @@ def write_part(
       arrays: the arrays of the part's rows or windows, in the dtype of the store.
       rows: the rows, whose labels, targets, ids and groups are stored.
       reasons: one of `REASONS` for a row without features, else empty.
-      windows: the windows that the arrays are of; None for one central view per row.
+      windows: the windows from which the arrays were computed; None for one central view per row.
     """
     codes = [REASONS.index(reason) if reason else -1 for reason in reasons]
     arrays = arrays | {

@@ -26,7 +26,7 @@ class FeatureStore:
       groups: (n,) the subject of each row; its id if the data names no subject.
       reasons: why a row has zeros instead of features, one of `REASONS`; empty if it has features.
       decoded: (n,) bool, whether a row has features.
-      windows: the windows of all rows, which the arrays are of; None if they are of one central view per row.
+      windows: the windows of all rows, from which the arrays were computed; None for one central view per row.
 
     Example:
       >>> store = FeatureStore.open("features/windows")  # written with --every or --window

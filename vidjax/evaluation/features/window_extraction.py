@@ -65,7 +65,7 @@ class WindowExtractor:
     def blocks(
         self, blocks: Sequence[range], on_row: OnRow = lambda rows: None
     ) -> Generator[tuple[int, Block], None, None]:
-        """Yield the place and the features of each block of rows, in the order in which they end.
+        """Yield the index of each block in `blocks`, and its features, in the order in which blocks are finished.
 
         Args:
           on_row: called with the number of rows, and parts of rows, that are done since the last call.
@@ -123,7 +123,7 @@ class WindowExtractor:
 
 
 def check_windows(source: VideoSource, windows: Windows) -> None:
-    """Reject rows without videos, and windows that are longer than each of some videos; decodes nothing.
+    """Reject rows without videos, and windows longer than all videos of a sample; decodes nothing.
 
     Raises:
       ConfigError: with the longest video found; for synthetic frames.

@@ -1,4 +1,4 @@
-"""What a feature store knows of the windows of its rows."""
+"""The windows of a feature store's rows: their number and their times."""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ from vidjax.evaluation.result_files import VideoScores
 from vidjax.files import Place, located
 
 _PART_BYTES, PART_ROWS = 2**27, (8, 256)  # most bytes of a part, but at least 8 and at most 256 rows
-_USUAL_SECONDS, _WINDOWED_PARTS = 300, 16  # of a video with windows; parts of a small store, to be read in parallel
+_USUAL_SECONDS, _WINDOWED_PARTS = (
+    300,
+    16,
+)  # length assumed for a video with windows; parts of a small store with windows
 
 
 class Written(NamedTuple):
@@ -42,8 +45,8 @@ class Written(NamedTuple):
       header: the store's header.
       computed: number of rows computed now.
       missing: parts that the store still lacks; they belong to other processes.
-      failed: id and reason of each row without features: in all parts or, if others are missing, in this process's.
-      short: id and seconds of each row that is shorter than a window, in the same parts.
+      failed: id and reason of each row without features: in all parts or, if some are missing, in this process's parts.
+      short: id and seconds of each row in the same parts that is shorter than a window.
     """
 
     header: Header
@@ -80,7 +83,7 @@ class Storage:
       folder: folder of the store.
       names: names from `vidjax.evaluation.features.extraction.features`; empty for all except the tokens.
       dtype: dtype on disk, float16 or float32.
-      rows_per_part: 0 for 256, or fewer if these would exceed 128 MiB; with windows, also for at least 16 parts.
+      rows_per_part: 0 for 256, or fewer if 256 rows would exceed 128 MiB or, with windows, make fewer than 16 parts.
     """
 
     folder: str | os.PathLike

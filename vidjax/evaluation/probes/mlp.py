@@ -218,7 +218,7 @@ class MLPRegressor(RegressorMixin, _Estimator):
         y = np.asarray(y, np.float32)
         if np.abs(y).max() > 1:
             raise ConfigError(
-                f"a target is {y.flat[np.abs(y).argmax()]:g}, but tanh ends at 1; scale targets to [-1, 1]"
+                f"a target is {y.flat[np.abs(y).argmax()]:g}, but tanh never exceeds 1; scale targets to [-1, 1]"
             )
         self._train(np.asarray(X), y, y.shape[1], groups)
         return self
