@@ -24,6 +24,16 @@ if __name__ == "__main__":
     time.sleep(float(sys.argv[1]))
     batches.close()
 """
+SLOW_CLEANUP = """
+import time
+from multiprocessing import resource_tracker
+
+def unregister(name, kind, done=resource_tracker.unregister):
+    time.sleep(0.02)
+    done(name, kind)
+
+resource_tracker.unregister = unregister
+"""
 SHM = pathlib.Path("/dev/shm")
 
 pytestmark = pytest.mark.skipif(not SHM.is_dir(), reason="segments are files on Linux alone")
@@ -35,10 +45,10 @@ def left_by(mark):
 
 @pytest.fixture
 def start(tmp_path):
-    (tmp_path / "program.py").write_text(PROGRAM)
     started = []
 
-    def begin(seconds):
+    def begin(seconds, before=""):
+        (tmp_path / "program.py").write_text(before + PROGRAM)
         started.append(
             subprocess.Popen(
                 [sys.executable, tmp_path / "program.py", str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -69,8 +79,9 @@ def test_segments_left_by_a_kill_are_removed_and_those_in_use_stay(start):
     assert running.poll() is None
 
 
-def test_a_normal_end_leaves_nothing_and_warns_of_nothing(start):
-    process, mark = start(0)
+@pytest.mark.parametrize("before", ["", SLOW_CLEANUP], ids=["", "slow cleanup"])
+def test_a_normal_end_leaves_nothing_and_warns_of_nothing(start, before):
+    process, mark = start(0, before)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (0, "")
     assert not left_by(mark)

@@ -95,6 +95,7 @@ class ReadAhead:
             try:
                 packs.close()
             finally:
+                del packs  # the last reference: its semaphores are removed and unregistered before this process may end
                 self._at_exit.cancel()
                 self._ended.set()
 
