@@ -102,7 +102,7 @@ def cases():
             yield pytest.param(shape, reverse, marks=marks, id=f"{name}, {'backward' if reverse else 'forward'}")
 
 
-@pytest.mark.parametrize(("shape", "reverse"), cases())
+@pytest.mark.parametrize(("shape", "reverse"), [*cases()])
 def test_any_shape_follows_the_equations(implementation, shape, reverse):
     compare(shape, reverse=reverse, implementation=implementation)
 
