@@ -1,8 +1,8 @@
 """Time every shipped step on this machine's accelerator, and list measured and estimated times in a Markdown table.
 
-Each step runs in its own process (`vidjax.bench.shipped_step`), without supervision. Each result is written to a file
-at once, one JSON object per line. A later call measures only the steps that the file lacks for this device and version
-of jax.
+The list runs unattended: each step has its own process (`vidjax.bench.shipped_step`), and each result is written to a
+file at once, one JSON object per line. A later call measures only the steps that the file lacks for this device and
+version of jax.
 """
 
 from __future__ import annotations

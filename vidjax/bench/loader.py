@@ -1,4 +1,4 @@
-"""Measure the loader's clips per second and core against loops over other decoders, and the cores that a chip needs.
+"""Compare the loader's clips per second and core with loops over other decoders, and find how many cores a chip needs.
 
 The recipe is VideoMAE's for Kinetics without antialiasing: 16 frames with stride 4 from a random window, and a
 multi-scale crop to 224. The sources are files with a key frame every 250 frames, files with one every 12, and records

@@ -62,7 +62,7 @@ def train_batches(
         video (rows t s s c) uint8 or, instead, the views of `data.views`;
         label (rows) int32; valid (rows) bool, all True;
         index (rows) int64, the data-set row that was used;
-        failed (rows 8) int32, the rows tried before it that could not be decoded, padded with -1;
+        failed (rows 8) int32, the rows that were tried first and could not be decoded, padded with -1;
         failed_reason (rows 8) int8, indices into `VideoError.REASONS`, padded with -1;
         source (rows) int32, with data.mixture: the source of each video, counted in alphabetical order.
       Only the first of the R clips lists failures. A row that fails is replaced by another of its class (in a

@@ -1,8 +1,8 @@
 """The built-in data set "motion": handwritten digits that travel over textured backgrounds, in H.264 files.
 
 The pose of a digit is a point on a torus (x, y, turn, zoom phase) that starts anywhere and moves at a constant
-rate; its class is the direction of travel. So the pose has the same uniform distribution for every class at every
-frame: no single frame gives the class away, and a clip played backwards is a clip of the opposite class.
+rate; the clip's class is the direction of travel. So the pose has the same uniform distribution for every class at
+every frame: no single frame gives the class away, and a clip played backwards is a clip of the opposite class.
 `DIGITS` is a second specification, for learning what is shown rather than how it moves.
 """
 

@@ -70,7 +70,7 @@ class ReadAhead:
             self._ended.wait(CLOSING)  # before Python 3.13, an interrupted Thread.join marks the thread as ended
 
     def _end(self) -> None:
-        """Close at exit; once grain is ending the workers, wait without a limit, since grain has one of its own."""
+        """Close at exit; once grain is ending the workers, wait without a limit, since grain sets its own."""
         self.close()
         if self._ending.is_set():
             self._ended.wait()

@@ -102,7 +102,7 @@ def _settle(
 ) -> Integer[np.ndarray, " w"]:
     """Merge runs that are too short into their neighbours, the shortest first.
 
-    A run is divided between its two neighbours where their answers are together most probable.
+    A run is divided between its two neighbours at the point that makes their answers most probable together.
     """
     best = best.copy()
     while True:

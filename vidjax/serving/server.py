@@ -85,10 +85,10 @@ class _Server(uvicorn.Server):
 
 
 def _refuse_new(listening: socket.socket) -> None:
-    """Let no further connection begin. A client that tries waits for its next attempt, a second later, and is refused.
+    """Let no further connection begin. A client that tries gets no reply, tries again a second later, and is refused.
 
-    Otherwise the kernel completes connections up to the moment in which the socket closes, and resets them. Only Linux
-    can do so; elsewhere, and in sandboxes that do not allow it, a client may see such a reset.
+    Otherwise the kernel completes connections up to the moment in which the socket closes, and resets them. The filter
+    works only on Linux; elsewhere, and in sandboxes that do not allow it, a client may see such a reset.
     """
     if sys.platform != "linux":
         return

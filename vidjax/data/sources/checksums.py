@@ -105,7 +105,7 @@ def find_checksums(root: str, data: DataConfig) -> Checksums | None:
 
 @functools.lru_cache(maxsize=1)
 def _read_once(path: str, root: str, changed: int) -> Checksums:
-    """Read a list once for all splits of a run; one that has changed since is read again."""
+    """Read a list once for all splits of a run; a list that has changed since is read again."""
     del changed
     return Checksums(path, root)
 
@@ -151,7 +151,7 @@ def read_list(path: str) -> Iterator[tuple[str, bytes]]:
 def add_checksums(
     path: str, root: str, files: Iterable[str], *, threads: int = 1, on_file: Callable[[], None] = lambda: None
 ) -> int:
-    """Add the checksums of files that a list lacks; existing ones are kept, and all lines are sorted by path.
+    """Add checksums of the files that a list lacks; existing checksums are kept, and all lines are sorted by path.
 
     Returns:
       how many were added.

@@ -62,7 +62,7 @@ def _codes(classes: Sequence[Hashable] | Integer[np.ndarray, " n"]) -> Integer[n
 
 
 def _nearest(places: Float[np.ndarray, " n"], share: float) -> Bool[np.ndarray, " n"]:
-    """Choose which of several videos on the same side of `share` to hold out; equal positions mean equal names."""
+    """Divide videos that all hash to one side of `share` by moving the nearest; if all are equal, hold out none."""
     if len(places) == 0 or places.min() == places.max():
         return np.zeros(len(places), bool)
     return places == places.min() if places.min() >= share else places != places.max()

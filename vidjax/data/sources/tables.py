@@ -153,7 +153,7 @@ def _blocks(path: str) -> Iterator[Lines]:
 
 
 def _is_header(first: tuple[str, ...], rest: list[tuple[str, ...]], names: frozenset[str]) -> bool:
-    """Whether the first line names columns: it has a known name, or no video where all lines below have one."""
+    """Whether the first line names columns: it has a known name, or no video in a column that has only videos below."""
     if any(is_video_name(cell) for cell in first):
         return False
     if any(plain(cell) in names for cell in first):

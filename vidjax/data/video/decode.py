@@ -285,7 +285,10 @@ class Video:
         return pictures.complete()
 
     def _play(self, start: int, stop: int, rows: dict[int, int] | None) -> Iterator[av.VideoFrame]:
-        """Decode the packets from a key frame to `stop`; if `rows` is given, only those in it and those they need."""
+        """Decode the packets from a key frame to `stop`; if `rows` is given, skip what it does not need.
+
+        That is every picture outside `rows` to which no other picture refers.
+        """
         context, floor = self._context, self._index.pts[start]
         try:
             for packet in self._index.packets(start, stop):
@@ -307,7 +310,7 @@ class Video:
 
 
 def _runs(ordinals: Sequence[int], index: PacketIndex) -> Iterator[tuple[int, int]]:
-    """Ranges of packets that contain the wanted ones (given in display order) and those that they refer to."""
+    """Yield ranges of packets that hold the wanted ones (given in display order) and the packets they refer to."""
     first, *others = ordinals
     start, stop = index.key_before(first), first
     for ordinal in others:

@@ -18,7 +18,7 @@ from vidjax.errors import VideoError
 
 @dataclass(frozen=True)
 class FrameWindow:
-    """`count` consecutive frames of a folder, from frame `first`; the folder's first and last frames repeat beyond it.
+    """`count` consecutive frames of a folder, from frame `first` on; beyond its ends, its first and last frames repeat.
 
     Attributes:
       names: the image files of the whole video in order; rows of one video share them.
@@ -134,7 +134,7 @@ def _closed_end(video: Video, where: str, open_ended: bool) -> Video:
 
 
 class StretchOfVideo:
-    """`count` consecutive frames of a video from frame `first`; the video's first and last frames repeat beyond it."""
+    """`count` consecutive frames of a video, from frame `first`; beyond its ends, its first and last frames repeat."""
 
     def __init__(self, video: Video, first: int, count: int):
         self._video, self._first = video, first

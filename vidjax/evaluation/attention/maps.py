@@ -1,7 +1,7 @@
 """Attention maps over the cubes of a clip, for every layer and head, and their roll-out through the model.
 
 Roll-out follows Abnar & Zuidema 2020 (arXiv:2005.00928, section 3). Because of its residual branch, a layer counts as
-the mean of its attention matrix, averaged over heads, and the identity; the matrices of all layers are multiplied. In a
+the mean of the identity and its head-averaged attention matrix; the matrices of all layers are multiplied. In a
 layer that attends over time and over space, each attention has its own residual branch, and so its own factor. For a
 VideoMamba, the hidden attention of its scans is rolled out (see `hidden.py`).
 """

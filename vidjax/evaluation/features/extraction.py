@@ -66,7 +66,7 @@ class Block(NamedTuple):
     """The features of some consecutive rows.
 
     Attributes:
-      arrays: by name, (rows, ...), with zeros for rows without features; or (windows, ...).
+      arrays: by name, (rows, ...) with zeros for rows without features or, if `windows` is set, (windows, ...).
       labels: (rows,) class numbers.
       reasons: why a row has no features, one of `VideoError.REASONS` or not_finite; empty if it has features.
       windows: the windows from which the arrays were computed; None for one central view per row.

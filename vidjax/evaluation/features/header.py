@@ -81,7 +81,7 @@ class Header:
         return range(first, min(first + self.rows_per_part, self.num_rows))
 
     def window_seconds(self, fps: float) -> float:
-        """Return the length of a window of a long enough video at `fps`, in a store of windows."""
+        """Return the length of a full window in seconds, in a video at `fps` frames per second."""
         if self.windows and self.windows["length"]:
             return self.windows["length"]
         if clip_fps := self.clip.get("fps"):

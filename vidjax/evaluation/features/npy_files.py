@@ -1,4 +1,4 @@
-"""Write a store of windows as one array per video, as temporal-localisation code such as ActionFormer reads features.
+"""Write a store of windows as one array per video, for temporal-localisation code such as ActionFormer.
 
 `NAME.npy` holds (windows, d) float32, of windows that begin at exact multiples of the stride; `NAME.json` says how to
 place them in time. In ActionFormer's configuration, feat_stride and num_frames have the same names.
@@ -70,8 +70,8 @@ def write_npy_files(folder: str | os.PathLike, store: FeatureStore, name: str) -
 def on_grid(starts: Float[np.ndarray, " w"], every: float, fps: float) -> Int[np.ndarray, " g"]:
     """Return the window that begins at each multiple of the stride, counted from the first.
 
-    A last window that ends with the video is left out unless it begins at a multiple, and one that stands for several
-    multiples, since no other frame was shown meanwhile, is repeated.
+    A last window that ends with the video is left out unless it begins at a multiple. A window that stands for several
+    multiples, because no other frame was shown meanwhile, is repeated.
     """
     starts, tolerance = starts - starts[0], min(1 / fps, every) / 2 + _ROUNDING
     due = np.arange(int((starts[-1] + tolerance) / every) + 1) * every
