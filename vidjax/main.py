@@ -73,7 +73,7 @@ def with_weights(argv: list[str], config: config_lib.Config) -> config_lib.Confi
 
 
 def _with_keys(argv: list[str], config: config_lib.Config, keys: dict[str, Any]) -> config_lib.Config:
-    """Set these keys in a configuration, except those that the command line sets."""
+    """Set these keys in a configuration, except the keys that the command line sets."""
     users = {name.removeprefix("config.") for name in _set_keys(argv)}
     ours = {key: value for key, value in keys.items() if key not in users}
     if "model.spec" in ours:

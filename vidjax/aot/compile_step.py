@@ -32,7 +32,7 @@ _STEPS = 1000  # length of the schedule, which does not change the cost of a ste
 
 
 def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
-    """Compile the training step of a run: the first that fits among those that a run on these chips would try.
+    """Compile the training step of a run: the first that fits among the steps that a run on these chips would try.
 
     If none fits, the result describes the last one, with the least memory that any of them needs.
 
@@ -66,7 +66,7 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
 def largest_batch(
     config: Config, topology: str, *, tried: Compiled | None = None, dump: Path | None = None
 ) -> Compiled:
-    """Find the step with the largest `data.global_batch` that fits, among those that give every chip whole rows.
+    """Find the step with the largest `data.global_batch` that fits, among the batches that give every chip whole rows.
 
     If the configuration leaves micro-batches open, none are used. Memory grows about linearly with the rows per chip,
     so a line through two compilations gives the next batch to try.

@@ -57,7 +57,7 @@ class Program:
 
     Attributes:
       entry: the name of the computation that calls the others.
-      chips: number of chips that run it together; in a multi-slice program, those of one slice.
+      chips: number of chips that run it together; in a multi-slice program, the chips of one slice.
     """
 
     def __init__(self, text: str):

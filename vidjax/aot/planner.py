@@ -56,7 +56,7 @@ class Plan:
 
 
 def find_plans(config: Config, topology: str, num_videos: int, compile_on: Callable[[str], Compile]) -> list[Plan]:
-    """Return the plans that fit a slice, fastest first; those of unknown time come last.
+    """Return the plans that fit a slice, fastest first; plans of unknown time come last.
 
     Args:
       config: the recipe; keys that it sets to values other than their defaults do not change.

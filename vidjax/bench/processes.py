@@ -23,7 +23,7 @@ def command(words: list[str], **environ: str) -> Run:
     The run raises a RuntimeError with the last line of error output if a process fails.
 
     Args:
-      environ: environment variables that override those of this process.
+      environ: environment variables to set or override.
     """
 
     def run(count: int) -> None:

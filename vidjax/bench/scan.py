@@ -24,7 +24,7 @@ NOTE = ""  # the table needs no note
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Measure the milliseconds per call, in one direction."""
+    """Measure the milliseconds per call of a scan in one direction."""
     rows = []
     shapes = _SHAPES["cpu" if platform() == "cpu" else "gpu"]
     for size in settings.sizes:
@@ -37,7 +37,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def operands(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-    """Draw x, dt, A, B, C and D as in a Mamba at the start of training, in float32."""
+    """Draw x, dt, A, B, C and D in float32 for a shape (b, l, d), as in a Mamba at the start of training."""
     batch, length, width = shape
     rng = np.random.default_rng(0)
 

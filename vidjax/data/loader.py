@@ -274,7 +274,7 @@ class _Part:
         return cast("Batch", self._rows[self.place(index)])
 
     def place(self, index: int) -> int:
-        """The position of a row among those of all processes and steps."""
+        """The position of a row among the rows of all processes and steps."""
         place, count = self._process
         step, row = divmod(index, self._videos)
         return ((self._start + step) * count + place) * self._videos + row

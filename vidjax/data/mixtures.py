@@ -28,7 +28,7 @@ def source_data(data: DataConfig, name: str) -> DataConfig:
 
 
 def validation_data(data: DataConfig) -> DataConfig:
-    """The configuration that opens videos for validation: without data.root, those of the heaviest source."""
+    """The configuration that opens videos for validation: without data.root, the videos of the heaviest source."""
     if not data.mixture:
         return data
     if data.root or not DATASETS.find(data.name).needs_root:

@@ -76,14 +76,14 @@ class MotionSpec:
     size: int = 48  # pixels, height and width; even, as 4:2:0 H.264 requires
     frames: int = 20
     fps: int = 10
-    min_side: float = 0.4  # smallest side of the digit's box, as a share of the frame
+    min_side: float = 0.4  # smallest side of the digit's box, as a fraction of the frame
     max_side: float = 0.7
     cycle_frames: int = 20  # frames in which the fastest digit crosses the frame or completes a zoom
     turn_frames: int = 36  # frames in which the fastest digit turns once; faster turns seem to go the other way
-    min_speed: float = 0.6  # as a share of the fastest
+    min_speed: float = 0.6  # as a fraction of the fastest digit's speed
     slant: float = 20.0  # degrees; largest angle between a digit's path and its class's axis
     spread: float = 1.0  # digits start within this share of the torus, around the upright pose in the middle
-    shake: float = 0.0  # largest random displacement per frame along either axis, as a share of the frame
+    shake: float = 0.0  # largest random displacement per frame along either axis, as a fraction of the frame
     texture: float = 1.0  # strength of the background; 0 is black
     colours: tuple[str, ...] = tuple(_COLOURS)  # colours of digits
     intervals: int = 4  # intervals of a long video
@@ -117,7 +117,7 @@ class Interval:
     rate: tuple[float, float, float, float]
 
     def velocity(self, spec: MotionSpec) -> tuple[float, float]:
-        """Velocity (right, down) as a share of the fastest, each within [-1, 1]."""
+        """Velocity (right, down) as fractions of the fastest digit's speed, each within [-1, 1]."""
         return self.rate[0] * spec.cycle_frames, self.rate[1] * spec.cycle_frames
 
 
@@ -133,7 +133,7 @@ class Clip:
     texture: int  # seed of the background
 
     def poses(self) -> Float[np.ndarray, "t 4"]:
-        """Pose at every frame: x and y as shares of the frame, clockwise turns, zoom phase; all in [0, 1)."""
+        """Pose at every frame: x and y as fractions of the frame, clockwise turns, zoom phase; all in [0, 1)."""
         rates = np.concatenate([np.tile(part.rate, (part.frames, 1)) for part in self.intervals])
         travelled = np.concatenate([np.zeros((1, 4)), np.cumsum(rates, axis=0)[:-1]])
         return (np.asarray(self.start) + travelled) % 1.0

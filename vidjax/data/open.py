@@ -30,8 +30,8 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     `vidjax.data.sources.own_videos`. If `SHA256SUMS` in the root, or the list `data.checksums`, has a
     checksum for a file, the file is verified whenever it is opened. motion, motion_digits and synthetic need no root.
 
-    With `data.mixture`, the training split is a `Mixture` of the sources that it names, and other splits are those of
-    `data.root` or, without it, of the source with the largest weight.
+    With `data.mixture`, the training split is a `Mixture` of the sources that it names, and other splits come from
+    `data.root` or, without it, from the source with the largest weight.
 
     Args:
       split: for example `train`, `val` or `test`, or `all` for your own videos. Class folders are numbered as in the

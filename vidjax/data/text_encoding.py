@@ -99,7 +99,7 @@ class CLIPEncoder:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SentencePieceEncoder:
-    """VideoPrism's tokens: those of the text in `canonical` form, and 0 up to `context`.
+    """VideoPrism's tokens: the tokens of the text in `canonical` form, then 0 up to `context`.
 
     Attributes:
       model: the bytes of a SentencePiece model.

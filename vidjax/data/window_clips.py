@@ -182,7 +182,7 @@ class _Reading:
     """Iterate over the clips of one row's windows.
 
     Attributes:
-      share: the share of its windows that were read before the last one.
+      share: the fraction of its windows that were read before the last one.
       video: about the row, once all its windows are read.
     """
 
@@ -236,7 +236,7 @@ def windows_in(
 
 
 def check_length(windows: Windows | None, seconds: float, which: str) -> None:
-    """Reject windows whose length exceeds that of the longest video by a thousandth or more.
+    """Reject windows that are longer than the longest video by a thousandth or more.
 
     Args:
       which: names the video, and ends with "has".

@@ -44,7 +44,7 @@ def mark_segments(mark: str) -> None:
 
 
 def sweep() -> None:
-    """Remove the segments of processes that ended without doing so."""
+    """Remove the segments that ended processes left behind."""
     for path in _FOLDER.glob(_LOCKS):
         with contextlib.suppress(OSError):  # another process holds or removes the file, or another user owns it
             file = os.open(path, os.O_RDWR)

@@ -71,7 +71,7 @@ class ProbeEvaluator(ClassificationEvaluator):
         return {"val/top1": float(top1.max())} | dict(zip(names, top1.tolist(), strict=True))
 
     def head_scores(self, params: Params, *, progress: bool) -> Float[np.ndarray, " g"]:
-        """Return the share of the selection videos that each head classifies correctly; an unscored video is wrong."""
+        """Return each head's accuracy on the selection videos, in [0, 1]; an unscored video counts as wrong."""
         recipe = self.recipe.one_view()
         found = self.score_rows(params, self._selection, recipe, progress=progress, step=self._all_heads)
         right = (found.scores == found.labels[:, None]) & found.scored[:, None]

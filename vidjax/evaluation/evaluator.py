@@ -144,7 +144,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
           source: the split, or a source derived from its rows.
           recipe: how the views of a row are taken; they are merged by the evaluator's own recipe.
           progress: whether to show a progress bar after two seconds; False inside a run that shows its own.
-          step: the compiled step; None for that of `make_step`.
+          step: the compiled step; None for the step of `make_step`.
         """
         size = eval_batch_size(self.config, self.mesh)
         batches = eval_batches(source, self.config.data, recipe, batch=size, process=self._process)

@@ -45,8 +45,8 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
     """Score mean average precision over videos, and over 25 moments of each, from the windows of each video.
 
     Windows start every config.eval.window_stride seconds; if that is 0, config.eval.clips windows are evenly spaced.
-    The probabilities of a window's config.eval.crops crops are merged by config.eval.window_merge, and so are those of
-    the windows.
+    config.eval.window_merge is the rule for merging both the probabilities of a window's config.eval.crops crops and
+    the probabilities of the windows.
     """
 
     main = "map"
@@ -84,7 +84,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return make_eval_step(self.objective, self.recipe.merge, self.mesh)
 
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Scores:
-        """Score every window once, and merge those of each video.
+        """Score every window once, and merge the windows of each video.
 
         Raises:
           ConfigError: if the data and the model have different numbers of classes.
@@ -98,7 +98,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return Scores(windows, *self._merge(windows))
 
     def _merge(self, windows: VideoScores) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores of whole videos, and those of all moments, video by video."""
+        """Return the scores of whole videos, and the scores of all moments, video by video."""
         merge, times = self.config.eval.window_merge, self._windows.times()
         whole, moments = [], []
         for index, at in enumerate(self._moments):

@@ -109,7 +109,7 @@ class Predictor:
         return seconds, np.stack(scores)
 
     def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:
-        """Merge the scores of a video's windows into those of the video."""
+        """Merge the scores of a video's windows into one score per class."""
         return merge_windows(windows, self.recipe.window_merge)
 
     def top(self, scores: Float[np.ndarray, " classes"], k: int) -> list[dict[str, Any]]:

@@ -124,5 +124,5 @@ def window_of(recipe: ClipRecipe, fps: float) -> tuple[int, Float[np.ndarray, " 
 
 
 def percentile(latencies: list[float], share: float) -> float:
-    """Return the latency that this share of the answers did not exceed; 0 without answers."""
+    """Return the latency that a fraction `share` of the answers did not exceed; 0 without answers."""
     return float(np.quantile(latencies, share)) if latencies else 0.0

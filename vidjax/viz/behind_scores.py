@@ -38,7 +38,7 @@ def score_sentences(results: Mapping[str, Any], workdir: Place) -> Iterator[str]
 
 
 def video_blocks(workdir: Place) -> list[Block]:
-    """The "Videos" section of a report: the number of videos, and those that could not be decoded, with the reason."""
+    """The "Videos" section of a report: the number of videos, and which could not be decoded and why."""
     data, blocks = _read_data(workdir), []
     if sentence := data.get("sentence"):
         blocks.append(Text(f"{sentence}."))

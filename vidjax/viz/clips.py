@@ -37,7 +37,7 @@ def encode_clip(frames: UInt8[np.ndarray, "t h w 3"]) -> bytes:
 
 
 def write_clips(folder: Place, clips: Sequence[tuple[str, str, UInt8[np.ndarray, "t h w 3"]]]) -> None:
-    """Write clips for `clip_blocks`, replacing those of an earlier evaluation.
+    """Write clips for `clip_blocks`, replacing the clips of an earlier evaluation.
 
     Args:
       folder: the folder of pictures.

@@ -31,7 +31,7 @@ def write_gif(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place,
 
 
 def write_mp4(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place, rate: float) -> Place:
-    """Write the MP4 of `mp4`, creating its folder if needed."""
+    """Write an MP4 as returned by `mp4`, creating its folder if needed."""
     return _written(path, mp4(pictures, rate))
 
 

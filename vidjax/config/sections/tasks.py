@@ -56,7 +56,7 @@ class TeacherConfig:
     # A run, hub id, file or folder with the teacher's weights. random: initial weights, to try a configuration.
     weights: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
     name: str = ""  # The teacher's model, a name from `vidjax models`. Empty: the model of the run in weights.
-    # Fields of the teacher's spec to change, as in model.spec. If name is empty too: those of the run in weights.
+    # Fields of the teacher's spec to change, as in model.spec. If name is empty too: the spec of the run in weights.
     spec: dict = dataclasses.field(default_factory=dict)
     # Height and width of the teacher's clips, in pixels; the student's clips are resized to it. 0: data.image_size or,
     # if name is empty, the size of the clips of the run in weights.
@@ -106,8 +106,8 @@ class ContrastiveConfig:
     # pair. negative: as a pair that must not match, as in the published losses.
     same_caption: Literal["positive", "negative"] = "positive"
     text: str = "clip_base"  # The text tower, a key of vidjax.models.video_text.TEXT_SPECS
-    # A run or a folder with the text tower's first weights. Empty: those of init_from if it has a text tower, or else
-    # random ones.
+    # A run or a folder with the text tower's first weights. Empty: the weights of init_from if it has a text tower,
+    # otherwise random weights.
     text_from: MayChange[str] = ""
     # A folder with the vocabulary: tokenizer.json, vocab.json and merges.txt, or spiece.model. Empty: that in text_from
     # or init_from, or else one that is learned from the training captions.

@@ -36,8 +36,8 @@ class OptimConfig:
     base_lr: NotNegative[float] = 1.5e-4
     min_lr: NotNegative[float] = 1e-5  # Learning rate at the end of the cosine, scaled like base_lr
     reference_batch: Count = 256  # Videos per step for which base_lr, min_lr and warmup_lr are meant
-    # cosine: from base_lr to min_lr along half a cosine. linear: likewise along a line. steps: base_lr times
-    # step_factors.
+    # cosine: from base_lr to min_lr along half a cosine. linear: from base_lr to min_lr along a line. steps: base_lr
+    # times step_factors.
     schedule: Schedule = "cosine"
     step_epochs: tuple[float, ...] = ()  # For steps: the epochs at which the learning rate changes
     step_factors: tuple[float, ...] = ()  # For steps: the factors of base_lr, each from its epoch in step_epochs on

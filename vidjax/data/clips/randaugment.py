@@ -84,7 +84,7 @@ class Draw(NamedTuple):
 
 
 def draw_operations(spec: str, rng: np.random.Generator) -> list[Draw]:
-    """Draw the operations of one clip, in order; those that are drawn but not applied are left out.
+    """Draw the operations of one clip, in order, and leave out the operations that are drawn but not applied.
 
     Args:
       spec: as for `parse_rand_augment`.
@@ -106,9 +106,9 @@ def rand_augment(
 ) -> UInt8[np.ndarray, "t h2 w2 3"]:
     """Apply the operations and return the part `box` of every frame.
 
-    Statistics of the image (for auto-contrast, contrast and equalise) are those of each whole frame. The result equals
-    that part of the fully augmented frames bit for bit, except where a point lies exactly between two pixels or a value
-    between two grey levels. There rounding decides, which matters most for nearest interpolation.
+    Auto-contrast, contrast and equalise take the statistics of each whole frame. The result equals the same part of the
+    fully augmented frames bit for bit, except where a point lies exactly between two pixels or a value between two grey
+    levels. There rounding decides, which matters most for nearest interpolation.
 
     Args:
       draws: from `draw_operations`.

@@ -1,7 +1,7 @@
 """How clips are taken for a model, and how the scores of their views are merged: stated once per model.
 
-A run's recipe comes from its configuration, that of public weights from their authors, and that of a preset from its
-sizes. Evaluation and everything that uses a model afterwards follow the same `ClipRecipe`.
+A run's recipe comes from its configuration, the recipe of public weights from their authors, and the recipe of a preset
+from its sizes. Evaluation and everything that uses a model afterwards follow the same `ClipRecipe`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Windows:
       seconds: time from the start of one window to the next; 0 for `count` windows, evenly spaced.
       count: number of windows if `seconds` is 0.
       merge: how the windows' probabilities become the video's, mean or max.
-      length: length of a window in seconds, where clips are spread over it; 0 if a window is as long as a clip, for
+      length: length of a window in seconds, if clips are spread over windows; 0 if a window is as long as a clip, for
         example num_frames * stride frames.
-      threshold: the probability from which a class appears in a time line. None: 0.5 where classes can occur together;
-        where they exclude each other, the most probable one, whatever its probability.
+      threshold: the least probability with which a class appears in a time line. None means 0.5 if classes can occur
+        together; if they exclude each other, the most probable class appears, whatever its probability.
     """
 
     seconds: float = 0.0
@@ -101,7 +101,7 @@ class ClipRecipe:
         return self.clips * self.crops
 
     def covers(self, frames: int, fps: float) -> int:
-        """Number of consecutive frames of a video that a clip is taken from: those of its window, or all `frames`."""
+        """Number of consecutive frames from which a clip is taken: the frames of its window, or all `frames`."""
         if self.spread:
             return frames
         return min(frames, max(1, math.ceil(self.num_frames * self.own_stride(fps))))

@@ -34,7 +34,7 @@ def held_out(
     Args:
       names: paths relative to the root, with forward slashes.
       classes: the class of each video; an array holds numbers from 0. None to divide all videos together.
-      share: the share of validation, between 0 and 1.
+      share: the fraction of videos to hold out for validation, between 0 and 1.
       by: "video", or "folder" to keep the videos of a folder together; folders are divided without regard to classes.
     """
     if by == "folder":
@@ -62,7 +62,7 @@ def _codes(classes: Sequence[Hashable] | Integer[np.ndarray, " n"]) -> Integer[n
 
 
 def _nearest(places: Float[np.ndarray, " n"], share: float) -> Bool[np.ndarray, " n"]:
-    """Divide videos that all hash to one side of `share` by moving the nearest; if all are equal, hold out none."""
+    """Divide videos that hash to one side of `share` by moving the nearest across; if all are equal, hold out none."""
     if len(places) == 0 or places.min() == places.max():
         return np.zeros(len(places), bool)
     return places == places.min() if places.min() >= share else places != places.max()

@@ -98,7 +98,7 @@ def _over_by(
 class WindowSource(VideoSource):
     """The windows of all rows of another source, video by video.
 
-    A video that cannot be opened has one window, which fails again when it is read and is then counted.
+    A video that cannot be opened has one window. Reading that window fails again, and the failure is counted.
 
     Attributes:
       video_of: (windows,) the row of the other source that each window belongs to.

@@ -41,8 +41,8 @@ class Header:
       arrays: shape of one row of each array, by name.
       rows_per_part: rows in each part; the last part may have fewer.
       dtype: dtype of the arrays on disk, one of `DTYPES`.
-      windows: seconds from the start of one window to the next (`every`), and the `length` of a window, 0 for the span
-        of a clip; None for one central view per row.
+      windows: `every`, the seconds from the start of one window to the next, and `length`, the seconds that a window
+        lasts, or 0 if it is as long as a clip; None for one central view per row.
     """
 
     backbone: dict[str, str]

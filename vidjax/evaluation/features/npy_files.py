@@ -24,7 +24,7 @@ _ROUNDING = 1e-6  # seconds
 
 
 def write_npy_files(folder: str | os.PathLike, store: FeatureStore, name: str) -> list[str]:
-    """Write an array and its description for each row that has features, replacing those of an earlier call.
+    """Write an array and its description for each row that has features, replacing the files of an earlier call.
 
     Args:
       store: a store of windows.

@@ -81,7 +81,7 @@ class FeatureStore:
         """Read an array of all or some rows as float32; only the parts that hold the rows are read.
 
         Returns:
-          (rows, ...), or (windows, ...) for a store of windows: those of the first row, then those of the next.
+          (rows, ...), or (windows, ...) for a store of windows: all windows of the first row, then all of the next.
 
         Raises:
           ConfigError: if the store has no such array.
@@ -113,7 +113,7 @@ class FeatureStore:
 
 
 def _ranges(counts: Int[np.ndarray, " n"], rows: Int[np.ndarray, " m"]) -> Int[np.ndarray, " w"]:
-    """Return the positions of the windows of some rows among those of all rows."""
+    """Return the positions of the windows of some rows among the windows of all rows."""
     own, starts = counts[rows], np.cumsum(counts) - counts
     before = np.cumsum(own) - own
     return np.repeat(starts[rows] - before, own) + np.arange(own.sum())

@@ -130,7 +130,7 @@ def write_features(
 class StoreWriter:
     """Create or resume a store, and write it part by part.
 
-    Arguments and errors are those of `write_features`.
+    It takes the arguments of `write_features` and raises the same errors.
 
     Attributes:
       storage, batch: the arguments.
@@ -207,7 +207,7 @@ def digest(backbone: Backbone) -> str:
 
 
 def _begin(folder: Place, header: Header) -> None:
-    """Write the header into a new folder, or check that of an existing store."""
+    """Write the header into a new folder, or check the header of an existing store."""
     found = read_header(folder)
     if found is not None:
         check_same(folder, found, header)

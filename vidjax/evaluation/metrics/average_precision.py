@@ -20,7 +20,7 @@ MOMENTS = 25  # equally spaced, the first at 0 and the last a 25th before the en
 def average_precision(scores: Float[np.ndarray, " n"], positives: Bool[np.ndarray, " n"]) -> float:
     """Return the mean of the precision at the rank of each positive; NaN without positives.
 
-    Equal scores share their last rank, so that a constant predictor scores the share of positives.
+    Equal scores share their last rank, so that a constant predictor scores the fraction of positives.
     """
     positives = np.asarray(positives, bool)
     if not positives.any():
@@ -65,7 +65,7 @@ def scores_at(
     scores: Float[np.ndarray, "w classes"],
     merge: str,
 ) -> Float[np.ndarray, "m classes"]:
-    """Return the scores at each time: the `mean` or `max` of the windows that cover it, or those of the nearest."""
+    """Return the scores at each time: the `mean` or `max` over the windows that cover it, or over the nearest."""
     outside = np.maximum(windows[:, 0] - times[:, None], times[:, None] - windows[:, 1])  # negative inside
     found = []
     for distances in outside:

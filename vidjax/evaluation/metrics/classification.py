@@ -1,7 +1,7 @@
 """Classification metrics on the host, over the scores of a whole data set.
 
 Ties are broken towards the lower class index, here and in every file written from these metrics, so that a constant
-predictor scores the share of class 0 on every machine.
+predictor scores the frequency of class 0 on every machine.
 """
 
 from __future__ import annotations

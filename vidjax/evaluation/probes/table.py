@@ -218,7 +218,7 @@ def class_name(store: FeatureStore, label: int) -> str:
 
 
 def short_names(sources: Sequence[str]) -> tuple[str, ...]:
-    """Return a name for each backbone, made of the last parts of its source that tell the backbones apart.
+    """Return a name for each backbone: the last parts of its path, as many as are needed to tell all names apart.
 
     Each name can serve as a folder or file name: it contains no '/' or ':'.
 
