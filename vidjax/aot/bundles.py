@@ -77,7 +77,7 @@ def schedule_cycles(original: str, final_bundles: str) -> int | None:
     count, loops = _read(final_bundles)
     times, known = [1] * count, iter(_limits(original))
     for loop in loops:
-        # Some loops of the first text are missing from the last, but the others come in the same order.
+        # Some loops of the original are missing from the bundles, but the others come in the same order.
         turns = next((turns for limit, turns in known if limit == loop.limit), None)
         if turns is None:
             return None

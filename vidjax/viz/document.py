@@ -82,7 +82,7 @@ class Figures:
     """The few numbers to see first, in large print.
 
     Attributes:
-      values: pairs of a number, formatted, and its name.
+      values: pairs of a formatted number and its name.
     """
 
     values: Sequence[tuple[str, str]]

@@ -6,8 +6,8 @@ On disk, as distributed (the lists may also be in `root/captions`):
     root/videos/v_<id>.mp4                 (or any other folder and format under root, with or without `v_`)
 
 Paragraph-to-video retrieval (Zhang et al. 2018): the sentences of a video, joined in their order, are its one caption,
-and the whole video is its clip. Splits are `train` (10,009 videos), `val` or `val_1`, on which papers report (4,917
-videos), and `val_2`.
+and the whole video is its clip. Splits are `train` (10,009 videos), `val` or `val_1` (4,917 videos, on which papers
+report), and `val_2`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rows come from a `VideoSource`, so the same code prepares class folders, CSV lists and the official layouts of public
 data sets. `AnnotatedVideos` are stored with all their annotations instead of a class. A video that cannot be read is
-counted and recorded in `failures.jsonl` with its reason, never dropped silently.
+counted and recorded in `failures.jsonl` with the reason, never dropped silently.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _complete(
 def _complete_in_bucket(
     name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], folder: Place
 ) -> None:
-    """Do the same in a bucket, which cannot rename folders: `dataset_info.json`, which readers need, comes last."""
+    """Do the work of `_complete` in a bucket, which cannot rename folders: `dataset_info.json` is written last."""
     targets: dict[Shard, str] = {}
 
     def note_target(shard: Shard, target: pathlib.Path) -> None:

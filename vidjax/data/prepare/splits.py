@@ -32,7 +32,7 @@ def _open_again(data: DataConfig, names: tuple[str, ...], contents: tuple[str, .
     """Open the splits on another machine.
 
     Raises:
-      DataError: when their contents differ from those on the machine that sent them.
+      DataError: when a split differs from the same split on the machine that sent the work.
     """
     found = Splits(data, names)
     for (name, source), content in zip(found.items(), contents, strict=True):

@@ -78,7 +78,7 @@ class PacketIndex:
         return float((last - first + step) * (stream.time_base or 0))
 
     def times(self, stream: av.video.stream.VideoStream, fps: float) -> Float[np.ndarray, " frames+1"]:
-        """Seconds from the first shown frame to each, and to the end of the last; by `fps` if the file has no times."""
+        """Seconds from the first shown frame to each, and to the end of the last; at `fps` if the file has no times."""
         total = self.seconds(stream)
         if not total:
             return np.arange(len(self.display) + 1) / fps

@@ -73,11 +73,11 @@ class AttentionMaps:
       layers: by kind, (layers heads t h w): the attention that each cube receives from the class token or, in a model
         without one, from all tokens on average. Each model has some of the `KINDS`:
 
-        attention: over all tokens (VideoMAE, V-JEPA 2, ViViT's model 1, TimeSformer's joint attention).
-        space: within frames, the mean over the frames' class tokens.
-        time: over the frames of each place, the mean over the queries of all cubes: TimeSformer's class token takes no
-          part in attention over time, and models 3 and 4 of ViViT have no class token. For ViViT's model 2, it is the
-          attention of the temporal encoder's class token, which is the same for every place of a frame.
+        attention: attention over all tokens (VideoMAE, V-JEPA 2, ViViT's model 1, TimeSformer's joint attention).
+        space: attention within frames, averaged over the frames' class tokens.
+        time: attention over the frames of each place, averaged over the queries of all cubes, because TimeSformer's
+          class token takes no part in attention over time, and models 3 and 4 of ViViT have no class token. ViViT's
+          model 2 shows the attention of its temporal encoder's class token, the same for every place of a frame.
         class, forward, backward: for a VideoMamba, with one head, averaged over channels and possibly negative. `class`
           is the attention of the class token, which comes first, through both scans; `forward` and `backward` are the
           average attention of all tokens through one scan.

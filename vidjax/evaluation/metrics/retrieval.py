@@ -68,8 +68,8 @@ def rank_pairs(
     Args:
       video: embeddings of the videos.
       text: embeddings of `texts.texts`.
-      scored: whether a video has an embedding. One without is never found: as a query its rank is `NEVER`, and so is
-        that of a caption that describes no scored video.
+      scored: whether a video has an embedding. A video without one is never found, and its own rank as a query is
+        `NEVER`. So is the rank of a caption that describes no scored video.
     """
     of_text, of_video = texts.pairs()
     known = scored[of_video]
@@ -105,7 +105,7 @@ def summarise_ranks(ranks: Int64[np.ndarray, " queries"]) -> dict[str, float]:
 def chance(texts: Texts, num_videos: int) -> dict[str, float]:
     """Return the recall at 1, 5 and 10 that a random order is expected to reach, from texts to videos and back.
 
-    With r right ones among n candidates, one is among the first k with the probability 1 - C(n - r, k) / C(n, k).
+    If r of n candidates are right, at least one is among the first k with probability 1 - C(n - r, k) / C(n, k).
     """
     of_text, of_video = texts.pairs()
     videos_of_text = np.bincount(of_text, minlength=len(texts.texts))
