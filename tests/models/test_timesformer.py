@@ -1,6 +1,7 @@
 """TimeSformer against `transformers` and a second implementation of the authors' code: outputs, gradients, sizes."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -297,6 +298,29 @@ def test_one_set_of_parameters_serves_views_of_many_shapes_under_jit():
         out = jax.eval_shape(jax.jit(encoder.apply), params, clips)
         assert out["tokens"].shape == (3, t * (side // 8) ** 2, 96)
         assert out["cls"].shape == (3, 96)
+
+
+@pytest.mark.parametrize("attention_type", ["divided", "space_only"])
+def test_groups_of_clips_are_encoded_as_each_alone(attention_type):
+    spec = dataclasses.replace(SPECS["square"], attention_type=attention_type)
+    groups = [random_clips(dataclasses.replace(spec, num_frames=t, image_size=side)) for t, side in ((4, 12), (2, 8))]
+    encoder = TimeSformerEncoder(spec)
+    params = jax.jit(encoder.init)(jax.random.key(0), groups[0])
+    noise = jax.random.normal(jax.random.key(1), (sum(x.size for x in jax.tree.leaves(params)),))
+    params = jax.tree.map(lambda x: x + 0.1 * noise[: x.size].reshape(x.shape), params)  # temporal_fc starts at zero
+
+    def loss(params, encode):
+        cls = encode(params)
+        return sum(jnp.sum(jnp.sin(x)) for x in cls), cls
+
+    def run(encode):
+        return jax.jit(jax.grad(functools.partial(loss, encode=encode), has_aux=True))(params)
+
+    ours, together = run(lambda params: encoder.apply(params, groups, method="encode_groups"))
+    theirs, alone = run(lambda params: [encoder.apply(params, clips)["cls"] for clips in groups])
+    for a, b in zip(together, alone, strict=True):
+        close(a, b, 1e-5)
+    trees_close(ours, theirs)
 
 
 def test_clips_that_do_not_fit_are_refused_with_the_remedy():

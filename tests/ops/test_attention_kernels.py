@@ -15,9 +15,11 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax import ops
 from vidjax.errors import ConfigError
+from vidjax.ops.attention.fused import kernel_on_tpu
 
 SHAPES = {  # rows, queries, keys, heads, head width
     "fewer than one register": (1, 9, 5, 2, 64),
+    "37 tokens, several rows": (8, 37, 37, 2, 64),
     "160 tokens": (2, 160, 160, 2, 64),
     "two tiles of queries, several chunks of keys, neither divides": (1, 300, 1100, 2, 64),
     "queries fewer than keys, odd": (1, 17, 261, 2, 64),
@@ -176,6 +178,15 @@ def test_it_lowers_for_a_tpu_on_a_mesh_that_cannot_divide_rows(attention, shape,
     gradient = jax.jit(jax.grad(lambda *a: jnp.sum(attention(*a).astype(jnp.float32))))
     with jax.set_mesh(mesh_of(jax.devices()[:8], sizes)):
         text = gradient.trace(array, array, array).lower(lowering_platforms=("tpu",)).as_text()
+    assert text.count("tpu_custom_call") == kernels
+
+
+@pytest.mark.parametrize(("platform", "tokens", "kernels"), [("tpu", 37, 2), ("tpu", 31, 0), ("cpu", 37, 0)])
+def test_short_sequences_use_the_kernel_on_a_tpu_only_if_asked_to(platform, tokens, kernels):
+    array = jax.ShapeDtypeStruct((8, tokens, 12, 64), jnp.bfloat16)
+    attention = functools.partial(kernel_on_tpu, default=ops.attention)
+    gradient = jax.jit(jax.grad(lambda *a: jnp.sum(attention(*a).astype(jnp.float32))))
+    text = gradient.trace(array, array, array).lower(lowering_platforms=(platform,)).as_text()
     assert text.count("tpu_custom_call") == kernels
 
 

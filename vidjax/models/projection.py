@@ -83,12 +83,10 @@ class ProjectedTimeSformer(nn.Module):
         Returns:
           cls (b v d) and projection (b v k), float32, with the views of all groups concatenated.
         """
-        cls = []
-        for views in groups:
-            # The row axis stays outermost, so that each device keeps the views of its own rows.
-            out = self.encoder(rearrange(views, "b v t h w c -> (b v) t h w c"), train)
-            cls.append(rearrange(out["cls"], "(b v) d -> b v d", b=len(views)))
-        cls = jnp.concatenate(cls, axis=1)
+        # The row axis stays outermost, so that each device keeps the views of its own rows.
+        clips = [rearrange(views, "b v t h w c -> (b v) t h w c") for views in groups]
+        found = self.encoder.encode_groups(clips, train)
+        cls = jnp.concatenate([rearrange(x, "(b v) d -> b v d", b=len(groups[0])) for x in found], axis=1)
         return {"cls": cls, "projection": self.head(cls)}
 
     def view_macs(self, shape: tuple[int, int, int, int]) -> int:

@@ -5,7 +5,7 @@ authors' code (`timesformer/models/vit.py`), because section 3 of the paper leav
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -20,6 +20,7 @@ from vidjax.models.classifier import ClipClassifier
 from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads
+from vidjax.ops.attention.fused import kernel_on_tpu
 from vidjax.ops.tpu import stored
 
 ATTENTION_TYPES = ("divided", "joint", "space_only")
@@ -99,6 +100,9 @@ TIMESFORMER_SPECS = {
 }
 
 
+Tokens = Float[Array, "b t s d"]
+
+
 class DividedBlock(nn.Module):
     """Attention over the frames at each place, then within each frame, then an MLP; written as a scan step.
 
@@ -136,26 +140,38 @@ class DividedBlock(nn.Module):
         self.drop_places, self.drop_frames = layers.DropPath(axes=(0, 2)), layers.DropPath(axes=(0, 1))
         self.drop_clips = layers.DropPath()
 
-    def __call__(
-        self, x: Float[Array, "b t s d"], drop_path: Float[Array, ""] | None = None
-    ) -> tuple[Float[Array, "b t s d"], None]:
+    def __call__(self, x: Tokens | tuple[Tokens, ...], drop_path: Float[Array, ""] | None = None):
+        """Return the tokens, and None as a scan step's output; several arrays of tokens do not see each other."""
+        if isinstance(x, tuple):
+            return tuple(self._transformed(tokens, drop_path) for tokens in x), None
+        return self._transformed(x, drop_path), None
+
+    def _transformed(self, x: Tokens, drop_path: Float[Array, ""] | None) -> Tokens:
         x, is_class = stored(x), (jnp.arange(x.shape[2]) == 0)[:, None]
         y = self.drop_places(self.temporal_attn(self.temporal_norm(x)), drop_path)
         x = x + jnp.where(is_class, 0, self.temporal_fc(y))
         y = self.drop_frames(self.attn(self.norm1(x)), drop_path)
         of_class = y[:, :, :1].mean(axis=1, keepdims=True, dtype=jnp.float32).astype(y.dtype)
         x = x + jnp.where(is_class, of_class, y)
-        return x + self.drop_clips(self.mlp(self.norm2(x)), drop_path), None
+        return x + self.drop_clips(self.mlp(self.norm2(x)), drop_path)
 
 
-def _within_frames(q, k, v, **options):
+def _within_frames(q, k, v, *, implementation=None):
     frames = (rearrange(x, "b t s h d -> (b t) s h d") for x in (q, k, v))
-    return ops.attention(*frames, **options).reshape(q.shape)
+    attend = partial(ops.attention, implementation=implementation)
+    if implementation is None:
+        attend = partial(kernel_on_tpu, default=attend)
+    return attend(*frames).reshape(q.shape)
+
+
+def _with_class(cls, patches):
+    """Put a copy of the class token in front of the patches of each frame."""
+    copies = repeat(cls, "b 1 d -> b t 1 d", t=patches.shape[1])
+    return jnp.concatenate([copies, patches], axis=2)
 
 
 def _divided(blocks, cls, patches, rates):
-    copies = repeat(cls, "b 1 d -> b t 1 d", t=patches.shape[1])
-    x, _ = blocks(jnp.concatenate([copies, patches], axis=2), rates)
+    x, _ = blocks(_with_class(cls, patches), rates)
     return x[:, 0, :1], x[:, :, 1:]
 
 
@@ -211,9 +227,27 @@ class TimeSformerEncoder(nn.Module):
         Raises:
           ConfigError: if the cubes do not tile the clips.
         """
+        return self.from_patches(*self._cut(clips), train)
+
+    def encode_groups(
+        self, groups: Sequence[Float[Array, "b _ _ _ c"]], train: bool = False
+    ) -> list[Float[Array, "b d"]]:
+        """Return the class tokens of several groups of clips, each of any length and size.
+
+        Divided attention takes all groups through one loop over the layers, which then reads the weights and writes
+        their gradients once.
+        """
+        s = self.spec
+        if s.attention_type != "divided":
+            return [self(clips, train)["cls"] for clips in groups]
+        tokens = tuple(_with_class(*self.embed_patches(*self._cut(clips))) for clips in groups)
+        tokens, _ = self.blocks(tokens, layers.drop_path_rates(s.drop_path, s.depth, train))
+        return [self.norm(x[:, 0, :1])[:, 0] for x in tokens]
+
+    def _cut(self, clips):
         s = self.spec
         grid = dataclasses.replace(s, num_frames=clips.shape[1], image_size=clips.shape[2:4]).grid
-        return self.from_patches(ops.patchify(clips, s.tubelet_size, s.patch_size), grid, train)
+        return ops.patchify(clips, s.tubelet_size, s.patch_size), grid
 
     def from_patches(
         self, patches: Float[Array, "b n p"], grid: tuple[int, int, int], train: bool = False

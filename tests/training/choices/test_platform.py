@@ -26,9 +26,10 @@ def test_on_a_tpu_a_stack_has_a_loop_where_it_is_long_to_compile(name, spec, loo
     assert (model.unroll < depth) == loop
 
 
-def test_self_distillation_has_several_stacks_to_compile_and_so_a_loop():
-    config = saved_runs.make_config(**OPEN, model__name="timesformer_base", task="self_distillation")
-    assert choose_by_platform(config, "tpu").model.unroll < 12
+@pytest.mark.parametrize(("task", "loop"), [("feature_prediction", True), ("self_distillation", False)])
+def test_feature_prediction_has_several_stacks_to_compile_and_so_a_loop(task, loop):
+    config = saved_runs.make_config(**OPEN, model__name="timesformer_base", task=task)
+    assert (choose_by_platform(config, "tpu").model.unroll < 12) == loop
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from vidjax.ops.tpu import core_memory
 
 KEPT = "attention"  # rematerialisation policies select the arrays that the forward pass saves by this name
 
+WORTHWHILE = 32  # tokens
+
 
 def tiled(q, k, v, mask, is_causal, scale):
     """Compute attention in portable JAX, one tile of one head's queries at a time."""
@@ -54,6 +56,17 @@ def by_platform(q, k, v, scale):
         return portable(q, k, v)
     streamed = functools.partial(splash_tpu.attend, scale=scale, name=KEPT)
     return platforms.dispatch(q, k, v, tpu=streamed, default=portable)
+
+
+def kernel_on_tpu(q, k, v, default):
+    """Use vidjax's kernel on a TPU where it can run, also for short sequences, and `default` on other platforms.
+
+    From 32 tokens, a kernel that pads sequences to 128 costs less than the copies around XLA's products.
+    """
+    if min(q.shape[1], k.shape[1]) < WORTHWHILE or _wrong_types(q, k) or _obstacle(*_of_a_device(q, k)):
+        return default(q, k, v)
+    kernel = functools.partial(_with_heads, scale=q.shape[-1] ** -0.5, form="pallas_tpu")
+    return platforms.dispatch(q, k, v, tpu=kernel, default=default)
 
 
 def over_time(q, k, v, scale, places):

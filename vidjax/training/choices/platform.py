@@ -11,10 +11,7 @@ from vidjax.models import family_of, preset
 SHORT = 4
 # The same limit on a TPU, by family; other families take the compiler too long, or were not tried.
 UNROLLED = {"videomae": 24, "timesformer": 12, "vivit": 12, "videomamba": 32}
-SEVERAL = (
-    "self_distillation",
-    "feature_prediction",
-)  # tasks whose step has several such stacks; unrolled, they take the compiler too long
+SEVERAL = ("feature_prediction",)  # tasks whose step has several such stacks; unrolled, they take the compiler too long
 
 # What a loop on a TPU may keep for gradients, by family, from the fastest to the one that takes the least memory:
 # recomputing VideoMamba's scans, or attention over long clips, costs more than the copies.
