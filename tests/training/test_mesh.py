@@ -42,6 +42,11 @@ class Chip:
 
     slice_index: int = 0
     platform: str = "tpu"
+    coords: tuple[int, ...] = (0, 0, 0)
+    device_kind: str = "TPU v5"
+    core_on_chip: int = 0
+    process_index: int = 0
+    id: int = 0
 
 
 @pytest.mark.parametrize(
@@ -54,6 +59,18 @@ class Chip:
 def test_only_the_data_axis_spans_slices(config, words):
     with pytest.raises(ConfigError, match=words):
         mesh_lib.make_mesh(config, [Chip(number // 4) for number in range(8)])
+
+
+def test_eight_chips_of_a_cube_of_64_are_neighbours():
+    """No side of the cube has 8 chips, so a group needs parts of several."""
+    cube = [Chip(coords=at, id=number) for number, at in enumerate(np.ndindex(4, 4, 4))]
+    sizes = [8, 8, 1]
+    mesh = mesh_lib.mesh_of(sizes, cube)
+    assert mesh.devices.shape == tuple(sizes)
+    assert {chip.id for chip in mesh.devices.flat} == set(range(64))
+    for group in mesh.devices[:, :, 0]:
+        spans = np.ptp([chip.coords for chip in group], axis=0) + 1
+        assert np.prod(spans) == 8  # a box without other chips
 
 
 @pytest.mark.parametrize(

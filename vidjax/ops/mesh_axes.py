@@ -23,10 +23,11 @@ def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
     gradients pass between slices, and each chip sends its own part of them.
     """
     slices, kinds = count_slices(devices), (AxisType.Auto,) * len(AXES)
+    options = {"devices": devices, "allow_split_physical_axes": True}  # such as 8 chips of a 4 x 4 x 4 torus
     if slices == 1:
-        return jax.make_mesh(tuple(sizes), AXES, axis_types=kinds, devices=devices)
+        return Mesh(mesh_utils.create_device_mesh(tuple(sizes), **options), AXES, axis_types=kinds)
     within = (sizes[0] // slices, *sizes[1:])
-    return Mesh(mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1), devices), AXES, axis_types=kinds)
+    return Mesh(mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1), **options), AXES, axis_types=kinds)
 
 
 def count_slices(devices: Sequence[jax.Device]) -> int:
