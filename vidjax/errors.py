@@ -59,7 +59,7 @@ class VideoError(DataError):
 
     Attributes:
       reason: one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large, open_ended. A file is
-        open_ended if it does not record where it ends, as training requires by default.
+        open_ended if it does not record where it ends; training rejects such files by default.
     """
 
     REASONS = ("missing", "empty", "not_video", "no_video_stream", "truncated", "corrupt", "too_large", "open_ended")
@@ -96,7 +96,7 @@ def nearest(name: str, names: Collection[str], shown: str = "{!r}") -> str:
 
 
 def nearest_path(path: str) -> str:
-    """The existing path most similar to a missing one, as runs/finetune for run/finetun; empty if there is none."""
+    """The existing path most similar to a missing one (runs/finetune for run/finetun); empty if there is none."""
     place, *parts = os.path.normpath(path).split("/")
     folder = place + "/" if not place else ""
     for part in parts if not place else (place, *parts):

@@ -44,7 +44,7 @@ class Compiled:
       kernel_ms: time of the Pallas kernels; None if any kernel's schedule is missing or does not give its time.
       kernels: number of calls of Pallas kernels.
       collectives: communication by kind.
-      communication_ms: time of all communication, one after another; None if the program does not fit.
+      communication_ms: time of all collectives, one after another; None if the program does not fit.
       waited_ms: the part of communication_ms that the schedule does not hide; None if the program does not fit.
     """
 

@@ -110,7 +110,7 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
         return Judged(np.where(found.scores.scored, consensus, np.nan), words)
 
     def sentence(self, results: Mapping[str, Any], found: Captions) -> str:
-        """Return the metrics, and those of the best constant, in one line."""
+        """Return the metrics of the captions and of the best constant in one line."""
         figures, constant = (
             ", ".join(f"{name} {results[prefix + name]:.3f}" for name in FIGURES)
             for prefix in ("eval/", "eval/constant_")

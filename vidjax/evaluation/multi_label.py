@@ -112,7 +112,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return np.stack(whole), np.concatenate(moments)
 
     def summarise(self, found: Scores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Return the mean average precisions of videos and moments, those of constant scores, and one per class."""
+        """Return the mean average precision over videos and moments, also of constant scores, and one per class."""
         windows = found.windows
         mean, each = mean_average_precision(found.videos, self._positives)
         there, there_at = self._positives.any(axis=0), self._positives_at.any(axis=0)
@@ -163,7 +163,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return Judged(np.array(marks), words)
 
     def sentence(self, results: Mapping[str, Any], found: Scores) -> str:
-        """Return the precision of videos and moments, and that of a constant, in one line."""
+        """Return the mean average precision over videos and over moments, for the model and for a constant."""
         return (
             f"scored {results['eval/num_scored']} of {results['eval/num_expected']} videos in "
             f"{results['eval/num_windows']} windows, {results['eval/merge']}: mAP {results['eval/map']:.1%}, "

@@ -37,7 +37,7 @@ class RegressionEvaluator(VideoEvaluator):
         return dataclasses.replace(super().clip_recipe(config), merge="mean")
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Return the agreement over all targets and for each of them, and that of the best constant."""
+        """Return the agreement over all targets and for each target, and the agreement of the best constant."""
         results = summarise_regression(found.scores, self._targets, found.scored, self.labels, self.figures)
         return results | {"eval/clips": recipe.clips, "eval/crops": recipe.crops}
 
@@ -67,7 +67,7 @@ class RegressionEvaluator(VideoEvaluator):
         return Judged(np.where(found.scored, -distance, np.nan), words)
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
-        """Return the agreement, and that of the best constant, in one line."""
+        """Return the agreement of the predictions and of the best constant in one line."""
         figures, constant = (
             ", ".join(f"{name.upper()} {results[prefix + name]:.4f}" for name in self.figures)
             for prefix in ("eval/", "eval/constant_")

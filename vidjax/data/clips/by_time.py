@@ -24,7 +24,7 @@ class Ticks(NamedTuple):
 
 
 def ticks(num_video_frames: int, fps: float, clip_fps: float, times: Times | None = None) -> Ticks:
-    """Divide a video, or a window in it, into moments; every `stride`-th moment makes `clip_fps` frames per second.
+    """Divide a video, or a window in it, into moments; every `stride`-th of them gives `clip_fps` frames per second.
 
     A video at a constant rate that is a whole multiple of `clip_fps` has exactly one moment per frame.
 

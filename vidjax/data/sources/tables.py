@@ -258,7 +258,7 @@ def _unquoted(text: str) -> str:
 
 
 def _json_table(path: str, sample: Lines) -> Table:
-    """Read lines of JSON objects, with the keys of all of them as columns, or of JSON strings, which are paths."""
+    """Read lines of JSON objects, whose keys together are the columns, or of JSON strings, which are paths."""
     objects = (about for lines in _blocks(path) for about in _objects(path, lines))
     header = tuple(dict.fromkeys(key for about in objects for key in about))
 

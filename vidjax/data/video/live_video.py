@@ -1,7 +1,6 @@
 """Frames of a live stream, decoded in a thread; only the last seconds are kept, and late frames are dropped.
 
-If `LiveVideo.keep` sets `apart`, only the newest frame and the first frame of each interval of that many seconds are
-kept.
+After `LiveVideo.keep` has set `apart`, only the newest frame and the first frame of each `apart` seconds are kept.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Kept(NamedTuple):
 
 @dataclasses.dataclass
 class Counts:
-    """How many frames were decoded intact (`frames`), how many of these were late (`dropped`), and damaged pictures."""
+    """How many frames were intact (`frames`), how many of these came late (`dropped`), how many were `damaged`."""
 
     frames: int = 0
     dropped: int = 0

@@ -32,10 +32,7 @@ from vidjax.evaluation.result_files import VideoScores
 from vidjax.files import Place, located
 
 _PART_BYTES, PART_ROWS = 2**27, (8, 256)  # most bytes of a part, but at least 8 and at most 256 rows
-_USUAL_SECONDS, _WINDOWED_PARTS = (
-    300,
-    16,
-)  # length assumed for a video with windows; parts of a small store with windows
+_USUAL_SECONDS, _WINDOWED_PARTS = 300, 16  # assumed length of a video with windows; parts of a small store
 
 
 class Written(NamedTuple):
