@@ -105,7 +105,9 @@ def test_the_command_in_the_message_of_a_partial_store_finishes_it(folder, whole
     assert contents(tmp_path / "out") == contents(whole)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGKILL, -9)]
+)
 def test_ended_in_the_middle_it_keeps_its_parts_and_a_second_start_completes_the_store(
     folder, whole, tmp_path, number, code
 ):

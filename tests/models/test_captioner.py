@@ -55,7 +55,10 @@ TOKENS = np.array([[0, 5, 7, 30], [0, 2, 2, 9]], np.int32)
 
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(name, marks=pytest.mark.slow if name in ("timesformer", "videomamba") else ()) for name in FAMILIES],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("timesformer", "videomamba", "videoprism") else ())
+        for name in FAMILIES
+    ],
 )
 def test_every_backbone_starts_as_the_language_model_and_learns_from_its_video(family):
     captioner, params, (alone, text_params) = pretrained(family, CaptionerSpec(encoder_features="tokens"))

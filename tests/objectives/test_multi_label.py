@@ -80,7 +80,14 @@ def test_all_tokens_including_the_class_token_are_pooled_and_the_weights_learn()
     assert np.abs(grads["token_weighting"]["weights"]).max() > 0
 
 
-@pytest.mark.parametrize("family", ["timesformer", "videomamba", "videomae", "vivit"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("timesformer", "vivit")),
+        "videomamba",  # with a class token
+        "videomae",  # without
+    ],
+)
 def test_an_encoder_keeps_its_names_under_another_head(family):
     keys = {"model__name": f"{family}_tiny", "model__pooling": "weighted_tokens", "model__head_widths": (7, 5)}
     objective = objective_of(**keys)
