@@ -70,6 +70,10 @@ def objective_of(loss="sigmoid", same="positive", **options):
     return Contrastive(Towers(**options), (0.5,) * 3, (0.25,) * 3, loss, same)
 
 
+def initial(objective):
+    return jax.jit(lambda: objective.init(jax.random.key(0), {})[0])()
+
+
 def batch_of(seed=0, rows=ROWS):
     """Random clips and captions; rows 3 and 9 have the same caption, and row 5 is padding."""
     rng = np.random.default_rng(seed)
@@ -149,30 +153,30 @@ def test_a_step_has_the_loss_and_gradients_of_the_whole_batch_for_any_mesh_and_m
 
 def test_padding_rows_are_no_negatives_and_no_queries():
     objective, batch = objective_of("softmax"), batch_of()
-    params, _ = objective.init(jax.random.key(0), {})
-    loss, (metrics, _) = objective.loss(params, {}, batch, {}, False)
+    params = initial(objective)
+    loss_of = jax.jit(lambda params, batch: objective.loss(params, {}, batch, {}, False))
+    loss, (metrics, _) = loss_of(params, batch)
     other = batch | {"video": np.where(batch["valid"][:, None, None, None, None], batch["video"], 255)}
     other["tokens"] = np.where(batch["valid"][:, None], batch["tokens"], 7)
-    assert objective.loss(params, {}, other, {}, False)[0] == pytest.approx(float(loss), rel=1e-6)
+    assert loss_of(params, other)[0] == pytest.approx(float(loss), rel=1e-6)
     kept = {name: leaf[batch["valid"]] for name, leaf in batch.items()}
-    assert objective.loss(params, {}, kept, {}, False)[0] == pytest.approx(float(loss), rel=1e-6)
+    assert loss_of(params, kept)[0] == pytest.approx(float(loss), rel=1e-6)
     assert 0 <= metrics["batch_r1"] <= 1
     empty = batch | {"valid": np.zeros(ROWS, bool)}
     for kind in LOSSES:
-        value, grads = jax.value_and_grad(lambda p, kind=kind: objective_of(kind).loss(p, {}, empty, {}, False)[0])(
-            params
-        )
+        loss_of = jax.value_and_grad(lambda p, kind=kind: objective_of(kind).loss(p, {}, empty, {}, False)[0])
+        value, grads = jax.jit(loss_of)(params)
         assert value == 0
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
 
 
 def test_temperature_and_bias_start_as_published_and_clips_scale_stops_at_100():
     for loss, scale, bias in (("sigmoid", 10.0, -10.0), ("softmax", 1 / 0.07, 0.0)):
-        params, _ = objective_of(loss).init(jax.random.key(0), {})
+        params = initial(objective_of(loss))
         assert float(jnp.exp(params["logit_scale"])) == pytest.approx(scale)
         assert float(params["logit_bias"]) == bias
     objective, batch = objective_of("softmax"), batch_of()
-    params, _ = objective.init(jax.random.key(0), {})
+    params = initial(objective)
     _, (metrics, _) = objective.loss(params | {"logit_scale": jnp.float32(9.0)}, {}, batch, {}, False)
     assert float(metrics["scale"]) == pytest.approx(100.0)
     slope = jax.grad(lambda value, sign: sign * at_most(value, 2.0))

@@ -200,13 +200,13 @@ def test_the_teacher_and_its_attention_match_the_authors():
 def test_other_losses_match_pytorch_over_all_values(loss):
     objective, batch = make_objective(loss_of=loss, unit_length=False), make_batch()
     params, extra = jax.jit(lambda: objective.init(jax.random.key(1), {}))()
-    found = objective.loss(params, extra, batch, rngs(), False)[0]
+    found = jax.jit(lambda batch: objective.loss(params, extra, batch, rngs(), False)[0])(batch)
     clips = (batch["video"] / 255 - np.array(MEAN)) / np.array(STD)
-    seen = objective.teacher.apply({"params": extra[FIXED]["teacher"]}, clips.astype(np.float32))
+    seen = jax.jit(objective.teacher.apply)({"params": extra[FIXED]["teacher"]}, clips.astype(np.float32))
     index = np.asarray(objective.draw_visible(rngs(), batch, seen))
     patches = clips.reshape(2, 2, 4, 4, 4, 4, 3).transpose(0, 1, 2, 4, 3, 5, 6).reshape(2, 32, 48)
     visible = np.take_along_axis(patches, index[:, :, None], 1).astype(np.float32)
-    predicted = objective.module.apply({"params": params}, visible, index)["features"]
+    predicted = jax.jit(objective.module.apply)({"params": params}, visible, index)["features"]
     places = np.concatenate([np.zeros((2, 1), int), index + 1], 1)
     targets = np.take_along_axis(np.asarray(seen["features"]), places[None, :, :, None], 2)
     peers = {"mse": torch.nn.MSELoss(), "smooth_l1": torch.nn.SmoothL1Loss()}
