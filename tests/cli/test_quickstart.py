@@ -61,6 +61,16 @@ def test_it_ends_with_three_commands_that_can_be_given(tmp_path, monkeypatch, ca
     assert str(tmp_path / "report.html") in said.replace("\n", "")
 
 
+def test_a_vidjax_of_another_environment_is_not_named(tmp_path, monkeypatch, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "vidjax").touch(0o755)
+    monkeypatch.setenv("PATH", str(other))
+    quickstart._print_next(tmp_path / "finetune")
+    demo = capsys.readouterr().out.splitlines()[-3]
+    assert " -m vidjax.cli demo" in demo
+
+
 @pytest.mark.parametrize("active", [True, False])
 def test_its_commands_name_python_shortly_where_the_environment_is_active(tmp_path, monkeypatch, capsys, active):
     """Scripts of an environment run on its `python3`, which its `python` is too."""

@@ -95,7 +95,7 @@ def _print_next(classifier: pathlib.Path) -> None:
     """Print three commands to try next, in the form that works in this environment."""
     here = os.path.dirname(sys.executable)  # folders are compared, since an interpreter may have several names
     python = "python" if os.path.dirname(shutil.which("python") or "") == here else os.path.relpath(sys.executable)
-    vidjax = "vidjax" if shutil.which("vidjax") else f"{python} -m vidjax.cli"
+    vidjax = "vidjax" if os.path.dirname(shutil.which("vidjax") or "") == here else f"{python} -m vidjax.cli"
     print(
         "\nNext:\n"
         f"  a page for this classifier  {vidjax} demo --model {classifier}\n"
