@@ -112,7 +112,7 @@ Part = Annotated[float, Inside(0, 1)]
 NotNegative = Annotated[T, AtLeast(0)]
 MayChange = Annotated[T, Changeable()]
 
-# Keys that 0, or -1, leaves to vidjax; see `vidjax.training.choices`.
+# Keys whose value 0 or -1 leaves the choice to vidjax; see `vidjax.training.choices`.
 OrAuto = Annotated[T, AtLeast(0), Auto(0)]
 OrAutoBelow0 = Annotated[T, AtLeast(-1), Auto(-1)]
 

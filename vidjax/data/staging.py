@@ -19,7 +19,7 @@ _NOTED_EVERY = 100  # files between two updates of the list
 
 
 def staged(address: str, folder: str) -> str:
-    """Copy everything below an address of a bucket to a local folder, which afterwards holds exactly that.
+    """Copy everything below an address of a bucket to a local folder; afterwards the folder holds exactly these files.
 
     Files copied by an earlier call are kept if the bucket still has them, and deleted otherwise. Each copy is checked
     against the store's checksum. One process per host copies while the others wait.
