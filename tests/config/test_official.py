@@ -20,7 +20,7 @@ OURS = {
     "afew_va", "charades", "charades_caption", "coin", "contrastive_msrvtt", "finetune", "motion_align",
     "motion_caption", "motion_contrastive", "motion_families", "motion_finetune", "motion_multi_label",
     "motion_pretrain", "motion_probe", "motion_regression", "motion_svt", "motion_vjepa", "one_film", "pretrain",
-    "probe_afew_va", "probe_coin", "probe_motion",
+    "probe_afew_va", "probe_coin", "probe_motion", "zero_shot_k400",
 }  # fmt: skip
 # Keys that do not affect what is learned: they set how fast a recipe trains, what is written when, or the user's paths.
 NOT_LEARNED = {
