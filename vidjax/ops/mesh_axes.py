@@ -22,12 +22,15 @@ def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
     TPU slices are connected only by the data-centre network, so they are placed along the data axis. Then only
     gradients pass between slices, and each chip sends its own part of them.
     """
-    slices, kinds = count_slices(devices), (AxisType.Auto,) * len(AXES)
-    options = {"devices": devices, "allow_split_physical_axes": True}  # such as 8 chips of a 4 x 4 x 4 torus
+    slices = count_slices(devices)
+    split = True  # a physical axis may serve two axes of the mesh, such as 8 chips of a 4 x 4 x 4 torus
     if slices == 1:
-        return Mesh(mesh_utils.create_device_mesh(tuple(sizes), **options), AXES, axis_types=kinds)
-    within = (sizes[0] // slices, *sizes[1:])
-    return Mesh(mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1), **options), AXES, axis_types=kinds)
+        array = mesh_utils.create_device_mesh(tuple(sizes), devices, allow_split_physical_axes=split)
+    else:
+        within = (sizes[0] // slices, *sizes[1:])
+        between = (slices, 1, 1)
+        array = mesh_utils.create_hybrid_device_mesh(within, between, devices, allow_split_physical_axes=split)
+    return Mesh(array, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def count_slices(devices: Sequence[jax.Device]) -> int:
