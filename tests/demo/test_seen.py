@@ -1,4 +1,4 @@
-"""The text on the page of `vidjax demo`: how much of a video a model saw, the time line, names and bars."""
+"""The text on the page of `vidjax demo`: how much of a video a model saw, the timeline, names and bars."""
 
 import re
 import threading
@@ -95,7 +95,7 @@ def test_a_regression_that_is_zero_throughout_is_a_line():
 def test_gaps_between_windows_are_stated():
     assert timeline.gaps([window(0, 2), window(2, 4)], info(4)) == ""
     told = timeline.gaps([window(0, 2), window(148, 150), window(298, 300)], info(300))
-    assert told == "The time line has 3 windows of 2.0 s, 100.0 s apart: it does not cover the video between them."
+    assert told == "The timeline has 3 windows of 2.0 s, 100.0 s apart: it does not cover the video between them."
 
 
 def test_text_from_strangers_is_escaped():

@@ -1,4 +1,4 @@
-"""Videos with a known colour in each second, and a model that recognises colours: the right time line is known."""
+"""Videos with a known colour in each second, and a model that recognises colours: the right timeline is known."""
 
 import dataclasses
 import types

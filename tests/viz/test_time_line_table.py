@@ -1,4 +1,4 @@
-"""The CSV of time lines keeps the columns of a video apart from a model's targets."""
+"""The CSV of timelines keeps the columns of a video apart from a model's targets."""
 
 import csv
 import io

@@ -49,7 +49,7 @@ def _finite(tree: Any) -> Any:
 
 
 def segment_lines(segments: list[dict[str, Any]]) -> list[str]:
-    """Format one line per segment of a time line, in columns: its seconds, and its class or regression values."""
+    """Format one line per segment of a timeline, in columns: its seconds, and its class or regression values."""
     wide = max((len(f"{segment['end']:.1f}") for segment in segments), default=0)
     lines = []
     for segment in segments:

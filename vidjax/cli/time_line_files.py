@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of these files."""
     add = parser.add_argument
     each = "a file, or a folder for one file per video"
-    add("--srt", metavar="PATH", help=f"write the time line as SubRip subtitles: {each}")
-    add("--vtt", metavar="PATH", help=f"write the time line as WebVTT subtitles: {each}")
-    add("--out", metavar="PATH", help=f"write the video with its time line burnt in, .mp4: {each}")
-    add("--csv", metavar="FILE", help="write the time lines of all videos as one table")
-    add("--html", metavar="FILE", help="write the time lines of all videos as one page with pictures")
+    add("--srt", metavar="PATH", help=f"write the timeline as SubRip subtitles: {each}")
+    add("--vtt", metavar="PATH", help=f"write the timeline as WebVTT subtitles: {each}")
+    add("--out", metavar="PATH", help=f"write the video with its timeline burnt in, .mp4: {each}")
+    add("--csv", metavar="FILE", help="write the timelines of all videos as one table")
+    add("--html", metavar="FILE", help="write the timelines of all videos as one page with pictures")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The tab with the answer: the best classes, the frames that the model saw, and a time line under the player."""
+"""The tab with the answer: the best classes, the frames that the model saw, and a timeline under the player."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: the video with its player and time line on the left, the models' output in tabs on the right."""
+"""The page: the video with its player and timeline on the left, the models' output in tabs on the right."""
 
 from __future__ import annotations
 

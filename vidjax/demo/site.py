@@ -41,7 +41,7 @@ class Site:
     Attributes:
       uploads: videos of all visitors.
       current: name of the open tab.
-      timeline: the time line under the player.
+      timeline: the timeline under the player.
       came: events after which a visitor has another video, or none.
     """
 

@@ -1,4 +1,4 @@
-"""The time line under the player: a long video as consecutive windows, each with its answer."""
+"""The timeline under the player: a long video as consecutive windows, each with its answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vidjax.evaluation.predict import Predictor
 
 _MOST = 48  # windows per video
 _SPREAD = 10.0  # seconds per window for models that spread their frames: as long as the clips of Kinetics
-_LONG = 2  # minimum length of a video for a time line, in clips
+_LONG = 2  # minimum length of a video for a timeline, in clips
 _LANES = 8  # number of colours, and of classes drawn: those that win most windows
 _TALL = 40  # height of the curves, in SVG units
 _MARKS = 6  # time labels below
@@ -47,7 +47,7 @@ def gaps(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
     if len(windows) * length >= info.duration:
         return ""
     return (
-        f"The time line has {len(windows)} windows of {length:.1f} s, {info.duration / len(windows):.1f} s apart: "
+        f"The timeline has {len(windows)} windows of {length:.1f} s, {info.duration / len(windows):.1f} s apart: "
         "it does not cover the video between them."
     )
 
@@ -135,7 +135,7 @@ def _framed(names: str, columns: str, info: VideoInfo, kind: str = "") -> str:
     marks = "".join(f"<span>{info.duration * mark / (_MARKS - 1):.1f} s</span>" for mark in range(_MARKS))
     return (
         f'<div class="vj-timeline {kind}"><div class="vj-names" aria-hidden="true">{names}</div>'
-        f'<div class="vj-lanes"><div class="vj-columns" role="group" aria-label="time line">{columns}</div>'
+        f'<div class="vj-lanes"><div class="vj-columns" role="group" aria-label="timeline">{columns}</div>'
         f'<div class="vj-marks" aria-hidden="true">{marks}</div></div>'
         '<div class="vj-window" role="status">Click a segment: the player jumps to it.</div></div>'
     )

@@ -1,4 +1,4 @@
-"""The time line of a video: the answers of consecutive windows, joined into segments with one answer each.
+"""The timeline of a video: the answers of consecutive windows, joined into segments with one answer each.
 
 Windows may overlap, so the answer of a window is used for the time that is nearer to its middle than to the middle of
 any other window. Windows cannot resolve less than half their length, so a shorter segment, called a flicker, is merged
@@ -54,7 +54,7 @@ def own_times(times: Float[np.ndarray, "w 2"]) -> Float[np.ndarray, "w 2"]:
 def best_segments(
     times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"], threshold: float = 0.0
 ) -> list[Segment]:
-    """Return the time line of mutually exclusive answers: the most probable answer at each time.
+    """Return the timeline of mutually exclusive answers: the most probable answer at each time.
 
     Args:
       times: start and end of each window.
@@ -67,7 +67,7 @@ def best_segments(
 def likely_segments(
     times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"], threshold: float
 ) -> list[Segment]:
-    """Return the time line of answers that may overlap: the segments in which each answer is likely, by start.
+    """Return the timeline of answers that may overlap: the segments in which each answer is likely, by start.
 
     Args:
       times: start and end of each window.

@@ -1,4 +1,4 @@
-"""Copy a video with its time line burnt in: H.264 in an MP4, with the original frame times and sound.
+"""Copy a video with its timeline burnt in: H.264 in an MP4, with the original frame times and sound.
 
 Labels are drawn into the decoded planes of a frame, so that the rest of the frame never passes through RGB.
 """

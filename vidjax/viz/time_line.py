@@ -1,4 +1,4 @@
-"""The time line of a predicted video, as labels to show at each moment and as a CSV table for other programs."""
+"""The timeline of a predicted video, as labels to show at each moment and as a CSV table for other programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Cue:
 
 
 def cues(answer: Answer) -> list[Cue]:
-    """Turn the segments of a time line into cues, which do not overlap; times without a segment have no cue.
+    """Turn the segments of a timeline into cues, which do not overlap; times without a segment have no cue.
 
     Classes that occur at the same time share a cue, the most probable first.
     """
@@ -52,7 +52,7 @@ def lines_of(segment: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def csv_table(answers: Sequence[Answer]) -> str:
-    """The time lines of several videos as CSV: one line per segment, and one with `error` per video that failed.
+    """The timelines of several videos as CSV: one line per segment, and one with `error` per video that failed.
 
     The first columns are `video`, `start` and `end` (in seconds), the last one is `error`. In between, classes have
     `label` (actions also `verb` and `noun`), `probability`, `windows` and `agree`, which

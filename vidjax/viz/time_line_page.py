@@ -1,4 +1,4 @@
-"""Time lines of videos as one self-contained HTML file: bars over time, and a picture of each segment."""
+"""Timelines of videos as one self-contained HTML file: bars over time, and a picture of each segment."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def page(answers: Sequence[Answer], about: str) -> str:
       answers: answers for videos, with `segments` or with `error`.
       about: a sentence on how the videos were predicted.
     """
-    body = [f"<h1>Time lines of {len(answers)} video{'s' * (len(answers) != 1)}</h1>", _paragraph(about)]
+    body = [f"<h1>Timelines of {len(answers)} video{'s' * (len(answers) != 1)}</h1>", _paragraph(about)]
     for number, answer in enumerate(answers):
         body.append(f"<h2>{_escaped(answer['video'])}</h2>")
         body += [_paragraph(answer["error"], "error")] if "error" in answer else _of_video(answer, f"v{number}")
-    head = f'<meta charset="utf-8"><title>Time lines</title><style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>Timelines</title><style>{_STYLE}</style>'
     head += '<meta name="viewport" content="width=device-width">'
     lines = "\n".join(body)
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{lines}</body></html>\n"

@@ -69,7 +69,7 @@ class RecipeChanges:
       every: slide windows over the video, with this many seconds from one start to the next.
       window: length of a window in seconds, over which the frames of a clip are spread. Windows do not overlap unless
         `every` is given.
-      threshold: the least probability with which a time line names a class, see `Windows`.
+      threshold: the least probability with which a timeline names a class, see `Windows`.
 
     Raises:
       ConfigError: for a number out of range, an unknown word, or two changes that exclude each other.
@@ -144,7 +144,7 @@ def _lengthened(recipe: ClipRecipe, asked: RecipeChanges) -> Windows | None:
     windows = recipe.windows
     if windows is None:
         if asked.threshold is not None:
-            raise ConfigError(f"threshold={asked.threshold:g} is for a time line; ask for one with every")
+            raise ConfigError(f"threshold={asked.threshold:g} is for a timeline; ask for one with every")
         return None
     length = asked.window or (asked.every if recipe.spread else 0.0) or windows.length
     return dataclasses.replace(windows, length=length, threshold=asked.threshold)

@@ -197,11 +197,11 @@ class Pretrained:
           views: changes to the model's clip recipe, the fields of `vidjax.weights.clip_recipes.RecipeChanges`: the
             frame `stride`; `clips` per video; `crops` per clip; `merge` and `score`, the rules for merging views;
             `window` and `every`, the length and spacing of sliding windows in seconds; and `threshold`, the least
-            probability with which a time line names a class.
+            probability with which a timeline names a class.
 
         Returns:
           `video`, the path, and `top`, the likeliest classes as {label, probability}, highest first. Sliding windows
-          add `windows`, each with start and end in seconds and its own top, and `segments`, the time line: {start, end,
+          add `windows`, each with start and end in seconds and its own top, and `segments`, the timeline: {start, end,
           label, probability, windows, agree}. An action also has its `verb` and `noun`. A regression has `values`, a
           list of {name, value}, instead of `top`, and its segments are {start, end, values}.
 

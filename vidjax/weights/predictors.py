@@ -1,4 +1,4 @@
-"""Predict a video file: classes, numbers or a time line with a predictor, a sentence with a caption generator.
+"""Predict a video file: classes, numbers or a timeline with a predictor, a sentence with a caption generator.
 
 The command line, the demo and `Pretrained.predict` all use these functions, so their results agree.
 """
@@ -98,7 +98,7 @@ def answer(
 
     Returns:
       the `k` best classes or actions as `top`, or the `values` of a regression. Sliding windows add `windows`, in the
-      order of time and each with its own `top` or `values`, and `segments`, the time line made from them.
+      order of time and each with its own `top` or `values`, and `segments`, the timeline made from them.
 
     Raises:
       VideoError: if the video cannot be decoded.

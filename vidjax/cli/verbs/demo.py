@@ -1,6 +1,6 @@
 """`vidjax demo`: serve a browser page where you drop a video and see what a model sees in it.
 
-It shows what the given models can do: answers with a time line, reconstructions of a masked autoencoder, a caption,
+It shows what the given models can do: answers with a timeline, reconstructions of a masked autoencoder, a caption,
 attention, two models side by side, or the moments of an index that are like the video. It needs gradio (extra `demo`).
 The page is visible on this machine only, unless --host opens it to others or --share gets a public address from gradio,
 which requires a password. Uploads are limited in bytes, seconds and pixels, and one video is answered at a time.

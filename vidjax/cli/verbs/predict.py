@@ -1,7 +1,7 @@
 """`vidjax predict`: classify videos with a trained or downloaded model, and show the most probable classes.
 
 An action model predicts a verb and a noun, and a regression model predicts numbers. --every or --window, or a model
-trained on windows, adds a time line, in which consecutive windows with the same answer form one segment. The time line
+trained on windows, adds a timeline, in which consecutive windows with the same answer form one segment. The timeline
 is printed and, on request, written as subtitles, a table, a page with pictures or an annotated copy of the video.
 A model with a text tower, such as a CLIP, a VideoPrism with texts or a run with task=contrastive, predicts the classes
 that --classes names.
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--merge", choices=choices("eval.merge"), help="how to merge views and windows (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="for one label or several (as the model was trained)")
     clip_options.add_windows(parser, "as trained")
-    about = "lowest probability of a class in a time line (0.5 for several labels per video, else the best class)"
+    about = "lowest probability of a class in a timeline (0.5 for several labels per video, else the best class)"
     add("--threshold", type=float, metavar="P", help=about)
     time_line_files.add_arguments(parser)
     about = "print [{video, top: [{label, probability}], windows: [...], segments: [...]}]"
@@ -165,7 +165,7 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
 
 
 def _remarks(answered: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield remarks that help to read the time lines."""
+    """Yield remarks that help to read the timelines."""
     windows = [window for answer in answered for window in answer["windows"]]
     long = max(window["end"] - window["start"] for window in windows)  # a short video has one shorter window
     pairs = (pair for answer in answered for pair in itertools.pairwise(answer["windows"]))
@@ -178,7 +178,7 @@ def _remarks(answered: list[dict[str, Any]]) -> Iterator[str]:
             "window, and are merged into the segments around them; --json has the answer of each window."
         )
     if any(not answer["segments"] for answer in answered):
-        yield "A time line is empty because no class is probable enough; a lower --threshold shows more."
+        yield "A timeline is empty because no class is probable enough; a lower --threshold shows more."
 
 
 def _view_words(recipe: ClipRecipe) -> str:

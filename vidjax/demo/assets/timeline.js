@@ -1,4 +1,4 @@
-// A click on a segment of the time line moves the player; while it plays, the current segment is marked.
+// A click on a segment of the timeline moves the player; while it plays, the current segment is marked.
 const player = () => document.querySelector("#vj-player video");
 const segments = () => [...element.querySelectorAll("button[data-start]")];
 const show = (segment) => {
