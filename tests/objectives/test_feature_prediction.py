@@ -272,6 +272,7 @@ def make_config(**changes):
         ({"jepa__blocks": (), "jepa__block_area": ()}, "at least one"),
         ({"data__image_size": 16}, "leave nothing to predict on the grid 4x2x2"),
         ({"jepa__block_area": (0.15, 1.0), "jepa__block_aspect": (1.0, 1.0)}, "leave nothing to see on the grid 4x8x8"),
+        ({"jepa__mask": "frame", "jepa__mask_ratio": 0.2}, "jepa.mask_ratio=0.2 hides 0 of the 4 units of a frame mask"),
         ({"jepa__block_area": (0.15, 1.2)}, "a mask of 2 blocks of 1.2 of the frame's area cannot be drawn"),
     ],
 )
@@ -286,3 +287,15 @@ def test_the_objective_of_a_configuration_has_its_settings():
     assert objective.masks == (Blocks(3, 0.2, (0.5, 2.0), 6),)
     assert objective.teacher_momentum == 0.5
     assert build_objective(make_config(), 4).masks == (Blocks(8, 0.15), Blocks(2, 0.7))
+
+
+def test_whole_frames_are_predicted_from_the_others():
+    objective = build_objective(make_config(jepa__mask="frame", jepa__mask_ratio=0.5), 4)
+    assert objective.num_tokens == ((2 * 8 * 8, 2 * 8 * 8),)
+    batch = make_batch(16)
+    seen, predicted = (np.asarray(index) // (8 * 8) for index in objective.draw_masks(rngs(), batch, 0))
+    for slices in zip(seen, predicted, strict=True):
+        one, other = (set(row.tolist()) for row in slices)
+        assert one | other == {0, 1, 2, 3}
+        assert not one & other
+    assert len({tuple(row) for row in seen.tolist()}) > 1  # clips have masks of their own

@@ -15,7 +15,7 @@ from vidjax.config.reading import from_dict
 from vidjax.config.schema import Config
 from vidjax.errors import ConfigError
 
-SCHEMA = 8
+SCHEMA = 9
 KEY = "schema"
 
 

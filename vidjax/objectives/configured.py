@@ -10,7 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from vidjax.config import Config, DataConfig
+from vidjax.config import Config, DataConfig, JepaConfig
 from vidjax.errors import ConfigError
 from vidjax.models import build_model, preset
 from vidjax.models.pooling import ATTENTIVE, PooledClassifier
@@ -23,7 +23,7 @@ from vidjax.models.vjepa2 import VJEPA2Pretraining
 from vidjax.objectives.attentive_probe import AttentiveProbe
 from vidjax.objectives.base import HeadSettings
 from vidjax.objectives.classification import Classification
-from vidjax.objectives.feature_prediction import FeaturePrediction
+from vidjax.objectives.feature_prediction import FeaturePrediction, Hidden
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.mixing import Mixing
 from vidjax.objectives.self_distillation import SelfDistillation
@@ -64,16 +64,22 @@ def feature_prediction(config: Config) -> FeaturePrediction:
             f"task=feature_prediction needs a model with a predictor of features; model.name={model.name!r} has none; "
             "use a V-JEPA 2, such as vjepa2_large"
         )
+    objective = FeaturePrediction(module, data.mean, data.std, _prediction_masks(jepa), jepa.teacher_momentum)
+    objective.train_flops_per_clip  # noqa: B018 - before any work is done, rejects masks that do not fit
+    return objective
+
+
+def _prediction_masks(jepa: JepaConfig) -> tuple[Blocks, ...] | tuple[Hidden, ...]:
+    """Return the masks of a step of feature prediction."""
+    if jepa.mask != "blocks":
+        return (Hidden(jepa.mask, jepa.mask_ratio),)
     if len(jepa.blocks) != len(jepa.block_area) or not jepa.blocks:
         raise ConfigError(
             f"jepa.blocks={jepa.blocks} and jepa.block_area={jepa.block_area} describe the same masks; give both the "
             "same length, at least one"
         )
     shapes = zip(jepa.blocks, jepa.block_area, strict=True)
-    masks = tuple(Blocks(number, area, jepa.block_aspect, jepa.mask_group) for number, area in shapes)
-    objective = FeaturePrediction(module, data.mean, data.std, masks, jepa.teacher_momentum)
-    objective.train_flops_per_clip  # noqa: B018 - before any work is done, rejects masks that do not fit
-    return objective
+    return tuple(Blocks(number, area, jepa.block_aspect, jepa.mask_group) for number, area in shapes)
 
 
 def classification(config: Config, num_classes: int, class_weights: tuple[float, ...] = ()) -> Classification:

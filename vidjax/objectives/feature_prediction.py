@@ -5,6 +5,7 @@ arXiv:2506.09985, section 2.1), with the details of its authors' `app/vjepa/trai
 """
 
 import dataclasses
+import math
 from typing import cast
 
 import jax
@@ -18,9 +19,28 @@ from vidjax.objectives.base import Batch, Metrics, Objective, Params, Part, Rngs
 from vidjax.objectives.cubes import uint8_cubes
 from vidjax.objectives.normalize import normalize_flat
 from vidjax.ops import Blocks
+from vidjax.ops.masking import MASKS, Grid
 
 NORM_EPS = 1e-5  # of the norm of the targets: the default of PyTorch's `layer_norm`
 MASK_TOKEN = 0  # the number of the mask token that is trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Hidden:
+    """A mask like those of masked autoencoding.
+
+    Attributes:
+      kind: a key of `vidjax.ops.masking.MASKS`.
+      ratio: hidden share of the units of that kind.
+    """
+
+    kind: str
+    ratio: float
+
+    def num_tokens(self, grid: Grid) -> tuple[int, int]:
+        """Return how many cubes of a clip the encoder sees, and how many the predictor predicts."""
+        hidden = ops.num_masked(grid, self.ratio, self.kind, "jepa.mask_ratio")
+        return math.prod(grid) - hidden, hidden
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,20 +63,24 @@ class FeaturePrediction(Objective):
     Attributes:
       module: encoder and predictor.
       mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
-      masks: the blocks of each mask.
+      masks: what a step hides; each of its masks is drawn for every clip.
       teacher_momentum: m.
     """
 
     module: VJEPA2Pretraining
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    masks: tuple[Blocks, ...] = (Blocks(8, 0.15), Blocks(2, 0.7))
+    masks: tuple[Blocks | Hidden, ...] = (Blocks(8, 0.15), Blocks(2, 0.7))
     teacher_momentum: float = 0.99925
 
     @property
     def num_tokens(self) -> tuple[tuple[int, int], ...]:
         """Number of cubes of a clip that the encoder sees, and that the predictor predicts, for each mask."""
-        return tuple(ops.num_block_tokens(self.module.spec.grid, blocks) for blocks in self.masks)
+        grid = self.module.spec.grid
+        return tuple(
+            ops.num_block_tokens(grid, mask) if isinstance(mask, Blocks) else mask.num_tokens(grid)
+            for mask in self.masks
+        )
 
     @property
     def train_flops_per_clip(self) -> float:
@@ -114,10 +138,13 @@ class FeaturePrediction(Objective):
 
     def draw_masks(self, rngs: Rngs, batch: Batch, number: int) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
         """Draw the indices of the cubes of each row that the encoder sees, and of those to predict, for a mask."""
-        grid, blocks = self.module.spec.grid, self.masks[number]
+        grid, mask = self.module.spec.grid, self.masks[number]
 
         def of_row(key):
-            seen, predicted = ops.block_mask(key, 1, grid, blocks)
+            if isinstance(mask, Blocks):
+                seen, predicted = ops.block_mask(key, 1, grid, mask)
+            else:
+                seen, predicted = MASKS[mask.kind].draw(key, 1, grid, mask.ratio)
             return seen[0], predicted[0]
 
         return jax.vmap(of_row)(row_keys(jax.random.fold_in(rngs["mask"], number), batch))

@@ -19,12 +19,12 @@ Grid = tuple[int, int, int]
 CELL = 2  # side of a running cell in tokens
 
 
-def num_masked(grid: Grid, ratio: float, kind: str = "tube") -> int:
+def num_masked(grid: Grid, ratio: float, kind: str = "tube", key: str = "model.mask_ratio") -> int:
     """Return how many of the t * h * w tokens a mask hides.
 
     A mask hides whole units: places (in every time slice) for `tube`, tokens for `random`, and time slices for `frame`.
     The number of hidden units is rounded down: a tube mask with a ratio of 0.9 hides 176 of the 196 places of a 14x14
-    grid.
+    grid. Messages call the ratio `key`.
 
     Raises:
       ConfigError: for an unknown kind, or if nothing or everything would be hidden.
@@ -40,7 +40,7 @@ def num_masked(grid: Grid, ratio: float, kind: str = "tube") -> int:
     hidden = int(ratio * units)
     if not 0 < hidden < units:
         raise ConfigError(
-            f"model.mask_ratio={ratio} hides {hidden} of the {units} units of a {kind} mask on the grid {t}x{h}x{w} "
+            f"{key}={ratio} hides {hidden} of the {units} units of a {kind} mask on the grid {t}x{h}x{w} "
             "(t h w); choose a ratio that hides at least one and keeps at least one"
         )
     return hidden * size
@@ -214,7 +214,7 @@ class DecoderMask:
     num_kept: Callable[[Grid, float], int]
 
 
-# The choices of model.mask and of model.decoder_mask.
+# The choices of model.mask and jepa.mask, and of model.decoder_mask.
 MASKS = {
     "tube": Mask(tube_mask, lambda t, h, w: (h * w, t)),
     "random": Mask(random_mask, lambda t, h, w: (t * h * w, 1)),

@@ -11,6 +11,7 @@ from vidjax.config.types import Changeable, Count, Fraction, MayChange, NotNegat
 AlignmentLoss = Annotated[str, OneOf("vidjax.objectives.feature_alignment:LOSSES")]
 ContrastiveLoss = Annotated[str, OneOf("vidjax.objectives.contrastive:LOSSES")]
 Decoder = Annotated[str, OneOf("vidjax.models.gpt2:GPT2_SPECS")]
+JepaMask = Annotated[str, OneOf("vidjax.ops.masking:MASKS", also=("blocks",))]
 EncoderFeatures = Annotated[str, OneOf("vidjax.models.captioner:FEATURES")]
 TrainEncoder = Annotated[str, OneOf("vidjax.objectives.captioning:FROZEN")]
 
@@ -72,8 +73,12 @@ class TeacherConfig:
 
 @dataclasses.dataclass(frozen=True)
 class JepaConfig:
-    """Feature prediction: masks of several blocks over all frames, and the teacher."""
+    """Feature prediction: the masks and the teacher."""
 
+    # blocks: rectangles that are hidden in all frames, as V-JEPA 2 was trained. frame: whole time slices, so that what
+    # they show must be predicted from what moved before and after. tube, random: as model.mask.
+    mask: JepaMask = "blocks"
+    mask_ratio: Fraction = 0.5  # Hidden share, for a mask other than blocks
     blocks: tuple[int, ...] = (8, 2)  # Number of blocks that each mask hides; every step predicts once per mask
     block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
     block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
