@@ -1,8 +1,7 @@
 """V-JEPA 2 on the built-in videos of moving digits: features learned without labels, scored by linear probes.
 
-Expected   no gain shown: in seven settings, linear probes beat random weights by at most 4 points, less than two
-           standard errors (docs/results.md has all of them)
-Hardware   2 CPU cores, a few minutes
+Expected   a linear probe of the motion has 59 to 71 % after 900 steps, 30 to 32 % on random weights (docs/results.md)
+Hardware   2 CPU cores, four minutes
 Command    python -m vidjax.main --config=configs/motion_vjepa.py --workdir=RUN
 """
 
