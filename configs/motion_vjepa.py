@@ -22,8 +22,8 @@ def get_config(arg=None):
     config.data.global_batch = 16
     config.data.clips_per_decode = 4  # decoding costs more than training a model this small
 
-    # Half of a clip's time slices are hidden as a whole. Predicting their features takes the motion; under the published
-    # blocks, a hidden part of a digit can be filled in from the rest of the same frame (docs/results.md).
+    # Half of a clip's time slices are hidden as a whole. Predicting their features takes the motion; under the
+    # published blocks, a hidden part of a digit can be filled in from the rest of the same frame (docs/results.md).
     config.jepa.mask = "frame"
     config.jepa.mask_ratio = 0.5
     config.jepa.teacher_momentum = 0.99  # the published 0.99925 is meant for 240,000 steps

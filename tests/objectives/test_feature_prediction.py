@@ -272,7 +272,10 @@ def make_config(**changes):
         ({"jepa__blocks": (), "jepa__block_area": ()}, "at least one"),
         ({"data__image_size": 16}, "leave nothing to predict on the grid 4x2x2"),
         ({"jepa__block_area": (0.15, 1.0), "jepa__block_aspect": (1.0, 1.0)}, "leave nothing to see on the grid 4x8x8"),
-        ({"jepa__mask": "frame", "jepa__mask_ratio": 0.2}, "jepa.mask_ratio=0.2 hides 0 of the 4 units of a frame mask"),
+        (
+            {"jepa__mask": "frame", "jepa__mask_ratio": 0.2},
+            "jepa.mask_ratio=0.2 hides 0 of the 4 units of a frame mask",
+        ),
         ({"jepa__block_area": (0.15, 1.2)}, "a mask of 2 blocks of 1.2 of the frame's area cannot be drawn"),
     ],
 )
