@@ -157,7 +157,7 @@ def test_the_page_says_how_much_of_a_long_video_was_seen(visit, long):
     assert "The model saw 1.2 s of 12.0 s" in answer(page)
 
 
-def test_a_click_on_the_time_line_moves_the_player(visit, long):
+def test_a_click_on_the_timeline_moves_the_player(visit, long):
     page = visit()
     drop(page, long)
     segments = page.locator(".vj-columns button")
@@ -266,7 +266,7 @@ def test_attention_belongs_to_the_chosen_model(visit, serve, runs, short):
     assert tab.locator("img").nth(1).get_attribute("src") != before
 
 
-def test_the_numbers_of_a_regression_have_a_time_line(visit, serve, runs, long):
+def test_the_numbers_of_a_regression_have_a_timeline(visit, serve, runs, long):
     page = visit(serve(f"--model={runs / 'numbers'}"))
     drop(page, long)
     page.locator("#vj-answer .vj-numbers").wait_for()

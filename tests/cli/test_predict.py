@@ -111,7 +111,7 @@ def test_windows_of_a_model_of_several_labels_answer_by_their_largest(several_la
     np.testing.assert_allclose(probabilities(entry, names), (1 / (1 + np.exp(-logits))).max(0), atol=2e-5)
 
 
-def test_the_columns_of_a_time_line_align_and_a_share_stands_before_its_class():
+def test_the_columns_of_a_timeline_align_and_a_share_stands_before_its_class():
     segments = [
         {"start": 0.0, "end": 9.0, "label": "class 74", "probability": 0.012},
         {"start": 9.0, "end": 118.5, "label": "class\x1b 3", "probability": 1.0},

@@ -46,7 +46,7 @@ def window(start, end, **top):
     return {"start": start, "end": end, "top": [{"label": name, "probability": share} for name, share in top.items()]}
 
 
-def test_the_time_line_has_a_button_per_window_with_its_start():
+def test_the_timeline_has_a_button_per_window_with_its_start():
     windows = [window(0, 2, left=0.7, up=0.3), window(1, 3, up=0.8, left=0.2), window(2, 4, up=1.0, left=0.0)]
     drawn = timeline.draw(windows, info(4))
     buttons = re.findall(r'<button[^>]*flex-grow:([\d.]+)" data-start="([\d.]+)"[^>]*aria-label="([^"]*)"', drawn)

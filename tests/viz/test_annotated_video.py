@@ -9,7 +9,7 @@ from videos import encode, flip_bits, moving_texture
 from vidjax.data import read_frames
 from vidjax.errors import VideoError
 from vidjax.viz.annotated_video import annotate
-from vidjax.viz.time_line import Cue
+from vidjax.viz.timeline import Cue
 
 NOISE = 12  # how much encoding at this quality may change a pixel, out of 255
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vidjax.viz.subtitles import srt, webvtt
-from vidjax.viz.time_line import Cue, cues
+from vidjax.viz.timeline import Cue, cues
 
 CUES = [
     Cue(0.0, 1.5, (("putting <b>something</b> & more {\\an8}", "87%"),)),

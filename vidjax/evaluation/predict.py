@@ -19,7 +19,7 @@ from vidjax.evaluation.action import best_actions
 from vidjax.evaluation.merge_views import merge_views, merge_windows, probabilities
 from vidjax.evaluation.metrics.classification import top_k
 from vidjax.evaluation.multiview import Scoring
-from vidjax.evaluation.time_line import best_segments, likely_segments, own_times
+from vidjax.evaluation.timeline import best_segments, likely_segments, own_times
 
 LIKELY = 0.5  # if a video may have several labels: least probability with which a timeline names one
 Advance = Callable[[float], object]
@@ -118,16 +118,14 @@ class Predictor:
         best = top_k(scores[None], k)[0]
         return [{"label": self.name(number), "probability": float(shown[number])} for number in best]
 
-    def time_line(
-        self, times: Float[np.ndarray, "w 2"], scores: Float[np.ndarray, "w classes"]
-    ) -> list[dict[str, Any]]:
+    def timeline(self, times: Float[np.ndarray, "w 2"], scores: Float[np.ndarray, "w classes"]) -> list[dict[str, Any]]:
         """Join the windows of a video into segments with one class each.
 
         Args:
           times, scores: the results of `windows`.
 
         Returns:
-          segments as {start, end, label, probability, windows, agree}, see `vidjax.evaluation.time_line.Segment`. With
+          segments as {start, end, label, probability, windows, agree}, see `vidjax.evaluation.timeline.Segment`. With
           several labels per video, segments may overlap. A regression has one segment per window, with `values`.
         """
         if self.numbers:

@@ -19,7 +19,7 @@ from vidjax.data.video.container import open_container, reading
 from vidjax.data.video.decode import Video
 from vidjax.errors import VideoError
 from vidjax.files import drafted
-from vidjax.viz.time_line import Cue
+from vidjax.viz.timeline import Cue
 
 _CLOCK = Fraction(1, 90_000)  # seconds; frames of common rates last whole multiples of it
 _SOUND = {"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"}  # codecs that an MP4 holds
@@ -38,7 +38,7 @@ def annotate(
     Args:
       source: a video file.
       target: the .mp4, on a disk; it appears only when complete.
-      cues: the labels to draw and their times, from `vidjax.viz.time_line.cues`.
+      cues: the labels to draw and their times, from `vidjax.viz.timeline.cues`.
       advance: called after each frame.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vidjax.viz.time_line import Cue
+from vidjax.viz.timeline import Cue
 
 _BREAKS_SRT = str.maketrans("<>{}", "\u2039\u203a()")  # players read <b> and {\an8} as markup, which cannot be escaped
 

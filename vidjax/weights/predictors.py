@@ -139,7 +139,7 @@ def _windows(predictor: Predictor, times: Any, scores: Any, k: int) -> dict[str,
         for (start, end), own in zip(times, scores, strict=True)
     ]
     whole = _said(predictor, predictor.merge(scores), k)
-    return whole | {"windows": windows, "segments": predictor.time_line(times, scores)}
+    return whole | {"windows": windows, "segments": predictor.timeline(times, scores)}
 
 
 def _said(predictor: Predictor, scores: Any, k: int) -> dict[str, Any]:

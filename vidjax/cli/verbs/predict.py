@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import clip_options, load_model, paths, time_line_files
+from vidjax.cli import clip_options, load_model, paths, timeline_files
 from vidjax.cli.terminal import print_json, say, segment_lines
 from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
 from vidjax.config import choices
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clip_options.add_windows(parser, "as trained")
     about = "lowest probability of a class in a timeline (0.5 for several labels per video, else the best class)"
     add("--threshold", type=float, metavar="P", help=about)
-    time_line_files.add_arguments(parser)
+    timeline_files.add_arguments(parser)
     about = "print [{video, top: [{label, probability}], windows: [...], segments: [...]}]"
     add("--json", action="store_true", help=about)
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     clip_options.check_windows(arguments)
     clip_options.check_stride(arguments)
     videos = paths.find_videos(arguments.videos)
-    files = time_line_files.find_files(arguments, videos)
+    files = timeline_files.find_files(arguments, videos)
     classes, templates = _texts(arguments)
     model = load_model.load(arguments.model)
     if classes:
@@ -114,7 +114,7 @@ def _texts(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, .
     return check_classes(read_lines(arguments.classes)), check_templates(templates)
 
 
-def _written(files: time_line_files.Files, answer: dict[str, Any]) -> bool:
+def _written(files: timeline_files.Files, answer: dict[str, Any]) -> bool:
     """Write the files of a video; return True if its annotated copy could not be written."""
     if reason := files.write_of(answer):
         say(f"vidjax: {answer['video']} is answered but not copied: {reason}")

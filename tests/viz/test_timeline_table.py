@@ -3,7 +3,7 @@
 import csv
 import io
 
-from vidjax.viz.time_line import csv_table
+from vidjax.viz.timeline import csv_table
 
 
 def test_targets_named_like_columns_do_not_replace_them():

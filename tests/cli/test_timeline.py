@@ -78,7 +78,7 @@ def test_labels_that_are_seen_together_overlap(use, video, capsys):
     np.testing.assert_allclose([np.mean([spans["red"][1], spans["green"][0]])], 3, atol=HALF)
 
 
-def test_a_regression_has_a_time_line_of_numbers(use, video, tmp_path, capsys):
+def test_a_regression_has_a_timeline_of_numbers(use, video, tmp_path, capsys):
     use(kind="values", activation="tanh", labels=("redness", "blueness"))
     table = tmp_path / "t.csv"
     [found] = answers(capsys, video, "--every", "0.5", "--csv", str(table))
@@ -97,7 +97,7 @@ def test_a_regression_has_a_time_line_of_numbers(use, video, tmp_path, capsys):
     assert "threshold is for the probabilities of classes" in capsys.readouterr().err
 
 
-def test_actions_have_a_time_line(use, video, capsys):
+def test_actions_have_a_timeline(use, video, capsys):
     use(kind="actions")
     [found] = answers(capsys, video, "--every", "0.2")
     pairs = [(segment["verb"], segment["noun"]) for segment in found["segments"]]
@@ -243,7 +243,7 @@ def test_a_video_damaged_where_no_window_looks_is_answered_but_not_copied(use, t
         (["--srt", "x.vtt"], "--srt=x.vtt must end in .srt, or be a folder"),
         (["--csv", "table"], "--csv=table must name a file that ends in .csv"),
         (["--out", "gs://bucket/x.mp4"], "annotated videos can only be written to a local folder"),
-        (["--html", f"{__file__}/x.html"], "test_time_line.py cannot be a folder"),
+        (["--html", f"{__file__}/x.html"], "test_timeline.py cannot be a folder"),
         (["--csv", "/proc/none/t.csv"], "nothing can be written in /proc"),
     ],
 )

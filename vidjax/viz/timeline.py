@@ -56,7 +56,7 @@ def csv_table(answers: Sequence[Answer]) -> str:
 
     The first columns are `video`, `start` and `end` (in seconds), the last one is `error`. In between, classes have
     `label` (actions also `verb` and `noun`), `probability`, `windows` and `agree`, which
-    `vidjax.evaluation.time_line.Segment` explains; a regression has one column per target. A target with the name of
+    `vidjax.evaluation.timeline.Segment` explains; a regression has one column per target. A target with the name of
     another column, such as `start`, gets the column `start (value)`.
     """
     rows = [{name: _cell(value) for name, value in row.items()} for answer in answers for row in _rows(answer)]

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from vidjax.data.video.readers import open_video
 from vidjax.errors import VideoError, one_line, printable
-from vidjax.viz.time_line import Answer, lines_of
+from vidjax.viz.timeline import Answer, lines_of
 
 _PICTURES = 120  # most pictures of a video
 _AT_ONCE = 8  # frames decoded together

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from vidjax.evaluation.time_line import best_segments, likely_segments, own_times
+from vidjax.evaluation.timeline import best_segments, likely_segments, own_times
 
 
 def sliding(count, every=0.5, length=2.0):
@@ -63,7 +63,7 @@ def test_a_flicker_between_two_classes_is_divided_where_they_are_most_probable()
     assert told(best_segments(sliding(7), shares)) == [(0.0, 2.25, 0), (2.25, 5.0, 1)]
 
 
-def test_a_video_that_only_flickers_still_has_a_time_line():
+def test_a_video_that_only_flickers_still_has_a_timeline():
     shares = said([0, 1] * 10)
     segments = best_segments(sliding(20), shares)
     assert segments[0].start == 0.0

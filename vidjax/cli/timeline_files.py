@@ -43,7 +43,7 @@ class Files:
     def write_of(self, answer: Mapping[str, Any]) -> str:
         """Write the files of one video; return the reason if its annotated copy failed, else ""."""
         from vidjax.viz import subtitles
-        from vidjax.viz.time_line import cues
+        from vidjax.viz.timeline import cues
 
         video, shown, texts = answer["video"], cues(answer), {"srt": subtitles.srt, "vtt": subtitles.webvtt}
         for option, places in self.of_each.items():
@@ -60,8 +60,8 @@ class Files:
 
     def write_of_all(self, answers: Sequence[Mapping[str, Any]], about: str) -> None:
         """Write the files that cover all videos; `about` describes the views and the model."""
-        from vidjax.viz.time_line import csv_table
-        from vidjax.viz.time_line_page import page
+        from vidjax.viz.timeline import csv_table
+        from vidjax.viz.timeline_page import page
 
         texts: dict[str, Callable[[], str]] = {"csv": lambda: csv_table(answers), "html": lambda: page(answers, about)}
         for option, place in self.of_all.items():
