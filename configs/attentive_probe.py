@@ -15,8 +15,8 @@ The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vje
 scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each at its own rate and decay.
 In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of a video
 (data.segments). Three things differ. Their heads start from different random weights, ours from the same. They report
-the best head on the test videos; here one view of each chooses the head. Their test clips are random windows; ours are
-evenly spaced.
+the head that is best on the test videos; here the head is chosen on one view of each. Their test clips are random
+windows; ours are evenly spaced.
 """
 
 from vidjax import config as config_lib

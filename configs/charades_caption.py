@@ -5,8 +5,8 @@ Expected   as reported in "Video transformers for classification and captioning 
              VideoMamba  BLEU-1 to -4 .2333 .1043 .0465 .0233, ROUGE-1 and -2 .2884 .0651
 Command    python -m vidjax.main --config=configs/charades_caption.py:svt_trained_all --config.data.root=DIR \
              --config.init_from=PRETRAINED --workdir=RUN
-           --config.data.num_frames=16 --config.caption.train_encoder=time_embed extends the time embedding of an SVT
-           with 8 frames and, of the encoder, trains only this embedding; --config.caption.beams=5 uses beam search;
+           --config.data.num_frames=16 --config.caption.train_encoder=time_embed extends the time embedding of an
+           8-frame SVT and trains no other part of the encoder; --config.caption.beams=5 uses beam search;
            --config.caption.decoder_from=DIR takes a GPT-2 and its vocabulary from disk
 Sizes      BACKBONE_VARIANT: svt or videomamba; frozen_cls, frozen_all, frozen_mapper, frozen_clips (class tokens of
            four consecutive clips), trained_cls, trained_all; `smoke` runs a tiny model on the built-in data

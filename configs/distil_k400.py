@@ -9,8 +9,8 @@ Command    python -m vidjax.main --config=configs/distil_k400.py:base --config.i
            the same command with --config.mode=evaluate scores RUN. To use Kinetics-710, as the authors did:
              --config.data.name=kinetics710 --config.data.num_classes=710 \
              --config.teacher.weights=vit_g_hybrid_pt_1200e_k710_ft.pth
-Teacher    teacher.weights names a file that the authors send on request. It can be a run of
-           configs/finetune_k400.py:giant, or with teacher.name another classifier of these classes, such as
+Teacher    teacher.weights names a file that the authors send on request. It can also be a run of
+           configs/finetune_k400.py:giant or, with teacher.name, another classifier of these classes, such as
            --config.teacher.name=videomae_huge --config.teacher.weights=MCG-NJU/videomae-huge-finetuned-kinetics
 Students   PRETRAINED is the student fine-tuned on Kinetics-710 (configs/finetune_k710.py:base_v2). The authors'
            distilled students are public: OpenGVLab/VideoMAE2/distill/vit_{s,b}_k710_dl_from_giant.pth

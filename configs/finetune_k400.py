@@ -6,8 +6,8 @@ Expected   the paper's top-1/top-5 at 5 clips x 3 crops: S 79.0/93.8, B 81.5/95.
 Command    python -m vidjax.main --config=configs/finetune_k400.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same command with --config.mode=evaluate scores RUN
-Giant      starts from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Of its head, the classes
-           listed in misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT) are kept. Run the command
+Giant      starts from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Its head keeps the classes
+           listed in misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT). Run the command
            in a clone of that repository, or name the file with --config.init_label_map; if that key is empty, the head
            is replaced
 Sizes      small, base (default), large, huge, base_800 (after 800 epochs); for V2 base_v2, large_v2, huge_v2,

@@ -1,6 +1,6 @@
 """V-JEPA 2 on the built-in videos of moving digits: features learned without labels, scored by linear probes.
 
-Expected   a linear probe of the motion has 59 to 71 % after 900 steps, 30 to 32 % on random weights (docs/results.md)
+Expected   linear probe of the motion: 59 to 71 % after 900 steps, 30 to 32 % on random weights (docs/results.md)
 Hardware   2 CPU cores, four minutes
 Command    python -m vidjax.main --config=configs/motion_vjepa.py --workdir=RUN
 """
@@ -22,8 +22,8 @@ def get_config(arg=None):
     config.data.global_batch = 16
     config.data.clips_per_decode = 4  # decoding costs more than training a model this small
 
-    # Half of a clip's time slices are hidden as a whole. Predicting their features takes the motion; under the
-    # published blocks, a hidden part of a digit can be filled in from the rest of the same frame (docs/results.md).
+    # Half of a clip's time slices are hidden as a whole. Predicting their features requires the motion; with the
+    # published blocks, a hidden part of a digit can be inferred from the rest of the same frame (docs/results.md).
     config.jepa.mask = "frame"
     config.jepa.mask_ratio = 0.5
     config.jepa.teacher_momentum = 0.99  # the published 0.99925 is meant for 240,000 steps

@@ -21,7 +21,7 @@ MODELS = {size: {"model.name": f"vjepa2_{size}"} for size in ("large", "huge", "
 COOLDOWN = {
     "data.num_frames": 64,
     "optim.schedule": "linear",
-    # Their line ends at 1e-6 after 15,000 steps, of which they run 12,000.
+    # Their linear decay would reach 1e-6 after 15,000 steps; they run 12,000 of these.
     "optim.min_lr": 5.25e-4 + 0.8 * (1e-6 - 5.25e-4),
     "optim.warmup_lr": 0.0,
     "optim.warmup_steps": 0,

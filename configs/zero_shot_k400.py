@@ -1,4 +1,4 @@
-"""Zero-shot classification on Kinetics-400: videos are compared with the words for the classes, and nothing is trained.
+"""Zero-shot classification on Kinetics-400: compare videos with the class names; nothing is trained.
 
 Expected   top-1 of VideoPrism-LvT, from its authors' README (arXiv:2402.13217; not re-run by us): base 69.2, large 72.4
 Command    python -m vidjax.main --config=configs/zero_shot_k400.py:base --config.data.root=DIR \
@@ -9,8 +9,8 @@ Sizes      base (default), large: VideoPrism-LvT; clip_base: CLIP ViT-B/16, the 
            published for these frames and this template); `smoke` scores a tiny model of the same family,
            named by init_from, on the built-in data
 
-Frames are evenly spaced over the whole video, as in the authors' notebook. How they took frames and worded the classes
-for the figures is not published, so expect small differences.
+Frames are evenly spaced over the whole video, as in the authors' notebook. They do not publish how they sampled frames
+and worded the classes for these figures, so expect small differences.
 """
 
 from vidjax import config as config_lib

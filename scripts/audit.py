@@ -1,4 +1,4 @@
-"""Check installed packages for known advisories with pip-audit; packages that cannot be looked up never pass.
+"""Check installed packages for known advisories with pip-audit; packages that cannot be looked up do not pass.
 
     .venv-audit/bin/python scripts/audit.py SITE_PACKAGES
 

@@ -1,4 +1,4 @@
-"""Train every family from random weights on the built-in videos with one recipe: which learn to see motion?
+"""Train every family from random weights on the built-in videos with one recipe: which ones learn to see motion?
 
     python scripts/compare_families.py --workdir runs/families [--rows videomae,vivit_encoder] [--steps 2400] [--json]
 

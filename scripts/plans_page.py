@@ -62,7 +62,7 @@ fewer clips uses a chip less well. VideoMamba's work grows with the number of to
 their tokens; its kernels take multiples of {rows} clips per chip, and {rows} clips may have no more tokens than a chip
 has in the compiled step. Models with attention are not scaled to other clip sizes.
 
-"{not_planned}" marks what nobody has compiled yet, or what cannot be divided over so many chips.
+"{not_planned}" marks steps that nobody has compiled yet, or that cannot be divided over so many chips.
 {missing} of {all} published recipes have no row ([below](#recipes-without-a-row)). To fill one:
 
 ```
@@ -75,8 +75,9 @@ Without `--no-flag`, the script tries all plans, each of which takes minutes.
 _REST = """
 ## Recipes without a row
 
-One compiled step gives hours to the recipes of a line (VideoMamba's up to its own number of tokens), on every slice of
-that kind of chip over which their clips can be divided. "?" marks recipes whose number of training videos is not known.
+One compiled step gives the hours of all recipes on a line (VideoMamba's up to its own number of tokens), on every
+slice of that kind of chip over which their clips can be divided. "?" marks recipes whose number of training videos is
+not known.
 
 """
 _EACH = """

@@ -39,7 +39,7 @@ from vidjax.weights.backbones import load_backbone
 from vidjax.weights.model import Pretrained
 from vidjax.weights.read_run import read_objective
 
-# SVT's recipe for digits that shake, on moving ones: clips like those of the others, and local views half as long.
+# SVT's recipe for shaking digits, applied to moving ones: the others' clips, and local views half as long.
 _SVT = {
     "data.name": "motion", "data.num_frames": 8, "data.stride": 2, "data.image_size": 24, "data.global_views": (8, 8),
     "data.local_views": (4, 4), "data.local_size": 16, "data.local_span": 0.5, "data.mean": (0.25, 0.25, 0.25),
@@ -138,7 +138,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tera", type=float, default=6.0, help="10^12 floating-point operations of each run")
     parser.add_argument("--methods", default=",".join(METHODS), help="some of: " + ", ".join(METHODS))
-    parser.add_argument("--runs", type=pathlib.Path, nargs="*", help="take these runs, and score them on val")
+    parser.add_argument("--runs", type=pathlib.Path, nargs="*", help="use these runs, and score them on val")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     args = parser.parse_args()
 

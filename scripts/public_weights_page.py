@@ -109,7 +109,7 @@ def add(measured: dict[str, Any], folder: Path, names: Iterable[str]) -> None:
       names: names of the weights on the page.
 
     Raises:
-      ConfigError: for a folder of another kind, or with weights that are not on the page.
+      ConfigError: if the folder is of another kind, or its weights are not on the page.
     """
     results, table = folder / "results.json", folder / "table.json"
     if table.is_file():

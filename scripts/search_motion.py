@@ -1,9 +1,9 @@
-"""Precision of a search for the same motion: how many of the five best videos are of the query's class.
+"""Measure the precision of a search for the same motion: the share of the five best videos with the query's class.
 
     vidjax index motion/test --model runs/motion --every 0.4 --out motion-index
     python scripts/search_motion.py motion-index
 
-Every video of the index is searched for, with the video itself left out. Its class is the name of its folder.
+Every video of the index is a query, and is itself left out of the results. Its class is the name of its folder.
 """
 
 import argparse

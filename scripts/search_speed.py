@@ -2,8 +2,8 @@
 
     python scripts/search_speed.py --vectors=1000000 --width=768
 
-The vectors are those of made-up films: each film has a random direction, and its windows lie around it. A query is such
-a window that is not among the vectors. Prints one JSON object.
+The vectors are those of synthetic films: each film has a random direction, and its windows lie around it. A query is
+another window of such a film, not among the vectors. Prints one JSON object.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from jaxtyping import Float32
 from vidjax.data.machine import usable_cores
 from vidjax.search import neighbours
 
-_FILM = 100  # windows of a film
+_FILM = 100  # windows per film
 _SPREAD = 1.0  # deviation of a film's windows from its direction, as a share of its length
 _BLOCK = 50_000
 

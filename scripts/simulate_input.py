@@ -40,10 +40,10 @@ class Setting:
 
     Attributes:
       batch: videos per step over all hosts.
-      step: time of a step once its batch is there.
-      decode: time of a core for the clips of a video.
-      latency, latency_p99: median and 99th percentile of the time from asking for a video to its first byte.
-      transfer: time of a host's network for a video.
+      step: time of a step once its batch is ready.
+      decode: core time for the clips of one video.
+      latency, latency_p99: median and 99th percentile of the time from a request to its first byte.
+      transfer: network time for one video.
       workers, threads, prefetch: data.workers, data.threads, data.prefetch.
     """
 

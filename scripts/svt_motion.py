@@ -92,7 +92,7 @@ def main() -> int:
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/svt_motion"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="steps of each run; 0: the experiment's")
-    parser.add_argument("--run", type=pathlib.Path, help="take this run instead of training")
+    parser.add_argument("--run", type=pathlib.Path, help="use this run instead of training one")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     args = parser.parse_args()
 

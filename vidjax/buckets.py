@@ -16,9 +16,9 @@ _BLOCK = 2**22  # bytes hashed at a time
 
 
 def object_checksums(address: str) -> dict[str, str]:
-    """The store's checksum of every object below an address, by relative path; reads no content.
+    """Return the store's checksum of every object below an address, by relative path; reads no content.
 
-    For an object without a checksum, its size is given.
+    An object without a checksum is given with its size.
     """
     system, root = _system(address)
     found = {}

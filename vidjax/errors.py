@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 # Control characters except tab and newline, characters that change the writing direction, and lone surrogates.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_LIKE = 0.7  # least similarity, from 0 to 1, of a name suggested for a mistyped one
+_LIKE = 0.7  # minimum similarity, from 0 to 1, for a name to be suggested
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -90,13 +90,13 @@ def one_line(name: str) -> str:
 
 
 def nearest(name: str, names: Collection[str], shown: str = "{!r}") -> str:
-    """The remedy for an unknown name: the nearest known one, formatted by `shown`, or all if none is similar."""
+    """Suggest the known name nearest to an unknown one, formatted by `shown`; list all if none is similar."""
     near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
     return f"did you mean {shown.format(near[0])}?" if near else f"there are {', '.join(names)}"
 
 
 def nearest_path(path: str) -> str:
-    """The existing path most similar to a missing one (runs/finetune for run/finetun); empty if there is none."""
+    """Return the existing path most similar to a missing one (runs/finetune for run/finetun); empty if none is."""
     place, *parts = os.path.normpath(path).split("/")
     folder = place + "/" if not place else ""
     for part in parts if not place else (place, *parts):

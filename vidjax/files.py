@@ -29,7 +29,7 @@ else:
 
 DRAFTS = ".*.part"  # the pattern of files that a killed process leaves behind
 _BUCKETS = {"gs": "gcs", "s3": "s3"}  # the extra with the package for each kind of bucket
-_REMEDIES = {  # for errors of a disk
+_REMEDIES = {  # for disk errors
     errno.ENOSPC: "make room on that disk, and start again",
     errno.EDQUOT: "make room within the quota, and start again",
     errno.EFBIG: "allow larger files (ulimit -f), and start again",
@@ -48,7 +48,7 @@ def in_bucket(path: str | os.PathLike) -> bool:
 
 
 def located(path: str | os.PathLike) -> Place:
-    """The path as an object with the methods of `pathlib.Path`, on a disk or in a bucket (`gs://`, `s3://`).
+    """Return an object with the methods of `pathlib.Path` for a path on a disk or in a bucket (`gs://`, `s3://`).
 
     Raises:
       ConfigError: for an unknown kind of bucket, or one whose package is not installed.
@@ -150,7 +150,7 @@ def _upload(draft: pathlib.Path, address: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Generator[None]:
-    """Wrap the writing of a file, so that an error of the disk becomes a message for the user.
+    """Turn a disk error while writing a file into a message for the user.
 
     Raises:
       DataError: with the remedy.
@@ -163,7 +163,7 @@ def writing(path: str | os.PathLike) -> Generator[None]:
 
 
 def of_disk(error: OSError) -> str:
-    """A message for an error of a disk or its permissions; empty for any other error."""
+    """Return a message for a disk or permission error; empty for any other error."""
     if error.errno not in _REMEDIES:
         return ""
     return f"{error.filename or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}"
@@ -189,7 +189,7 @@ def write_json_lines(path: str | os.PathLike, lines: Iterable[Any]) -> None:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """The value of a JSON file; None if there is no such file, or it does not contain JSON."""
+    """Read a JSON file; None if it does not exist or does not contain JSON."""
     try:
         return json.loads(located(path).read_bytes())
     except (FileNotFoundError, ValueError):  # invalid UTF-8 is a ValueError too

@@ -36,7 +36,7 @@ _OF_SOURCE = re.compile(r"--?config\.data\.mixture\.(?P<name>[^.=]+)\.(?P<key>\w
 
 
 def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
-    """The run's configuration and the other flags, from the command line.
+    """Read the run's configuration and the other flags from the command line.
 
     Raises:
       ConfigError: for anything on the command line or in the experiment file that cannot be used.
@@ -83,7 +83,7 @@ def _with_keys(argv: list[str], config: config_lib.Config, keys: dict[str, Any])
 
 
 def read_config(words: list[str]) -> config_lib.Config:
-    """The configuration alone, from `--config=FILE[:ARG,ARG]` and any `--config.KEY=VALUE`.
+    """Read the configuration alone, from `--config=FILE[:ARG,ARG]` and any `--config.KEY=VALUE`.
 
     Raises:
       ConfigError: as `read_flags`.
@@ -103,7 +103,7 @@ def _define_flags() -> flags.FlagValues:
 
 
 def _set_keys(argv: list[str]) -> set[str]:
-    """The names of the flags on a command line."""
+    """Return the names of the flags on a command line."""
     return {word.lstrip("-").partition("=")[0] for word in argv[1:] if word.startswith("-")}
 
 
@@ -231,7 +231,7 @@ def run(argv: list[str]) -> int:
 
 
 def _act(mode: str):
-    """The function that a mode calls; only probes need scikit-learn."""
+    """Return the function that a mode calls; only probes need scikit-learn."""
     if mode == "probe":
         from vidjax.training.probing import probe
 

@@ -85,7 +85,7 @@ def progress(
 
 
 def _words(text: str, done: float, total: int, unit: str, seconds: float) -> str:
-    """A line of text instead of a bar."""
+    """Return a line of text to print instead of a bar."""
     if not done:
         return f"{text}: 0 of {total} {unit}"
     left = round(seconds / done * (total - done))

@@ -171,14 +171,14 @@ def test_a_frozen_text_tower_needs_weights_and_a_named_text_model_needs_its_voca
     run, short, monkeypatch, tmp_path
 ):
     with pytest.raises(
-        ConfigError, match=r"contrastive.train_text=none keeps the text tower's first weights, but neither"
+        ConfigError, match=r"contrastive.train_text=none keeps the text tower's initial weights, but neither"
     ):
         check(config_of(contrastive__train_text="none"))
     with pytest.raises(
         ConfigError, match=r"train_text=lora adapts the text tower by config.model.lora, whose rank is 0"
     ):
         check(config_of(contrastive__train_text="lora", init_from="somewhere"))
-    with pytest.raises(ConfigError, match=r"clip_group=4 clips the gradients of parts of a batch"):
+    with pytest.raises(ConfigError, match=r"clip_group=4 clips gradients per part of a batch"):
         check(config_of(optim__clip_group=4))
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: short)
     with pytest.raises(

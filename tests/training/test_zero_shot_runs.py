@@ -75,7 +75,7 @@ def test_every_video_is_scored_by_the_words_for_the_classes(root, clip, tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mode": "train"}, "task=zero_shot scores weights and trains none; set config.mode=evaluate"),
+        ({"mode": "train"}, "task=zero_shot does not train; set config.mode=evaluate"),
         ({"model__spec": {"width": 64}}, "has width=32, but that of model.name='clip_tiny' has 64"),
         ({"model__name": "videomae_tiny", "model__spec": {}}, "holds a clip, but config.model.name='videomae_tiny'"),
         ({"zero_shot__templates": ("a video",)}, "has 0 places for the class"),

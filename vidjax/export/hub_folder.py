@@ -36,7 +36,7 @@ _REQUIREMENTS = "vidjax[demo] @ git+https://github.com/vidjax/vidjax\n"
 
 
 def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str = "") -> tuple[str, ...]:
-    """Write a model card and weights, in the layout of `transformers` or, for models that it lacks, of the authors.
+    """Write a model card and weights, in the layout of `transformers` or, for models that it lacks, the authors'.
 
     `preprocessing.json` records how clips are taken, so that `from_pretrained` of the folder, or of its hub id, gives
     the same answers as the model. Upload the folder `space` as a separate Space.

@@ -91,7 +91,7 @@ def _data(model: Pretrained) -> str:
 
 
 def _sources(sources: Mapping[str, SourceConfig]) -> str:
-    """The sources of a mixture, their data sets and their shares."""
+    """List the sources of a mixture with their data sets and shares."""
     total = sum(source.weight for source in sources.values())
     named = {name: f"`{printable(source.name)}`, {source.weight / total:.3g}" for name, source in sources.items()}
     return ", ".join(f"{printable(name)} ({about})" for name, about in named.items())

@@ -1,4 +1,4 @@
-"""A vidjax model as an encoder of `mteb`, whose video benchmark MVEB (arXiv:2606.14958) scores embeddings.
+"""Score a vidjax model with `mteb`, whose video benchmark MVEB (arXiv:2606.14958) compares embeddings.
 
 mteb decodes videos with torchcodec and gives its encoders tensors. `Encoder` takes the files instead and decodes them
 itself, so the embeddings are those of `vidjax embed`, and torchcodec and FFmpeg are not needed.
@@ -38,7 +38,7 @@ from vidjax.weights.content import content_of
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
 
-_USUAL = ("embedding", "pooled", "token_mean")  # the feature that is scored: the first of these that the model has
+_USUAL = ("embedding", "pooled", "token_mean")  # the scored feature is the first of these that the model has
 
 
 class Encoder:
@@ -84,7 +84,7 @@ class Encoder:
 
     @functools.cached_property
     def mteb_model_meta(self) -> ModelMeta:
-        """What mteb notes about the model beside its results; they are cached by its name, revision and settings."""
+        """Metadata that mteb stores with results; it caches them by name, revision and settings."""
         from mteb.models.model_meta import ModelMeta, ScoringFunction
 
         content, random = content_of(self._source), self._source.startswith(RANDOM)

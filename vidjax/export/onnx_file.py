@@ -23,7 +23,7 @@ from vidjax.weights import Pretrained, preprocessing
 
 NAME = "model.onnx"
 _OPSET = 21  # ONNX Runtime 1.20 and later
-# They warn about each shape left to ONNX Runtime, and, with tracebacks, about packages that are not needed here.
+# These warn about each shape left to ONNX Runtime and, with tracebacks, about packages that are not needed here.
 _NOISY = ("onnx_ir", "jax2onnx.plugins.plugin_system")
 
 

@@ -1,4 +1,4 @@
-"""The clusters for approximate search, in a file beside an index: `approximate.faiss`, and the windows they are of."""
+"""Clusters for approximate search, kept beside an index with the revision of the windows that they cover."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_approximate(folder: Place, revision: str, vectors: Float[np.ndarray, "
     with drafted(folder / _CLUSTERS) as draft:
         try:
             faiss.write_index(index, os.fspath(draft))
-        except RuntimeError as error:  # faiss's only kind of error
+        except RuntimeError as error:  # the only type that faiss raises
             raise DataError(
                 f"{folder / _CLUSTERS} cannot be written; make room on that disk, and start again"
             ) from error
@@ -44,7 +44,7 @@ def read_approximate(folder: Place, revision: str) -> neighbours.Nearest:
     """Read the clusters of an index.
 
     Raises:
-      ConfigError: if there are none, or they are of other windows.
+      ConfigError: if there are none, or they cover other windows.
       DataError: if they are damaged.
     """
     if not has_approximate(folder, revision):

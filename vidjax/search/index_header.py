@@ -16,7 +16,7 @@ from vidjax.files import Place, write_json
 
 FILE = "index.json"
 EMBEDDING = "embedding"  # the feature that texts share with videos
-FEATURES = (EMBEDDING, "pooled", "token_mean", "token_max", "cls")  # one vector per window; the first that a model has
+FEATURES = (EMBEDDING, "pooled", "token_mean", "token_max", "cls")  # one vector per window; the first present is used
 _FORMAT = 1
 
 
@@ -32,7 +32,7 @@ class IndexHeader:
       windows: seconds from the start of one window to the next (`every`), and the `length` of a window, 0 for the span
         of a clip.
       dtype: dtype of the vectors on disk.
-      words: the words that name the videos on the command line; they may change.
+      words: the command-line arguments that name the videos; they may change.
     """
 
     feature: str
@@ -45,13 +45,13 @@ class IndexHeader:
 
     @classmethod
     def of(cls, store: Header, words: Sequence[str]) -> IndexHeader:
-        """Return the header of an index of stores like this one, which has one feature."""
+        """Return the header of an index whose stores are like this one, with a single feature."""
         [(feature, (width,))] = store.arrays.items()
         windows = store.windows or {}
         return cls(feature, width, store.backbone, store.clip, windows, store.dtype, list(words))
 
     def of_store(self, content_id: str, videos: int, rows_per_part: int) -> Header:
-        """Return the header of one of the feature stores of which the index consists."""
+        """Return the header for one of the index's feature stores."""
         data: dict[str, Any] = {"name": "index", "root": self.words, "split": "index", "annotation": "", "labels": None}
         data |= {"num_classes": 0, "content_id": content_id, "num_rows": videos}
         arrays = {self.feature: (self.width,)}
@@ -116,7 +116,7 @@ def write_index_header(folder: Place, header: IndexHeader) -> None:
 
 
 def check_same_index(folder: Place, found: IndexHeader, wanted: IndexHeader) -> None:
-    """Reject an index of other features.
+    """Reject an index whose features differ.
 
     Raises:
       ResumeError: if the model, the feature, its width, the clips, the windows or the dtype differ.
@@ -126,7 +126,7 @@ def check_same_index(folder: Place, found: IndexHeader, wanted: IndexHeader) -> 
         theirs["model"] = ours["model"]  # a model may have moved
     unlike = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
     if unlike:
-        changed = [f"{key} was {ours.get(key, 'not there')}, is now {theirs.get(key, 'not there')}" for key in unlike]
+        changed = [f"{key} was {ours.get(key, 'absent')}, is now {theirs.get(key, 'absent')}" for key in unlike]
         raise ResumeError(
-            f"{folder} is an index of other features: {'; '.join(changed)}. Name another folder, or set these back"
+            f"{folder} is an index of other features: {'; '.join(changed)}. Name another folder, or undo these"
         )

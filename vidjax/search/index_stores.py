@@ -1,8 +1,8 @@
-"""The videos of an index: each list of new ones has a feature store of its own, in `stores/ID`.
+"""The videos of an index: each batch of new videos has its own feature store, in `stores/ID`.
 
-`videos.jsonl` names the videos of a store, with the size and the time of change by which a changed file is recognised.
-`live.jsonl` appears when every part is written, and names those of them that the index has; a video that is gone leaves
-it. A store without it is unfinished, and the same command finishes it.
+`videos.jsonl` lists a store's videos with their sizes and modification times, by which changed files are recognised.
+`live.jsonl` appears once every part is written, and lists the videos that are still in the index. A store without it is
+unfinished; the same command finishes it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from vidjax.search.index_header import IndexHeader
 
 STORES = "stores"
 _VIDEOS, _LIVE = "videos.jsonl", "live.jsonl"
-_MOST_VIDEOS = 1024  # of a store, whose videos become searchable together
-_PART_VIDEOS, _PARTS = 16, 16  # most videos of a part; parts of a small store, to be shared
+_MOST_VIDEOS = 1024  # per store; its videos become searchable together
+_PART_VIDEOS, _PARTS = 16, 16  # most videos per part; parts of a small store, for processes to share
 
 
 @dataclasses.dataclass(frozen=True)
 class Stamp:
-    """A file at some time.
+    """The state of a file at some time.
 
     Attributes:
-      path: absolute; bytes: its size; modified: its time of change, in nanoseconds.
+      path: absolute; bytes: its size; modified: its modification time in nanoseconds.
     """
 
     path: str
@@ -49,22 +49,22 @@ class Stamp:
 
     @classmethod
     def read(cls, line: Mapping[str, Any]) -> Stamp:
-        """Return the stamp of a line of a list."""
+        """Parse a line of a list."""
         return cls(line["video"], line["bytes"], line["modified"])
 
     def line(self) -> dict[str, Any]:
-        """Return the line of a list."""
+        """Return the stamp as a line of a list."""
         return {"video": self.path, "bytes": self.bytes, "modified": self.modified}
 
     @property
     def content(self) -> tuple[str, int, int]:
-        """What a file keeps when its folder is moved."""
+        """The properties that stay the same when the file's folder is moved."""
         return os.path.basename(self.path), self.bytes, self.modified
 
 
 @dataclasses.dataclass(frozen=True)
 class Live:
-    """A video that an index has.
+    """An indexed video.
 
     Attributes:
       stamp: its file when it was indexed.
@@ -98,7 +98,7 @@ class IndexStore:
         return (self.folder / _LIVE).exists()
 
     def live(self) -> list[Live]:
-        """Return its videos that the index has; none of an unfinished store.
+        """Return its videos that are in the index; none while the store is unfinished.
 
         Raises:
           DataError: if the list is damaged.
@@ -110,7 +110,7 @@ class IndexStore:
         return [Live(Stamp.read(line), line["row"], line["windows"], line["reason"]) for line in found.rows]
 
     def write_live(self, entries: Iterable[Live]) -> None:
-        """Replace the list of its videos that the index has; with none, remove the store."""
+        """Replace the list of its videos that are in the index; if it is empty, remove the store."""
         lines = [
             entry.stamp.line() | {"row": entry.row, "windows": entry.windows, "reason": entry.reason}
             for entry in entries
@@ -121,7 +121,7 @@ class IndexStore:
             remove_tree(self.folder)
 
     def commit(self) -> list[str]:
-        """Add the videos of a complete store to the index, except files that have changed or gone meanwhile.
+        """Add the videos of a complete store to the index, except files that have changed or disappeared meanwhile.
 
         Returns:
           the paths of those files.
@@ -146,7 +146,7 @@ class IndexStore:
 
 
 def find_stores(folder: Place) -> list[IndexStore]:
-    """Return the stores of an index, finished or not, by their names.
+    """Return the stores of an index, finished or not, in order of name.
 
     Raises:
       DataError: if one is damaged.
@@ -174,7 +174,7 @@ def open_store(folder: Place) -> IndexStore | None:
 
 
 def begin_stores(folder: Place, header: IndexHeader, videos: Sequence[Stamp]) -> list[IndexStore]:
-    """Create stores for new videos, which several processes may do at once."""
+    """Create stores for new videos; several processes may do so at once."""
     found = []
     for start in range(0, len(videos), _MOST_VIDEOS):
         own = tuple(videos[start : start + _MOST_VIDEOS])
@@ -191,8 +191,8 @@ def begin_stores(folder: Place, header: IndexHeader, videos: Sequence[Stamp]) ->
 
 
 def remove_tree(folder: Place) -> None:
-    """Remove a folder; another process may do the same."""
-    for path in sorted(folder.glob("*"), key=lambda path: path.name == _LIVE, reverse=True):  # first what makes it live
+    """Remove a folder, which another process may be removing too."""
+    for path in sorted(folder.glob("*"), key=lambda path: path.name == _LIVE, reverse=True):  # live.jsonl first
         path.unlink(missing_ok=True)
     try:
         folder.rmdir()

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from vidjax.data.machine import usable_cores
 
 _MOST_SHARDS = 16
-_CLUSTER_ROWS = 39  # least vectors per cluster, from which faiss's k-means warns of too few
+_CLUSTER_ROWS = 39  # minimum vectors per cluster; with fewer, faiss's k-means warns
 _TRAINED = 64  # vectors per cluster that k-means sees
 PROBED = 32  # clusters searched per query
 Nearest: TypeAlias = faiss.Index  # ntotal vectors, and search(queries, count) -> scores, numbers
@@ -62,7 +62,7 @@ def approximate(width: int, vectors: Float[np.ndarray, "n d"], seed: int = 0) ->
 
 
 def tuned(index: Nearest) -> Nearest:
-    """Set how an approximate index is searched, which a file does not keep in full."""
+    """Set the search parameters that the file of an approximate index does not keep."""
     clusters = faiss.extract_index_ivf(index)
     clusters.nprobe, clusters.parallel_mode = min(PROBED, clusters.nlist), 1  # a query's clusters on all cores
     return index

@@ -1,4 +1,4 @@
-"""The answers of a search as one self-contained HTML file, on which the moments play."""
+"""Show the results of a search as one self-contained HTML page on which the moments play."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vidjax.search.pictures import moment_pictures
 from vidjax.search.queries import read_picture
 from vidjax.viz.moving import mp4
 
-_SIDE = 240  # most pixels of the long side of a picture
+_SIDE = 240  # maximum long side of a picture, in pixels
 _STYLE = (
     "body{max-width:70rem;margin:auto;padding:1rem 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "h1{font-size:1.5rem;margin-bottom:.3rem;overflow-wrap:anywhere}p{margin:.3rem 0;color:#555}"
@@ -63,7 +63,7 @@ def page(
 
 
 def clock(part: Mapping[str, float]) -> str:
-    """Format a part of a video, `start` to `end`, as a player shows its seconds."""
+    """Format the `start` and `end` of a part of a video the way a player shows times."""
     return f"{_clock(part['start'])} - {_clock(part['end'])}"
 
 
@@ -98,7 +98,7 @@ def _player(video: str, start: float, end: float) -> str:
 
 
 def _shown(kind: str, query: str) -> str:
-    """Return what was searched for: nothing for a text, which the title has."""
+    """Return the query video or picture; nothing for a text, which is in the title."""
     if kind == "video":
         return _player(query, 0.0, np.inf)
     if kind == "image":

@@ -1,4 +1,4 @@
-"""The pictures of a moment: frames evenly taken from a part of a video, small enough for a page."""
+"""The pictures of a moment: evenly spaced frames from a part of a video, small enough for a page."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from jaxtyping import UInt8
 from vidjax.data.video.readers import open_video
 from vidjax.errors import VideoError
 
-_FRAMES, _RATE = 24, 12.0  # most pictures of a moment, and most per second
-_SIDE = 240  # most pixels of the long side
+_FRAMES, _RATE = 24, 12.0  # most frames per moment, and most per second
+_SIDE = 240  # maximum long side, in pixels
 
 
 def moment_pictures(video: str, start: float, end: float) -> tuple[UInt8[np.ndarray, "t h w 3"], float]:
     """Read the pictures of a part of a video.
 
     Returns:
-      up to 24 frames, and the rate at which they last as long as the part; no frames if the video cannot be read.
+      up to 24 frames, and the frame rate at which they last as long as the part; no frames if the video cannot be read.
     """
     try:
         with open_video(video) as opened:

@@ -1,4 +1,4 @@
-"""Queries as vectors: a video, a picture or a text, computed as the windows of an index were."""
+"""Embed queries (a video, a picture or a text) the way the windows of an index were embedded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vidjax.weights.backbones import load_backbone
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asker:
-    """Computes queries with the model of an index."""
+    """Embeds queries with the model of an index."""
 
     model: Pretrained
     header: IndexHeader
@@ -76,7 +76,7 @@ class Asker:
         """Compute the vectors of all windows of a video, and their start and end in seconds.
 
         Args:
-          on_window: called with the share of the video that is done since the last call.
+          on_window: called with the share of the video done since the last call.
 
         Raises:
           VideoError: if the video cannot be decoded.
@@ -125,10 +125,10 @@ class Asker:
 
 
 def check_text(header: IndexHeader, folder: str | os.PathLike) -> None:
-    """Reject a text for an index whose vectors no text can be compared with; the model need not be read.
+    """Reject a text query if the index holds no embeddings shared with texts; the model is not loaded.
 
     Raises:
-      ConfigError: with what to do instead.
+      ConfigError: naming the alternatives.
     """
     if header.feature != EMBEDDING:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Search in an index: the moments whose windows are nearest to a query, each moment once."""
+"""Search an index for the moments whose windows are nearest to a query, each moment once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vidjax.search.approximate_file import has_approximate, read_approximate, wr
 from vidjax.search.index_header import EMBEDDING, FILE, IndexHeader, read_index_header
 from vidjax.search.index_stores import find_stores
 
-_FIRST = 128  # neighbours asked for at first
+_FIRST = 128  # neighbours requested first
 OnVideo: TypeAlias = Callable[[int], object]
 
 
@@ -32,7 +32,7 @@ class Moment(NamedTuple):
     Attributes:
       video: path; start, end: in seconds of the video.
       score: cosine of the angle to the query, seen from the centre of the index; from -1 to 1.
-      query: the window of the query that it is similar to, among those given.
+      query: index of the query that it is nearest to.
     """
 
     video: str
@@ -113,8 +113,8 @@ class SearchIndex:
 
         Args:
           queries: vectors of any length except 0, as the model computes them.
-          top: most moments.
-          per_video: most moments of one video; 0 for any number.
+          top: maximum number of moments.
+          per_video: maximum number of moments per video; 0 for any number.
           without: paths of videos to leave out.
         """
         units, count = unit(np.asarray(queries, np.float32) - self.centre), min(len(self), max(_FIRST, 4 * top))
@@ -165,7 +165,7 @@ class _Found(NamedTuple):
 
 
 def write_clusters(folder: str | os.PathLike) -> None:
-    """Write the clusters for approximate search in an index, unless it has those of its present windows.
+    """Write the clusters for approximate search in an index, unless those of its current windows exist.
 
     Raises:
       DataError: if the index is damaged or has no windows, or a file cannot be written.
@@ -193,7 +193,7 @@ def open_header(folder: Place) -> IndexHeader:
 
 
 def unit(vectors: Float[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
-    """Scale vectors to length 1; one of only zeros stays as it is."""
+    """Scale vectors to length 1; a zero vector stays as it is."""
     vectors = np.asarray(vectors, np.float32)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
@@ -242,7 +242,7 @@ class _Windows:
         return np.concatenate([store.times(row) for store, rows in pairs for row in rows])
 
     def centre(self) -> Float32[np.ndarray, " d"]:
-        """Return the mean of the vectors, which all windows of a model share; zeros for embeddings.
+        """Return the mean of the vectors, the part that all windows share; zeros for embeddings.
 
         The space of embeddings is trained for cosines, so it stays as it is.
         """
@@ -267,7 +267,7 @@ class _Windows:
 
 @contextlib.contextmanager
 def _reading(folder: Place, header: IndexHeader, store: Place) -> Generator[None]:
-    """Say how to mend a store that is damaged."""
+    """Add the remedy to the error of a damaged store."""
     try:
         yield
     except (DataError, ConfigError) as error:

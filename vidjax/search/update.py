@@ -1,4 +1,4 @@
-"""Bring an index up to date with a list of videos: compute the windows of new ones, and drop those that are gone."""
+"""Bring an index up to date with a list of videos: embed the windows of new videos and drop removed ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Updated(NamedTuple):
     Attributes:
       header: the index's header.
       videos, windows: what the index has now.
-      added, moved, dropped: videos computed now, renamed without being computed again, and no longer in the index.
+      added, moved, dropped: numbers of videos computed, renamed without being computed again, and removed.
       missing: parts that belong to other processes.
       failed: path and reason of each video of the list that has no windows.
     """
@@ -68,11 +68,11 @@ class Indexing:
 
     Attributes:
       videos: paths of all videos that the index should have.
-      words: the words that name them on the command line.
+      words: the command-line arguments that name them.
       feature: one of `FEATURES`; empty for the first of them that the model has.
       dtype: dtype on disk, float16 or float32.
       batch: windows per step; 0 for the usual number.
-      process: this process's number and the number of processes; process k % count computes part k of each store.
+      process: this process's number and the number of processes; part k of each store belongs to process k % count.
     """
 
     videos: Sequence[str]
@@ -90,10 +90,10 @@ def update_index(
 
     Args:
       backbone: the model; its clip_recipe says how windows slide over each video.
-      on_video: called with the number of videos, and parts of videos, that are done since the last call.
+      on_video: called with the number of videos done since the last call; fractions are possible.
 
     Raises:
-      ResumeError: if the folder is an index of other features.
+      ResumeError: if the folder holds an index whose features differ.
       ConfigError: if another process writes it, none of its videos is in the list, the model lacks the feature, or its
         recipe has no windows.
       DataError: if a file cannot be written or is damaged, or a value is too large for float16.
@@ -171,7 +171,7 @@ class _Update:
         return Updated(self._header, videos, windows, added, moved, dropped, missing, sorted(failed))
 
     def _check_overlap(self, stores: Sequence[IndexStore]) -> None:
-        """Refuse a list that has nothing of an index that names other videos: it would be emptied."""
+        """Refuse a list that has none of the index's videos, because it would empty the index."""
         found = [entry for store in stores for entry in store.live()]
         names = {stamp.content for stamp in self._wanted.values()}
         if found and not any(entry.stamp.content in names or entry.stamp.path in self._wanted for entry in found):
@@ -181,7 +181,7 @@ class _Update:
             )
 
     def _sort(self, stores: Sequence[IndexStore]) -> tuple[list[tuple[IndexStore, Live]], list]:
-        """Return the entries whose files are as they were, each file once, and the others."""
+        """Return the entries whose files are unchanged, each file once, and the others."""
         kept, gone, seen = [], [], set[str]()
         for store in stores:
             for entry in store.live():
@@ -192,7 +192,7 @@ class _Update:
         return kept, gone
 
     def _move(self, kept: list[tuple[IndexStore, Live]], gone: list[tuple[IndexStore, Live]]) -> int:
-        """Give videos that were only moved their new paths; change `kept` and `gone` accordingly."""
+        """Update the paths of videos that were only moved; change `kept` and `gone` accordingly."""
         taken = {entry.stamp.path for _, entry in kept}
         free = collections.defaultdict[tuple, list[Stamp]](list)
         for path, stamp in sorted(self._wanted.items()):
@@ -214,7 +214,7 @@ class _Update:
         return sum(map(len, changed.values()))
 
     def _drop(self, stores: Sequence[IndexStore], kept: list, gone: list) -> None:
-        """Take the videos that are gone out of their stores."""
+        """Remove missing videos from their stores."""
         for store in stores:
             if any(of is store for of, _ in gone):
                 store.write_live([entry for of, entry in kept if of is store])

@@ -89,7 +89,10 @@ def _from_folder(folder: Path, name: str) -> ServedModel:
         ) from error
     platform = jax.default_backend().replace("gpu", "cuda")
     if platform not in graph.platforms:
-        raise WeightsError(f"{folder} was exported for {', '.join(graph.platforms)}, but jax runs on {platform} here")
+        raise WeightsError(
+            f"{folder} was exported for {', '.join(graph.platforms)}, but jax runs on {platform} here; "
+            "set JAX_PLATFORMS=cpu"
+        )
     return _served(name, about, graph.call, weights)
 
 

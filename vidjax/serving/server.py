@@ -22,7 +22,7 @@ from vidjax.serving.limits import Limits
 _LOOK = 0.05  # seconds between checks of whether to stop
 _NOTICE = 0.5  # seconds in which connections close after their next response, before new ones are refused
 _LAST = 5.0  # further seconds for a connected client to send its first request
-_SO_ATTACH_FILTER = 26  # of Linux; the socket module has no name for it
+_SO_ATTACH_FILTER = 26  # on Linux; Python's socket module does not define it
 _NO_NEW_CONNECTIONS = (  # a classic BPF program over a TCP segment: (operation, jump if true, jump if false, operand)
     (0x30, 0, 0, 13),  # load the byte of flags
     (0x45, 0, 1, 0x02),  # is SYN set?
@@ -67,17 +67,17 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signal handling to its caller and, when it stops, accepts the connections that wait."""
+    """A server that leaves signal handling to its caller and accepts pending connections when it stops."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept the connections that wait in the sockets' queues, which closing would reset; then shut down."""
+        """Accept the connections pending in the sockets' queues, which closing would reset; then shut down."""
         for listening in sockets or []:
             _refuse_new(listening)
-        await asyncio.sleep(_LOOK)  # handshakes that have begun end
+        await asyncio.sleep(_LOOK)  # let handshakes that have begun finish
         until = time.monotonic() + _NOTICE
         while select.select(sockets or [], [], [], 0)[0] and time.monotonic() < until:
             await asyncio.sleep(0)
@@ -87,7 +87,7 @@ class _Server(uvicorn.Server):
 def _refuse_new(listening: socket.socket) -> None:
     """Let no further connection begin. A client that tries gets no reply, tries again a second later, and is refused.
 
-    Otherwise the kernel completes connections up to the moment in which the socket closes, and resets them. The filter
+    Otherwise the kernel completes connections until the socket closes, and then resets them. The filter
     works only on Linux; elsewhere, and in sandboxes that do not allow it, a client may see such a reset.
     """
     if sys.platform != "linux":

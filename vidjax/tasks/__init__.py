@@ -42,7 +42,7 @@ def build_objective(
       source: the training split, from which classification computes class weights; None if nothing is trained.
 
     Raises:
-      ConfigError: when task, model and data do not fit each other.
+      ConfigError: when the task, the model and the data are incompatible.
     """
     check(config)
     objective = TASKS.find(config.task).build(config, num_classes, total_steps, source)
@@ -79,7 +79,7 @@ def check(config: Config) -> None:
 
 
 def clip_recipe(config: Config) -> ClipRecipe:
-    """The clip recipe of a run's evaluation, and of everything that uses its model afterwards."""
+    """Return the clip recipe for a run's evaluation and for every later use of its model."""
     evaluator = TASKS.find(config.task).evaluator
     return evaluator.clip_recipe(config) if evaluator else ClipRecipe.of(config.data, config.eval)
 

@@ -12,6 +12,6 @@ from vidjax.models import FAMILIES, family_of
 
 
 def encoder_only(config: Config, module: nn.Module, params: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The encoder as a classifier without a head; everything else, such as a projection or a predictor, is dropped."""
+    """Return the encoder as a classifier without a head; drop everything else, such as a projection or a predictor."""
     family = FAMILIES.find(family_of(config.model.name)[0])
     return family.classifier(module.spec, 0), {"encoder": params["encoder"]}

@@ -1,4 +1,4 @@
-"""Refuse settings of classification in other tasks."""
+"""Refuse classification settings in other tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OF_CLASSIFICATION = ("data.mixup", "data.cutmix", "data.mix_group", "data.erase"
 
 
 def refuse(config: Config, *keys: str) -> None:
-    """Refuse settings of classification that another task would ignore.
+    """Refuse classification settings that another task would ignore.
 
     Raises:
       ConfigError: for the first key that is not at its default.

@@ -67,10 +67,10 @@ class Task:
       annotation: what rows must carry: a name from `vidjax.data.sources.annotations.ANNOTATIONS`, or `NOTHING` for a
         task that learns from videos alone.
       sized_by_data: whether the module has one output per class or target of the data.
-      head_from_texts: whether the head is made of the words for the classes of the data, by the text tower of the
-        weights; such a task trains nothing.
-      has_teacher: whether runs keep a teacher, a moving average (`extra["teacher"]`) that users get instead of the
-        trained parameters.
+      head_from_texts: whether the head consists of the text tower's embeddings of the class names; such a task trains
+        nothing.
+      has_teacher: whether runs keep a moving average of the parameters (`extra["teacher"]`), which users get instead of
+        the trained ones.
       takes_views: whether a row holds several views of a video (data.global_views) instead of clips.
       num_tokens: tokens per caption in a training batch, for a task that learns from captions.
       check: refuses settings that do not fit the task, from the configuration alone.
@@ -80,7 +80,7 @@ class Task:
       evaluator: scores the evaluation split; None for a task without a score.
       curves: metrics that a run's report plots besides the training loss.
       draw: draws pictures at the end of training, from (objective, params, evaluation split, config, mesh, folder).
-      answer: the kind of answer of a trained model; None if it gives none.
+      answer: the kind of answer that a trained model gives; None if it gives none.
     """
 
     build: Callable[[Config, int, int, VideoSource | None], Objective]

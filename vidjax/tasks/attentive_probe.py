@@ -1,4 +1,4 @@
-"""Attentive probes: what a frozen backbone knows, read by a grid of heads, of which validation chooses one."""
+"""Attentive probes: train a grid of attention heads on a frozen backbone, and choose one by validation."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse numbers of clips and tokens that do not fit each other, and settings of classification."""
+    """Refuse incompatible numbers of clips and tokens, and classification settings."""
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights", "model.head_dropout")
     data, caption = config.data, config.caption
     if data.num_frames % caption.num_clips:
@@ -58,7 +58,7 @@ def check(config: Config) -> None:
 
 
 def training_rows(source: VideoSource, config: Config) -> TokenSource:
-    """Encode the captions of the rows as tokens."""
+    """Tokenize the rows' captions."""
     return TokenSource(source, find_tokenizer(config.caption), config.caption.num_tokens)
 
 

@@ -1,4 +1,4 @@
-"""Contrastive learning: videos and their captions embedded in one space, in which each finds the other."""
+"""Contrastive learning: embed videos and captions in one space, so that each retrieves the other."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse settings of classification, and a text tower by LoRA without its rank.
+    """Refuse classification settings, and LoRA on the text tower without a rank.
 
     Raises:
       ConfigError: naming the key and the remedy.
@@ -52,9 +52,9 @@ def check(config: Config) -> None:
     contrastive = config.contrastive
     if contrastive.train_text != "all" and config.mode == "train" and not (contrastive.text_from or config.init_from):
         raise ConfigError(
-            f"config.contrastive.train_text={contrastive.train_text} keeps the text tower's first weights, but neither "
-            "config.contrastive.text_from nor config.init_from names any; name a model with a text tower, or set "
-            "contrastive.train_text=all"
+            f"config.contrastive.train_text={contrastive.train_text} keeps the text tower's initial weights, but "
+            "neither config.contrastive.text_from nor config.init_from names any; name a model with a text tower, or "
+            "set contrastive.train_text=all"
         )
     if contrastive.train_text == "lora" and not config.model.lora.rank:
         raise ConfigError(
@@ -63,18 +63,18 @@ def check(config: Config) -> None:
         )
     if config.optim.clip_group:
         raise ConfigError(
-            f"config.optim.clip_group={config.optim.clip_group} clips the gradients of parts of a batch, but the loss "
-            "of task=contrastive compares all of it; set it to 0"
+            f"config.optim.clip_group={config.optim.clip_group} clips gradients per part of a batch, but the loss "
+            "of task=contrastive compares the whole batch; set it to 0"
         )
 
 
 def training_rows(source: VideoSource, config: Config) -> EncodedCaptions:
-    """Encode the captions of the rows as tokens of the text tower."""
+    """Tokenize the rows' captions for the text tower."""
     return EncodedCaptions(source, config)
 
 
 def save_files(source: VideoSource, workdir: Place) -> None:
-    """Write the vocabulary, so that the run can embed texts without the captions or folders that it is from."""
+    """Write the vocabulary, so that the run can embed texts without the captions or folders it came from."""
     if isinstance(source, EncodedCaptions):
         with tempfile.TemporaryDirectory() as folder:  # the run may be in a bucket
             source.encoder.save(folder)

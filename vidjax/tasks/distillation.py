@@ -1,4 +1,4 @@
-"""Distillation: a student learns the answers of a frozen teacher, alone or mixed with labels, or its tokens."""
+"""Distillation: a student learns a frozen teacher's answers, alone or mixed with labels, or its tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vidjax.tasks._task import Answer, Task
 from vidjax.tasks.classification import CURVES
 from vidjax.viz.curves import Curve
 
-RANDOM = "random"  # teacher.weights for a teacher with initial weights
+RANDOM = "random"  # value of teacher.weights for a randomly initialised teacher
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Classification:
@@ -86,7 +86,7 @@ def check(config: Config) -> None:
 
 
 def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The student alone, without its projection to the teacher's width."""
+    """Return the student without its projection to the teacher's width."""
     del config
     return module, {name: tree for name, tree in params.items() if name != PROJECTION}
 
@@ -97,7 +97,7 @@ def _weights(config: Config) -> Weights:
 
 
 def _teacher(config: Config, num_classes: int, student: Any) -> nn.Module:
-    """The teacher's classifier for the student's clips.
+    """Build the teacher's classifier for the student's clips.
 
     Raises:
       ConfigError: for frames that the teacher's cubes do not tile, or token grids that differ when tokens are compared.

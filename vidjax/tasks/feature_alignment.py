@@ -43,7 +43,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
             raise ConfigError(f"align.class_token: {name} has no class token; set it to false")
     if model.mask == ATTENTION and not teacher.has_attention:
         raise ConfigError(
-            f"model.mask=attention needs a teacher with a class token that looks at single frames, such as clip_base; "
+            f"model.mask=attention needs an image model with a class token as its teacher, such as clip_base; "
             f"with align.teacher={align.teacher} use tube or random"
         )
     objective = FeatureAlignment(
@@ -61,7 +61,7 @@ def check(config: Config) -> None:
 
 
 def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The encoder as a classifier without a head; the decoders are dropped.
+    """Return the encoder as a classifier without a head; drop the decoders.
 
     Norms that were not trained keep their initial values: VideoMAE's norm after pooling, or the final norm if
     align.student_norm is off.
@@ -73,7 +73,7 @@ def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) 
 
 
 def _encoder(name: str, spec: Any, layers: tuple[int, ...], key: str) -> Any:
-    """The encoder of a model, which also returns the outputs of `layers`; negative numbers count from the end."""
+    """Build a model's encoder, which also returns the outputs of `layers`; negative numbers count from the end."""
     family = FAMILIES.find(family_of(name)[0])
     if family.encoder is None:
         raise ConfigError(f"task=feature_alignment: {name} cannot return features of its layers; {_families()} can")
@@ -85,7 +85,7 @@ def _encoder(name: str, spec: Any, layers: tuple[int, ...], key: str) -> Any:
 
 
 def _families(index: bool = False) -> str:
-    """The titles of families that can be a teacher or, with `index`, a student."""
+    """List the titles of families that can be a teacher or, with `index`, a student."""
     able = []
     for family in FAMILIES.values():
         if family.encoder is not None:

@@ -22,7 +22,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse settings for single-class targets, and a weight of positives that is not positive itself."""
+    """Refuse settings for single-class targets, and a weight of positives that is not above 0."""
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights")
     if config.optim.pos_weight <= 0:
         raise ConfigError(f"config.optim.pos_weight={config.optim.pos_weight} must be above 0; 1 means no weighting")

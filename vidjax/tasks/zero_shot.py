@@ -1,4 +1,4 @@
-"""Zero-shot classification: a model with a text tower, scored on the classes of a data set that it never learned."""
+"""Zero-shot classification: score a model with a text tower on classes that it was not trained on."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Classification:
-    """Build the video tower with a head, as a plan or a compilation needs it.
+    """Build the video tower with a head, for a plan or a compilation.
 
-    An evaluation takes the towers of its weights instead (`vidjax.training.zero_shot`).
+    An evaluation takes both towers from its weights instead (`vidjax.training.zero_shot`).
     """
     del total_steps, source
     return configured.classification(config, num_classes)
 
 
 def check(config: Config) -> None:
-    """Refuse to train, invalid templates, and settings of classification.
+    """Refuse training, invalid templates and classification settings.
 
     Raises:
       ConfigError: naming the key and the remedy.
     """
     if config.mode == "train":
-        raise ConfigError(
-            "task=zero_shot scores weights and trains none; set config.mode=evaluate, or train with task=contrastive"
-        )
+        raise ConfigError("task=zero_shot does not train; set config.mode=evaluate, or train with task=contrastive")
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights", "model.pooling", "model.head_widths")
     check_templates(read_lines(config.zero_shot.templates))
 

