@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
+from vidjax import ops
+from vidjax.aot.hlo import Program
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig
+from vidjax.ops.mesh_axes import mesh_of
 from vidjax.tasks import build_objective
 from vidjax.training.mesh import batch_sharding
 from vidjax.training.optim import RunLength, build_optimizer
@@ -60,3 +63,15 @@ def test_pretraining_of_the_base_model_fits_a_v5e_slice_of_8_chips(data, fsdp, t
     assert memory.argument_size_in_bytes + memory.temp_size_in_bytes < V5E_MEMORY
     if fsdp * tensor > 1:  # parameters and both of Adam's moments are divided
         assert memory.argument_size_in_bytes < 0.6 * 3 * 4 * parameters
+
+
+def test_cutting_patches_on_64_chips_sends_no_pixels():
+    from jax.experimental import topologies
+
+    devices = topologies.get_topology_desc("v5p:4x4x4", "tpu").devices
+    mesh = mesh_of((8, 8, 1), devices)
+    clips = jax.ShapeDtypeStruct((128, 4, 32, 32, 3), np.float32, sharding=batch_sharding(mesh))
+    with jax.set_mesh(mesh):
+        cut = jax.jit(lambda x: jax.numpy.tanh(ops.patchify(2 * x, 2, 16)))
+        program = cut.trace(clips).lower(lowering_platforms=("tpu",)).compile().as_text()
+    assert not Program(program).collectives

@@ -44,6 +44,22 @@ def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
     return jax.lax.with_sharding_constraint(kernel, P())
 
 
+def on_own_rows(function: Callable[[Array], Array], rows: int) -> Callable[[Array], Array]:
+    """Make each device of the ambient mesh apply `function` to its own rows of an array, without communication.
+
+    Returns `function` itself without a mesh, or if the array's number of `rows` cannot be divided evenly.
+
+    Example:
+      >>> vidjax.ops.row_sharding.on_own_rows(jnp.sin, 2) is jnp.sin  # without a mesh
+      True
+    """
+    free = free_axes()
+    axes = tuple(name for name in ROWS if free.get(name, 1) > 1)
+    if not axes or rows % math.prod(free[name] for name in axes):
+        return function
+    return jax.shard_map(function, in_specs=P(axes), out_specs=P(axes), axis_names=set(axes), check_vma=False)
+
+
 def product_by_rows(
     x: Float[Array, " b *dims"], kernel: Float[Array, "*d"], multiply: Callable[[Array, Array], Array], divided: int = 0
 ) -> Float[Array, " b *e"]:

@@ -6,6 +6,7 @@ from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Num
 
 from vidjax.ops import platforms
+from vidjax.ops.row_sharding import on_own_rows
 
 VMEM = 64 * 2**20  # bytes; a core has at least this in all TPUs since v5e
 SMALL_VMEM = {"TPU v2": 2**24, "TPU v3": 2**24, "TPU v4": 2**24}
@@ -29,5 +30,8 @@ def stored(x: Num[Array, "*dims"], order: tuple[int, ...] | None = None) -> Num[
     patches), and then transpose the array for every kernel. Loops over layers do not need this: they fix the layout of
     their carry.
     """
-    order = order or tuple(range(x.ndim))
-    return platforms.dispatch(x, tpu=lambda x: with_layout_constraint(x, Layout(order)), default=lambda x: x)
+    layout = Layout(order or tuple(range(x.ndim)))
+    # Each device fixes the layout of its own rows, because the compiler does not divide this operation: it would gather
+    # the whole batch on every device, and it does not always notice that each device then needs only its rows.
+    constrain = on_own_rows(lambda x: with_layout_constraint(x, layout), x.shape[0])
+    return platforms.dispatch(x, tpu=constrain, default=lambda x: x)
