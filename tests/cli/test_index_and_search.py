@@ -120,7 +120,7 @@ def test_a_picture_finds_the_video_that_shows_it(indexed, folder, tmp_path, caps
     [
         ([], r"nothing to search for is given; give one of a text, --video=FILE and --image=FILE"),
         (["a dog", "--video", "x.mp4"], r"text and video are given; give one of a text"),
-        (["a dog"], r"holds pooled of .*, which texts cannot be compared with; search by --video or --image"),
+        (["a dog"], r"holds pooled features of .*, which cannot be compared with texts; search by --video or --image"),
         (["--video", "{folder}/O.mp4"], r"--video=.*/O\.mp4 is not a file; did you mean .*\.mp4"),
         (["--video", "{folder}/3.mp4"], r"(truncated|corrupt): .*3\.mp4"),
         (["--image", "{folder}/0.mp4"], r"0\.mp4 is not a picture that can be read .*; give a JPEG, PNG or WebP file"),

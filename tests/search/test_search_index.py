@@ -308,7 +308,7 @@ def test_a_query_video_is_computed_as_the_index_was(model, videos, tmp_path):
 def test_texts_need_an_index_that_shares_their_space(model, videos, tmp_path):
     folder = tmp_path / "index"
     index(folder, model, videos)
-    with pytest.raises(ConfigError, match="pooled of videomae_tiny, which texts cannot be compared with; search by"):
+    with pytest.raises(ConfigError, match="pooled features of videomae_tiny, which cannot be compared with texts"):
         check_text(open_header(folder), folder)
 
 

@@ -28,7 +28,7 @@ _CLASSES = {  # runners that Beam does not know by these names
     DASK: "apache_beam.runners.dask.dask_runner.DaskRunner",
 }
 _SAID = re.compile(r"<<vidjax: (.*?)>>", re.DOTALL)  # a worker's message, inside Beam's own exception
-_LOOK_EVERY, _SHARE = 1.0, 0.02  # least seconds between two checks, and the largest share of time that checks may take
+_LOOK_EVERY, _SHARE = 1.0, 0.02  # minimum seconds between checks, and the maximum share of time they may take
 Piece = TypeVar("Piece")
 
 

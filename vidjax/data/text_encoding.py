@@ -184,7 +184,7 @@ def load_text_encoder(folder: str | os.PathLike, context: int) -> TextEncoder:
     merges.txt.
 
     Args:
-      context: the most tokens of a text.
+      context: maximum number of tokens per text.
 
     Raises:
       DataError: if the folder holds none of these, or a file is damaged.
@@ -231,7 +231,7 @@ def learn_vocabulary(texts: Iterable[str], context: int, vocab_size: int = 1024)
     last two tokens mark the start and the end. If the texts give too few tokens, unused ones fill the vocabulary.
 
     Args:
-      context: the most tokens of a text.
+      context: maximum number of tokens per text.
       vocab_size: number of tokens in the vocabulary, at least 514: 512 for bytes, the start token and the end token.
 
     Raises:

@@ -15,7 +15,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.files import Place
 from vidjax.viz.clips import write_clips
 
-SHOWN = 6  # most videos of each kind
+SHOWN = 6  # maximum videos of each kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ def best_and_worst(
 
     Args:
       marks: see `Judged`.
-      most: most videos of each kind.
+      most: maximum number of videos of each kind.
       classes: see `Judged`; the best of each class then come before the second best of any.
     """
     scored = np.flatnonzero(~np.isnan(marks))

@@ -23,7 +23,7 @@ from vidjax.search.index_header import IndexHeader
 STORES = "stores"
 _VIDEOS, _LIVE = "videos.jsonl", "live.jsonl"
 _MOST_VIDEOS = 1024  # per store; its videos become searchable together
-_PART_VIDEOS, _PARTS = 16, 16  # most videos per part; parts of a small store, for processes to share
+_PART_VIDEOS, _PARTS = 16, 16  # maximum videos per part; parts of a small store, for processes to share
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from vidjax.data.video.readers import open_video
 from vidjax.errors import VideoError
 
-_FRAMES, _RATE = 24, 12.0  # most frames per moment, and most per second
+_FRAMES, _RATE = 24, 12.0  # maximum frames per moment, and per second
 _SIDE = 240  # maximum long side, in pixels
 
 

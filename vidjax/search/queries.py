@@ -132,8 +132,8 @@ def check_text(header: IndexHeader, folder: str | os.PathLike) -> None:
     """
     if header.feature != EMBEDDING:
         raise ConfigError(
-            f"{folder} holds {header.feature} of {header.backbone['source']}, which texts cannot be compared with; "
-            "search by --video or --image, or index with a model that has a text tower, such as "
+            f"{folder} holds {header.feature} features of {header.backbone['source']}, which cannot be compared with "
+            "texts; search by --video or --image, or index with a model that has a text tower, such as "
             "openai/clip-vit-base-patch32"
         )
 

@@ -11,7 +11,7 @@ from vidjax.viz.document import Block, Heading, Table, Text
 from vidjax.viz.result_table import rounded
 
 DATA, QUARANTINE = "data.json", "quarantine.jsonl"  # in a run's folder
-_SHOWN = 20  # most quarantined videos in a report
+_SHOWN = 20  # maximum quarantined videos in a report
 _FEW = 500  # videos; with fewer, a single one noticeably changes a figure
 
 

@@ -11,8 +11,8 @@ from vidjax.files import Place
 from vidjax.viz.figures import label, new_figure, save_figure
 
 _ROW, _NAME, _BAR = 0.155, 0.058, 1.5  # inches: height of a row, widths of a letter and of the longest bar
-_LETTERS = 34  # most letters of a name
-_ACROSS = 3  # most panels in a row
+_LETTERS = 34  # maximum letters of a name
+_ACROSS = 3  # maximum panels in a row
 _SHAPE = 1.35  # desired ratio of width to height
 
 

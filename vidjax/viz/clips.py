@@ -15,7 +15,7 @@ from vidjax.viz.document import Block, Gallery, Heading, Picture, Text
 
 MOST_BYTES = 40_000  # per clip
 _LIST, _FILE = "clips.json", re.compile(r"clip_\d+\.webp")
-_FRAMES, _PAUSE = 16, 125  # most frames of a clip, and the milliseconds that each is shown
+_FRAMES, _PAUSE = 16, 125  # maximum frames per clip, and milliseconds per frame
 _TRIES = ((144, 80), (144, 50), (112, 40), (80, 25), (48, 10))  # pixels of the longer side, and quality of the WebP
 _TITLES = {"best": "The best answers", "worst": "The worst answers"}
 

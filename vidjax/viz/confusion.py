@@ -16,7 +16,7 @@ from vidjax.viz.figures import label, new_figure, save_figure
 
 MATRIX, PICTURE = "confusion_matrix.csv", "confusion_matrix.png"  # in a run's folder, and in its folder of pictures
 _MANY = 60  # classes; with more, names would be illegible on a page, so the picture is larger than the page
-_LETTERS = 40  # most letters of a name
+_LETTERS = 40  # maximum letters of a name
 _PAIRS = 20  # rows of the table
 
 

@@ -31,8 +31,8 @@ METRICS = "metrics.jsonl"
 LOSS = Curve("train/loss", "training loss")
 LEARNING_RATE = Curve("train/lr", "learning rate")
 _SMOOTHED_FROM = 60  # points; shorter curves are not smoothed
-_ACROSS = 3  # most panels in a row
-_FEW = 4  # most runs whose names fit into a panel
+_ACROSS = 3  # maximum panels in a row
+_FEW = 4  # maximum runs whose names fit into a panel
 _DASHES = ("-", "--", ":", "-.")  # line styles, one for each ten runs, as there are ten colours
 
 

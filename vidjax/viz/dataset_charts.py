@@ -20,10 +20,10 @@ from vidjax.viz.dataset_statistics import bin_edges, failures_of, frames_by_targ
 from vidjax.viz.figures import new_figure, save_figure
 
 FILE = "charts.json"
-_FEW = 20  # most classes for which all splits share one picture
+_FEW = 20  # maximum classes for which all splits share one picture
 _SIZES = 12  # number of most frequent sizes that are drawn
-_ACROSS = 3  # most panels in a row
-_NARROW = 10  # least range of an axis of whole numbers
+_ACROSS = 3  # maximum panels in a row
+_NARROW = 10  # minimum range of an axis of whole numbers
 _HISTOGRAM = "histogram"
 _GREY = "0.45"
 Draw = Callable[[Axes, SplitAudit], None]

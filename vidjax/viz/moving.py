@@ -14,7 +14,7 @@ from PIL import Image
 from vidjax.files import Place, located, make_folder, write_whole
 
 _KEY_EVERY = 12  # pictures between key frames, so that players can seek
-_COLOURED = 4  # most pictures from which the colours of a GIF are taken
+_COLOURED = 4  # maximum pictures from which a GIF's colours are taken
 
 
 def write_gif(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place, rate: float) -> Place:

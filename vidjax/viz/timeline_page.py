@@ -16,10 +16,10 @@ from vidjax.data.video.readers import open_video
 from vidjax.errors import VideoError, one_line, printable
 from vidjax.viz.timeline import Answer, lines_of
 
-_PICTURES = 120  # most pictures of a video
+_PICTURES = 120  # maximum pictures per video
 _AT_ONCE = 8  # frames decoded together
 _WIDTH = 200  # pixels of a picture
-_ROWS = 24  # most rows, one for each class, where classes overlap
+_ROWS = 24  # maximum rows, one per class, where classes overlap
 _TICKS = 6
 _STYLE = (
     "body{max-width:70rem;margin:auto;padding:0 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"

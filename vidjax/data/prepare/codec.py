@@ -26,7 +26,7 @@ class Storing:
     Attributes:
       check: the check for videos stored as their own bytes: `index` or `decode`.
       encoding: how to re-encode videos, which decodes every frame; None stores their own bytes, and images losslessly.
-      videos_per_shard: the most videos in one file.
+      videos_per_shard: maximum number of videos per file.
 
     Raises:
       ConfigError: for an unknown check, or fewer than one video per shard.

@@ -133,7 +133,7 @@ class Extraction:
     Attributes:
       names: names from `features`.
       dtype: dtype of the arrays.
-      most_rows: the most rows of any block, in this call or another; not used for windows.
+      most_rows: maximum rows of any block, in this call or another; not used for windows.
       batch: clips per step over the devices of this process; 0 for 8 per device.
     """
 

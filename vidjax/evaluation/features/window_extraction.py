@@ -36,7 +36,7 @@ from vidjax.evaluation.features.extraction import (
 from vidjax.evaluation.features.window_times import WindowTimes
 from vidjax.evaluation.multiview import NOT_FINITE, one_late
 
-_VIDEO_BYTES = 2**32  # most bytes of the features of one video
+_VIDEO_BYTES = 2**32  # maximum bytes of one video's features
 _WINDOWS_A_CPU = 2  # per step: 8 take 2.4 times the processor time per clip with a tiny VideoMAE, 1.1 with a small one
 _OPENED = 16  # videos whose length is compared with a window's before anything is written
 _FAILED = WindowedVideo(0, np.zeros((0, 2)))

@@ -31,7 +31,7 @@ from vidjax.evaluation.features.window_extraction import WindowExtractor, check_
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.files import Place, located
 
-_PART_BYTES, PART_ROWS = 2**27, (8, 256)  # most bytes of a part, but at least 8 and at most 256 rows
+_PART_BYTES, PART_ROWS = 2**27, (8, 256)  # maximum bytes per part; at least 8 and at most 256 rows
 _USUAL_SECONDS, _WINDOWED_PARTS = 300, 16  # assumed length of a video with windows; parts of a small store
 
 
