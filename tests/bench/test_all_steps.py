@@ -132,7 +132,7 @@ def test_an_interrupted_call_resumes_where_it_stopped(tmp_path):
 
 
 @pytest.mark.parametrize("other", [{"device": "TPU v6 lite"}, {"jax": "0.11.0"}])
-def test_another_device_or_version_of_jax_is_measured_anew_beside_it(tmp_path, other):
+def test_another_device_or_version_of_jax_is_measured_separately(tmp_path, other):
     path, starts = tmp_path / "rows.jsonl", Starts(V5E | other)
     measure(path, Starts(), ["svt_k400:base"])
     (row,) = measure(path, starts, ["svt_k400:base"])

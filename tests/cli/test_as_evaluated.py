@@ -208,7 +208,7 @@ def test_captions_are_those_of_the_evaluation(videos_of_motion, tmp_path, capsys
     assert len({line["caption"] for line in lines}) > 1
 
 
-def test_features_are_of_the_clips_of_the_evaluation(classifiers, root, tmp_path, capsys):
+def test_features_use_the_clips_of_the_evaluation(classifiers, root, tmp_path, capsys):
     config, run = classifiers["videomae"]
     assert (
         main(["embed", f"--model={run}", f"--data={root}", "--split=val", f"--out={tmp_path}", "--dtype=float32"]) == 0
@@ -233,7 +233,7 @@ def central_clips(config):
     return clips, [row.video for row in (source[number] for number in range(len(source)))]
 
 
-def test_reconstructions_are_of_the_runs_own_clips_and_mask(root, tmp_path, monkeypatch, capsys):
+def test_reconstructions_use_the_runs_own_clips_and_mask(root, tmp_path, monkeypatch, capsys):
     changes = RUNS["videomae"] | {"model.name": "videomae_tiny", "data.root": str(root), "data.train_split": "val"}
     config = config_of("masked_autoencoding", **changes, **{"model.mask": "random", "model.mask_ratio": 0.5})
     run = write_run(tmp_path / "run", config, 0)

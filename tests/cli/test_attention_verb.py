@@ -45,7 +45,7 @@ def test_an_autoencoder_is_shown_one_layer_and_one_head(autoencoder, videos, tmp
     assert sorted(entry) == ["gif", "mp4", "npz", "png", "video"]
 
 
-def test_of_several_videos_a_broken_one_is_reported_and_the_others_have_a_folder_each(
+def test_a_broken_video_among_several_is_reported_and_the_others_have_a_folder_each(
     autoencoder, videos, tmp_path, capsys
 ):
     (tmp_path / "empty.mp4").write_bytes(b"")

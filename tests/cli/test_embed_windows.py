@@ -49,7 +49,7 @@ def whole(folder, tmp_path_factory):
     return out
 
 
-def test_what_is_written_and_said(folder, tmp_path, capsys):
+def test_the_written_files_and_messages(folder, tmp_path, capsys):
     out, npy = tmp_path / "out", tmp_path / "npy"
     assert embed(folder, out, "--npy", str(npy)) == 3
     shown = capsys.readouterr()

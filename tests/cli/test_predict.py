@@ -241,7 +241,7 @@ def test_a_pre_trained_model_is_refused_with_what_it_can_do(autoencoder, videos,
         (["--modle", "x"], "predict has no option --modle; did you mean --model?"),
     ],
 )
-def test_options_that_cannot_be_are_refused_in_one_sentence(classifier, videos, capsys, options, sentence):
+def test_invalid_options_are_refused_in_one_sentence(classifier, videos, capsys, options, sentence):
     assert main(["predict", videos[0], "--model", classifier, *options]) == 2
     shown = capsys.readouterr()
     assert not shown.out

@@ -81,7 +81,7 @@ def test_official_annotations_are_read_and_files_kept_as_they_are(folder, tmp_pa
     assert source[0].video == (folder / "val" / "a" / "val0.mp4").read_bytes()
 
 
-def test_videos_that_cannot_be_read_are_told_counted_and_exit_with_3(folder, tmp_path, capsys):
+def test_unreadable_videos_are_reported_counted_and_exit_with_3(folder, tmp_path, capsys):
     (folder / "train" / "a" / "broken.mp4").write_bytes(b"")
     assert prepare(folder, tmp_path / "out", "--runner", "threads") == 3
     said = " ".join(capsys.readouterr().err.split())
@@ -108,7 +108,7 @@ def test_a_root_that_is_not_there_is_one_sentence(tmp_path, capsys):
     assert "gone is not a folder" in capsys.readouterr().err
 
 
-def test_without_beam_its_runners_are_refused_and_threads_are_said(folder, tmp_path, capsys, monkeypatch):
+def test_without_beam_its_runners_are_refused_and_threads_are_announced(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert prepare(folder, tmp_path / "out", "--runner", "DataflowRunner") == 2
     assert "needs Apache Beam: run pip install 'vidjax[beam]'" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def test_without_a_folder_each_video_has_one_of_its_name(autoencoder, videos, tm
     assert (tmp_path / "both/again/a.mp4/reconstruction.gif").is_file()
 
 
-def test_of_several_videos_a_broken_one_is_reported_and_the_others_are_shown(autoencoder, videos, tmp_path, capsys):
+def test_a_broken_video_among_several_is_reported_and_the_others_are_shown(autoencoder, videos, tmp_path, capsys):
     (tmp_path / "empty.mp4").write_bytes(b"")
     words = ["reconstruct", videos[0], str(tmp_path / "empty.mp4"), "--model", autoencoder, "--stride", "2"]
     assert main([*words, "--out", str(tmp_path / "o")]) == 3

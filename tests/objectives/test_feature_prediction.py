@@ -203,7 +203,7 @@ def test_cubes_from_the_loader_give_the_same_loss():
     np.testing.assert_allclose(loss(batch | {"video": cubes}), loss(batch), rtol=1e-6)
 
 
-def test_each_mask_of_each_row_and_step_is_drawn_anew():
+def test_each_row_and_step_draws_new_masks():
     objective, batch = make_objective(masks=(MASKS[0], MASKS[0])), make_batch(6)
     drawn = [np.asarray(objective.draw_masks(rngs(seed), batch, number)[0]) for seed in (0, 1) for number in (0, 1)]
     assert len({row.tobytes() for mask in drawn for row in mask}) == 4 * 6

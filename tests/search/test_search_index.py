@@ -276,7 +276,7 @@ def test_moments_are_the_best_windows_without_their_neighbours(model, tmp_path, 
     assert len(found) > 4
 
 
-def test_clusters_are_searched_while_they_are_of_the_present_windows(model, videos, tmp_path):
+def test_clusters_are_searched_while_they_match_the_present_windows(model, videos, tmp_path):
     folder = tmp_path / "index"
     index(folder, model, videos)
     with pytest.raises(ConfigError, match="no clusters of its present windows for approximate search"):

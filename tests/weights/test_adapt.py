@@ -111,7 +111,7 @@ def test_a_factorised_encoder_with_one_time_step_can_get_more(image_size):
     np.testing.assert_array_equal(found["temporal"]["pos_embed"][1:], params["temporal"]["pos_embed"][[1, 1]])
 
 
-def test_videomae_positions_are_computed_anew(tmp_path):
+def test_videomae_positions_are_recomputed(tmp_path):
     """Its fixed table has no parameters: the arrays stay the same, and the table fits the new grid."""
     peer = peers.classifier()
     peer.save_pretrained(tmp_path)

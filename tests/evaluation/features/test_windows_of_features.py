@@ -177,7 +177,7 @@ def test_bytes_depend_neither_on_threads_nor_on_their_order(videos, whole, tmp_p
         assert contents(tmp_path / name) == contents(whole)
 
 
-def test_a_part_is_told_of_as_it_is_computed(videos, tmp_path):
+def test_a_part_is_reported_as_it_is_computed(videos, tmp_path):
     told = []
     embed(videos, tmp_path, SPREAD, windows=WINDOWS, on_row=told.append)
     assert sum(told) == pytest.approx(10)
