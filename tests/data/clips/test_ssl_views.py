@@ -22,7 +22,7 @@ def draws(frames, data, count=200, fps=30.0):
 
 
 def test_windows_match_the_authors_decoder():
-    """Of 256 decoded frames, [0, 251] and [5, 256] in 8 frames each; local views in a random eighth."""
+    """Global views spread 8 frames each over [0, 251] and [5, 256] of 256; local views in a random eighth."""
     for first, second, *local in draws(256, SVT):
         np.testing.assert_array_equal(first, np.linspace(0, 251, 8).astype(int))
         np.testing.assert_array_equal(second, np.minimum(np.linspace(5, 256, 8).astype(int), 255))

@@ -125,7 +125,7 @@ class DataConfig:
     # Share of the window of num_frames * stride frames, or num_frames / fps seconds, that a local view covers
     local_span: Fraction = 0.125
     mean: tuple[float, ...] = IMAGENET_MEAN  # Mean per channel, subtracted from pixels in [0, 1]
-    std: tuple[float, ...] = IMAGENET_STD  # Standard deviation per channel, by which pixels minus mean are divided
+    std: tuple[float, ...] = IMAGENET_STD  # Standard deviation per channel; divides pixels minus mean
     # Loader processes. 0: threads of this process. -1: depends on the number of cores.
     workers: MayChange[Annotated[int, AtLeast(-1)]] = -1
     threads: MayChange[Count] = 2  # Threads per loader process

@@ -75,22 +75,22 @@ class TeacherConfig:
 class JepaConfig:
     """Feature prediction: the masks and the teacher."""
 
-    # blocks: rectangles that are hidden in all frames, as V-JEPA 2 was trained. frame: whole time slices, so that what
-    # they show must be predicted from what moved before and after. tube, random: as model.mask.
+    # blocks: rectangles that are hidden in all frames, as V-JEPA 2 was trained. frame: whole time slices, which
+    # only the motion in the other slices predicts. tube, random: as model.mask.
     mask: JepaMask = "blocks"
     mask_ratio: Fraction = 0.5  # Hidden share, for a mask other than blocks
     blocks: tuple[int, ...] = (8, 2)  # Number of blocks that each mask hides; every step predicts once per mask
     block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
     block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
-    # V-JEPA 2 keeps equally many tokens in all clips of a GPU: as many as the clip with the fewest has. Here a mask
-    # keeps the average of this minimum over groups of mask_group clips, rounded down.
+    # V-JEPA 2 cuts the masks of a GPU's clips to the shortest of them. Here a mask keeps the average of this minimum
+    # over groups of mask_group clips, rounded down.
     mask_group: Count = 24
     teacher_momentum: Fraction = 0.99925  # Decay of the teacher, a moving average of the encoder
 
 
 @dataclasses.dataclass(frozen=True)
 class ZeroShotConfig:
-    """Zero-shot classification: the words by which a text tower knows the classes of the data."""
+    """Zero-shot classification: the texts that stand for the classes of the data."""
 
     # Texts with {} for the class; or the path of a file with one per line. The mean of their embeddings is used. The
     # default is that of VideoPrism's demonstration of videos and texts.

@@ -65,7 +65,7 @@ class OptimConfig:
     # Skip the update of a step whose loss or gradient norm exceeds the mean of the last spike_window steps by more than
     # this many of their standard deviations; 0: off. Levanter and MaxText skip above 6.
     skip_spikes: MayChange[NotNegative[float]] = 0.0
-    spike_window: MayChange[Annotated[int, AtLeast(2)]] = 128  # Number of latest steps with which skip_spikes compares
+    spike_window: MayChange[Annotated[int, AtLeast(2)]] = 128  # Number of latest steps that skip_spikes compares with
     layer_decay: Fraction = 1.0  # Factor of the learning rate from each layer to the one before it; 1: off
     label_smoothing: Fraction = 0.0  # Share of the target spread evenly over all classes
     # balanced: weigh each class by the inverse of its number of videos.
