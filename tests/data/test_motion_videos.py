@@ -279,10 +279,9 @@ def test_digits_shake_about_the_middle_of_black_frames(row):
 
 
 def test_digits_are_opened_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        motion_videos, "DIGITS", dataclasses.replace(motion_videos.DIGITS, train_videos=8, val_videos=8, frames=4)
-    )
-    source = open_source(DataConfig(name="motion_digits", root=str(tmp_path / "digits")), "val")
-    assert len(source) == 8
-    assert source.labels == motion_videos.CLASSES
+    few = dataclasses.replace(motion_videos.DIGITS, train_videos=8, val_videos=16, test_videos=24, frames=4)
+    monkeypatch.setattr(motion_videos, "DIGITS", few)
+    sources = [open_source(DataConfig(name="motion_digits", root=str(tmp_path / "digits")), s) for s in ("val", "test")]
+    assert [len(source) for source in sources] == [16, 24]
+    assert sources[0].labels == motion_videos.CLASSES
     assert motion_videos.annotations(str(tmp_path / "digits"))[0]["digit"] in range(10)

@@ -95,7 +95,6 @@ class MotionSpec:
 # belong together, and shaking hides the slow motion.
 DIGITS = MotionSpec(
     val_videos=1024,
-    test_videos=0,
     min_side=0.6,
     max_side=0.6,
     cycle_frames=100,

@@ -12,7 +12,7 @@ from vidjax.data.sources.root_layouts import open_classes
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
-    """Open `train` or `val`; if root is empty, a folder in the cache is used."""
+    """Open `train`, `val` or `test`; if root is empty, a folder in the cache is used."""
     del annotation
     folder = os.path.abspath(motion_videos.prepare(root, motion_videos.DIGITS))
     return open_classes(DATASET, folder, split, data)
@@ -20,7 +20,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> Vide
 
 DATASET = DatasetSpec(
     title="motion digits",
-    layout="{train,val}/<class>/<id>.mp4",
+    layout="{train,val,test}/<class>/<id>.mp4",
     num_classes=len(motion_videos.CLASSES),
     needs_root=False,
     open_split=open_split,
