@@ -1,11 +1,10 @@
-"""Feature prediction learns motion: the comparison of `scripts/pretraining_motion.py`, shortened."""
+"""Feature prediction learns motion: the first run of the comparison of `scripts/pretraining_motion.py`."""
 
 import importlib.util
 import json
 import pathlib
 
 import pytest
-from shipped import read
 
 from vidjax.training import loop
 
@@ -22,9 +21,13 @@ def script():
 
 @pytest.mark.slow
 def test_a_linear_probe_reads_more_motion_than_from_random_weights(script, tmp_path):
+    """Seeds 0, 1 and 2 gained 28, 37 and 39 points (docs/results.md); after half of the steps, seed 0 had gained 3.
+
+    The standard error of the difference of two such shares is 3 points.
+    """
     run = tmp_path / "vjepa"
-    loop.train(read("motion_vjepa", "", train__steps=450, train__checkpoint_every=450), run)
+    loop.train(script.experiment("motion_vjepa", {}, seed=0, tera=6.0), run)
     trained, random = script.compare(run, seed=0)
     print(json.dumps([trained, random]))
-    assert trained["motion"] > random["motion"] + 0.1  # the standard error of a difference of two such shares is 0.03
+    assert trained["motion"] > random["motion"] + 0.1
     assert trained["rank"] > 2
