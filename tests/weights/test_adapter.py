@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from scipy.special import softmax
 from shipped import read
 
 import vidjax
@@ -18,6 +19,7 @@ from vidjax.cli import main
 from vidjax.config import SCHEMA, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.evaluation.features.store import FeatureStore
 from vidjax.files import write_json
 from vidjax.models.outputs import outputs
 from vidjax.models.param_paths import flatten
@@ -26,7 +28,6 @@ from vidjax.training import evaluate, train
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.init.video_model import init_video_model
 from vidjax.training.state import TrainState
-from vidjax.weights import export
 from vidjax.weights.read_run import read_params, read_unmerged
 
 STEPS = {
@@ -152,17 +153,26 @@ def test_the_adapter_on_its_base_is_the_model_of_the_run(adapted, tmp_path, whic
 
 def test_export_convert_predict_embed_and_evaluation_use_the_merged_weights(adapted, tmp_path, few_videos, capsys):
     model, wanted = vidjax.from_pretrained(adapted), vidjax.from_pretrained(adapted)(clips())["logits"]
-    export(model, tmp_path / "exported")
+    assert main(["export", str(adapted), str(tmp_path / "exported")]) == 0
     np.testing.assert_allclose(vidjax.from_pretrained(tmp_path / "exported")(clips())["logits"], wanted, atol=1e-6)
     assert main(["convert", str(adapted), str(tmp_path / "converted")]) == 0
     np.testing.assert_allclose(vidjax.from_pretrained(tmp_path / "converted")(clips())["logits"], wanted, atol=1e-6)
     video = min(pathlib.Path(few_videos).rglob("*.mp4"))
-    answers = []
-    for source in (adapted, copied(adapted, tmp_path / "copy"), tmp_path / "converted"):
+    answers, found = [], []
+    for number, source in enumerate((adapted, copied(adapted, tmp_path / "copy"), tmp_path / "converted")):
         capsys.readouterr()
-        assert main(["predict", str(video), "--model", str(source), "--json"]) == 0
+        assert main(["predict", str(video), "--model", str(source), "--top", "8", "--json"]) == 0
         answers.append({line["label"]: line["probability"] for line in json.loads(capsys.readouterr().out)[0]["top"]})
+        store = tmp_path / f"features{number}"
+        words = ("--data", str(video), "--features", "pooled", "--dtype", "float32", "--out", str(store))
+        assert main(["embed", "--model", str(source), *words]) == 0
+        found.append(FeatureStore.open(store).array("pooled")[0])
     assert answers[0] == answers[1] == pytest.approx(answers[2], abs=1e-6)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], found[2], atol=1e-5)
+    head = model.params["head"]  # on the features of `embed`, it answers as `predict` does
+    by_hand = dict(zip(model.labels, softmax(found[0] @ head["kernel"] + head["bias"]), strict=True))
+    assert answers[0] == pytest.approx(by_hand, abs=1e-5)
     again = evaluate(read("motion_finetune", init_from=str(adapted), **LORA), tmp_path / "again")
     assert again["eval/top1"] == json.loads((adapted / "results.json").read_text())["eval/top1"]
 
