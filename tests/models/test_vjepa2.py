@@ -265,7 +265,7 @@ def test_deeper_kernels_start_smaller():
         ({"pooler_heads": 7}, "width=96 is not a multiple of pooler_heads=7; use pooler_heads=6 or 8"),
         (
             {"num_heads": 24},
-            "num_heads=24 leaves 4 channels for a head, and rotary positions need 6; use num_heads=16 or fewer",
+            "num_heads=24 leaves 4 channels per head, but rotary positions need at least 6; use num_heads=16 or fewer",
         ),
         ({"levels": (1, 2)}, r"levels=\(1, 2\) must ascend and end with the last of the 4 blocks, which is 3"),
         ({"levels": (-1, 3)}, r"levels=\(-1, 3\) are blocks counted from 0"),

@@ -35,7 +35,7 @@ class Beams:
 def beam_search(
     module: GPT2, params: dict, prompt: Prompt, beams: Beams, *, max_tokens: int, eos: Int[Array, ""] | int
 ) -> Texts:
-    """Search for the texts with the best sum of log-probabilities / length ** length_penalty.
+    """Search for the texts with the highest sum of log-probabilities / length ** length_penalty.
 
     Each step ranks the 2 k best continuations of a row's open beams. If a continuation is among the first k and ends
     its text, it competes for the k places of finished texts. The k best continuations that do not end their text stay
@@ -60,7 +60,7 @@ def beam_search(
     }
     carry: dict[str, Any] = {
         "step": jnp.int32(0),
-        "open": no_text | {"scores": no_text["scores"].at[:, 0].set(0.0)},  # beams begin equal, so only one counts
+        "open": no_text | {"scores": no_text["scores"].at[:, 0].set(0.0)},  # all beams start equal, so only one counts
         "finished": no_text,
         "active": jnp.ones((b,), bool),
         "logits": jnp.repeat(logits[:, None], num_beams, axis=1),

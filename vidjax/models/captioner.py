@@ -69,11 +69,11 @@ class Captioner(CompiledInit):
 
         Args:
           clips: normalised clips (b s t h w c) with s = num_clips, or (b t h w c) if num_clips is 1.
-          tokens: the captions' tokens, as `shift_right` makes them from targets.
+          tokens: the captions' tokens, shifted by `shift_right`.
 
         Returns:
-          logits (b n v): float32, for the token after each one; hidden (b n d): the decoder's last states; states
-          (b m d): the backbone's states that the decoder attends to.
+          logits (b n v): float32, for the next token at each position; hidden (b n d): the decoder's last states;
+          states (b m d): the backbone's states that the decoder attends to.
 
         Raises:
           ConfigError: for clips of the wrong shape or number, and for parts that do not fit together.
@@ -123,7 +123,7 @@ class Captioner(CompiledInit):
 
 
 def join(captioner: Captioner, backbone_params: dict, decoder_params: dict, rng: Array) -> dict:
-    """Make a captioner's parameters from those of its parts; `rng` initialises the mapper, if there is one.
+    """Join the parameters of a captioner's parts; `rng` initialises the mapper, if there is one.
 
     Raises:
       ConfigError: as `Captioner.__call__`.

@@ -224,7 +224,7 @@ FAMILY = Family(
     CLIP_SPECS,
     CLIPClassifier,
     encoder=CLIPEncoder,
-    sampling="segment",  # its frames are pictures, so they are spread over the whole video
+    sampling="segment",  # frames are encoded one by one, so they are spread over the whole video
     interpolation="bicubic",
     heading="CLIP's vision tower",
 )

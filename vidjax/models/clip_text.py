@@ -1,4 +1,4 @@
-"""CLIP's text tower: a causal transformer whose state at the end-of-text token is the text's (arXiv:2103.00020).
+"""CLIP's text tower: a causal transformer whose state at the end-of-text token represents the text (arXiv:2103.00020).
 
 Details follow OpenAI's published models and `transformers`' `CLIPTextModelWithProjection`, without its projection.
 """
@@ -24,7 +24,7 @@ class CLIPTextSpec(TextTowerSpec):
 
     Attributes:
       activation: the MLPs' activation, one of `ACTIVATIONS`; OpenAI's models use "quick_gelu".
-      end_token: the number of the end-of-text token; None for the last of the vocabulary.
+      end_token: id of the end-of-text token; None for the last one in the vocabulary.
 
     Raises:
       ConfigError: for an unknown activation, and as `TextTowerSpec`.
@@ -42,7 +42,7 @@ class CLIPTextSpec(TextTowerSpec):
 
     @property
     def end(self) -> int:
-        """The number of the end-of-text token."""
+        """The id of the end-of-text token."""
         return self.vocab_size - 1 if self.end_token is None else self.end_token
 
     def build(self) -> nn.Module:

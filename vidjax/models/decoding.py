@@ -37,7 +37,7 @@ def greedy(module: GPT2, params: dict, prompt: Prompt, *, max_tokens: int, eos: 
 
     Args:
       module, params: the language model.
-      max_tokens: the most tokens to generate.
+      max_tokens: the maximum number of tokens to generate.
       eos: the token that ends a text; -1 for none.
 
     Returns:

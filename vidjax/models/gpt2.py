@@ -30,7 +30,7 @@ class GPT2Spec:
     Attributes:
       width, depth, num_heads, mlp_dim: size of the blocks.
       vocab_size: number of tokens in the vocabulary.
-      num_positions: the most tokens in a text.
+      num_positions: the maximum number of tokens in a text.
       norm_eps: epsilon of every layer norm.
       cross_attention: whether the blocks attend to an encoder's states, which must have the text's width.
       dropout: rate in training, on the embedding and the residual branches, in [0, 1). The original also drops
@@ -70,7 +70,7 @@ class GPT2Spec:
         if num_tokens > self.num_positions:
             raise ConfigError(
                 f"a text of {num_tokens} tokens does not fit the {self.num_positions} positions of the language model; "
-                f"cut it, or generate fewer tokens"
+                f"shorten it, or generate fewer tokens"
             )
 
 
@@ -119,7 +119,7 @@ class GPT2(CompiledInit):
           train: whether to apply dropout, with the rng stream "dropout".
 
         Returns:
-          logits (b n v): float32, for the token after each one; hidden (b n d): the states that give the logits.
+          logits (b n v): float32, for the next token at each position; hidden (b n d): the last states.
 
         Raises:
           ConfigError: if a text is too long, if states are given to a model without cross-attention, or if they are

@@ -7,8 +7,8 @@ the kernel's shape, in which `..` is the layer axis of stacked blocks; every lay
     .../proj/kernel (.. h e d)     .../proj, (h e) x d
     .../NAME/kernel (.. i o)       .../NAME, i x o
 
-The terms lie beside the module's parameters, as "lora/<projection>/A" and ".../B". B starts at zero, so that the model
-starts as its base; A starts as in the authors' library and in peft, uniformly within 1 / sqrt(inputs).
+The terms are stored next to the module's parameters, as "lora/<projection>/A" and ".../B". B starts at zero, so that
+the model starts as its base; A starts as in the authors' library and in peft, uniformly within 1 / sqrt(inputs).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def adapted(params: Mapping, lora: LoraConfig) -> dict[str, Projection]:
       params: the frozen parameters, or their shapes.
 
     Raises:
-      ConfigError: for a pattern that matches no projection, and for a rank that a projection does not have.
+      ConfigError: for a pattern that matches no projection, and for a rank too large for a projection.
     """
     found, key = projections(params), "config.model.lora.targets"
     chosen = set()
@@ -97,7 +97,7 @@ def adapted(params: Mapping, lora: LoraConfig) -> dict[str, Projection]:
     if not lora.targets:
         chosen = {name for name in found for usual in USUAL if re.search(usual, name)}
     if not chosen:
-        raise ConfigError(f"{key} is empty, and the model has no usual ones; choose from {', '.join(found)}")
+        raise ConfigError(f"{key} is empty, and this model has no default targets; choose from {', '.join(found)}")
     for name in sorted(chosen):
         inputs, outputs = found[name].inputs, found[name].outputs
         if lora.rank > min(inputs, outputs):
@@ -135,14 +135,14 @@ def merge(params: Mapping, alpha: float) -> dict[str, Any]:
 
 
 def _product(A: Float[Array, "*l i r"], B: Float[Array, "*l r o"]) -> Float[Array, "*l i o"]:
-    """In full float32 on every platform, so that a model merged elsewhere has the outputs of the one in training."""
+    """Multiply in full float32 on every platform, so that merging elsewhere gives the same outputs as in training."""
     if isinstance(A, np.ndarray):
         return A @ B
     return jnp.matmul(A, B, precision=jax.lax.Precision.HIGHEST)
 
 
 def _as_kernel(parts: Mapping[int | None, Any], shape: tuple[int, ...]) -> Any:
-    """The changes of a kernel's projections in its shape; zero for a query, key or value that is not adapted."""
+    """Arrange the changes of projections like their kernel; zero for a query, key or value that is not adapted."""
     if None in parts:
         return parts[None].reshape(shape)
     first = next(iter(parts.values()))

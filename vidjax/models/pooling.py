@@ -1,7 +1,7 @@
 """Heads for any family's backbone: poolings of all tokens, and hidden layers before the classes.
 
-Sources: "Video transformers for classification and captioning on Charades", which puts weights on all token states of a
-clip and uses MLPs with dropout and without norms; V-JEPA 2 for the attentive poolings (see `attentive.py`).
+Sources: "Video transformers for classification and captioning on Charades", which weights all token states of a clip
+and uses MLPs with dropout but no norms; V-JEPA 2 for the attentive poolings (see `attentive.py`).
 """
 
 import dataclasses
@@ -32,8 +32,8 @@ class PooledClassifier(CompiledInit):
         weights, a softmax over positions; attentive and attentive4 are an `AttentivePooler`.
       head_widths: widths of hidden layers with ReLU. Dropout with the spec's head_dropout precedes every layer.
       pooling_heads: attention heads of an attentive pooling.
-      segments: shorter clips that a clip consists of, for an attentive pooling. The backbone encodes each alone, and
-        the pooling reads the tokens of all.
+      segments: number of shorter clips that make up a clip, for an attentive pooling. The backbone encodes each
+        separately, and the pooling reads the tokens of all.
     """
 
     backbone: nn.Module
@@ -103,7 +103,7 @@ def all_tokens(out: dict[str, Array]) -> Float[Array, "b n d"]:
 
 
 def encode_segments(backbone: nn.Module, clips: Float[Array, "b t h w c"], segments: int, train: bool) -> dict:
-    """Encode each of the equally long segments of clips alone.
+    """Encode each of the equally long segments of clips separately.
 
     Returns:
       the outputs of the backbone for one segment; otherwise only `tokens` (b n d), those of `all_tokens` side by side,
@@ -117,7 +117,7 @@ def encode_segments(backbone: nn.Module, clips: Float[Array, "b t h w c"], segme
 
 
 def joined_spec(spec: ClipSpec, segments: float) -> ClipSpec:
-    """Return the spec for clips of several segments; for a share of a clip, below 1, that of a segment."""
+    """Return the spec for clips of several segments; `segments` = 1 / n gives the spec for one of n segments."""
     return spec if segments == 1 else dataclasses.replace(spec, num_frames=round(spec.num_frames * segments))
 
 
@@ -127,7 +127,7 @@ def num_read(spec: ClipSpec) -> int:
 
 
 def attentive_pooler(spec: ClipSpec, pooling: str, num_heads: int) -> AttentivePooler:
-    """Build an attentive pooling that is computed as the spec says.
+    """Build an attentive pooler with the spec's dtype, attention, unrolling and rematerialisation.
 
     Args:
       pooling: a key of `ATTENTIVE`.

@@ -55,7 +55,7 @@ class ProbeGrid(CompiledInit):
         """Return the backbone's outputs, computed as in evaluation and without gradients, and `logits` (g b classes).
 
         Args:
-          train: changes nothing; probes have no dropout.
+          train: has no effect; probes have no dropout.
         """
         del train
         out = jax.lax.stop_gradient(encode_segments(self.backbone, clips, self.segments, False))

@@ -107,7 +107,7 @@ class ClipSpec(abc.ABC):
 
     @property
     def computed_positions(self) -> str:
-        """What positions are computed if none are learned, in words."""
+        """A description of the positions that are computed if none are learned."""
         return "fixed sine-cosine positions"
 
     def for_classes(self):

@@ -1,4 +1,4 @@
-"""`TextTowerSpec`, the base class of the specs of text towers, which embed texts beside a video tower."""
+"""`TextTowerSpec`, the base class of the specs of text towers, which embed texts for a video tower."""
 
 import abc
 import dataclasses
@@ -19,7 +19,7 @@ class TextTowerSpec(abc.ABC):
     Attributes:
       width, depth, num_heads, mlp_dim: size of the blocks.
       vocab_size: number of tokens in the vocabulary.
-      context: the most tokens in a text, including those that mark its start and end.
+      context: the maximum number of tokens in a text, including those that mark its start and end.
       norm_eps: epsilon of every norm.
       dtype: compute dtype, float32 or bfloat16; parameters are float32.
       remat: what the backward pass recomputes, one of `layers.REMAT`.
@@ -63,7 +63,7 @@ class TextTowerSpec(abc.ABC):
         return transformer_macs(self.context, self.width, self.mlp_dim, self.depth)
 
     def check_tokens(self, tokens: Int[Array, "b n"]) -> None:
-        """Reject texts that are longer than the tower's.
+        """Reject texts longer than the tower's context.
 
         Raises:
           ConfigError: if they have more than `context` tokens.

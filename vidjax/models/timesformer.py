@@ -141,7 +141,7 @@ class DividedBlock(nn.Module):
         self.drop_clips = layers.DropPath()
 
     def __call__(self, x: Tokens | tuple[Tokens, ...], drop_path: Float[Array, ""] | None = None):
-        """Return the tokens, and None as a scan step's output; several arrays of tokens do not see each other."""
+        """Return the tokens, and None as a scan step's output; several arrays of tokens stay separate in attention."""
         if isinstance(x, tuple):
             return tuple(self._transformed(tokens, drop_path) for tokens in x), None
         return self._transformed(x, drop_path), None

@@ -1,4 +1,4 @@
-"""A video tower and a text tower whose outputs share a space, so that texts find videos (arXiv:2103.00020)."""
+"""A video tower and a text tower whose outputs share a space, so that texts can retrieve videos (arXiv:2103.00020)."""
 
 import dataclasses
 import math
@@ -34,7 +34,7 @@ class VideoTextSpec:
       video: the video tower's spec.
       text: the text tower's spec.
       projection: channels of the shared space, to which a linear map takes the pooled output of each tower.
-      scale, bias: initial factor on the similarities of videos and texts, and initial summand after it.
+      scale, bias: initial factor on the similarities of videos and texts, and initial bias added to the product.
       auxiliary: number of blocks of VideoPrism's own head (`VideoPrismHead`), which takes the place of both linear maps
         if two towers of VideoPrism have the same width; None for linear maps.
 
@@ -56,8 +56,8 @@ class VideoTextSpec:
             width = getattr(self.video, "width", 0)
             if not isinstance(self.video, VideoPrismSpec) or self.text.width != width:
                 raise ConfigError(
-                    f"auxiliary={self.auxiliary} asks for VideoPrism's head, which needs a VideoPrism and a text tower "
-                    f"of its width, {width}; this one has {self.text.width}: leave it out"
+                    f"auxiliary={self.auxiliary} selects VideoPrism's head, which needs a VideoPrism and a text tower "
+                    f"of the same width; the widths are {width} and {self.text.width}: leave auxiliary out"
                 )
             if self.projection != width:
                 raise ConfigError(
@@ -71,7 +71,7 @@ class VideoTextSpec:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one clip and one text of the greatest length."""
+        """Multiply-accumulates of one clip and one text of the maximum length."""
         return self.video_macs + self.text.macs + (self.text.width * self.projection if self.auxiliary is None else 0)
 
     @property

@@ -122,7 +122,7 @@ class MambaBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "b l d"], drop_path: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "b l d"], None]:
-        x = stored(x, (1, 0, 2))  # as the scan's kernels take their tokens
+        x = stored(x, (1, 0, 2))  # the layout that the scan's kernels read
         y = layers.RMSNorm(self.spec.norm_eps, dtype=self.spec.dtype, name="norm")(x)
         y = layers.DropPath()(_mixer(self.spec)(y), drop_path)
         return x + y.astype(jnp.float32), None

@@ -204,7 +204,7 @@ class VideoPrismPooler(nn.Module):
 
 
 class VideoPrismClassifier(ClipClassifier[VideoPrismSpec]):
-    """Both encoders, the pooling by a query and a linear head; `num_classes=0` omits the last two."""
+    """Both encoders, pooling by a learned query and a linear head; `num_classes=0` omits the last two."""
 
     def setup(self):
         s = self.spec
@@ -214,7 +214,7 @@ class VideoPrismClassifier(ClipClassifier[VideoPrismSpec]):
         self.head = layers.Head(self.num_classes, s.head_dropout, lecun)
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Return the tokens, and the pooled one, which without a head is their mean."""
+        """Return the tokens, and their pooled vector, or their mean if there is no head."""
         s = self.spec
         rates = layers.drop_path_rates(s.drop_path, s.depth + s.temporal_depth, train)
         early, late = (None, None) if rates is None else (rates[: s.depth], rates[s.depth :])
@@ -225,7 +225,7 @@ class VideoPrismClassifier(ClipClassifier[VideoPrismSpec]):
 
 
 class VideoPrismHead(nn.Module):
-    """The head of the models with texts: auxiliary blocks over all tokens of a clip, then the pooling by a query.
+    """The head of the models with texts: auxiliary blocks over all tokens of a clip, then pooling by a learned query.
 
     Attributes:
       depth: number of auxiliary blocks.
@@ -250,7 +250,7 @@ def sine_positions(length: int, width: int, last: bool) -> Float[np.ndarray, "n 
 
     Args:
       last: whether the last exponent is 1, as in the authors' code, whose denominator is width / 2 - 1; in
-        `transformers` the exponent 1 would come after the last one.
+        `transformers` it stays below 1.
     """
     count = width // 2
     angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(count) / (max(count - 1, 1) if last else count))

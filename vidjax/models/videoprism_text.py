@@ -26,9 +26,9 @@ class VideoPrismTextSpec(TextTowerSpec):
 
     Attributes:
       logit_cap: greatest absolute value of an attention logit.
-      pad: the number of the token that fills up texts.
-      positions: the frequencies of the sine positions, one of `POSITIONS`: weights that were converted for
-        `transformers` come with other frequencies than the authors trained with.
+      pad: id of the padding token.
+      positions: the frequencies of the sine positions, one of `POSITIONS`: weights converted for `transformers` have
+        frequencies that differ from those the authors trained with.
 
     Raises:
       ConfigError: for unknown positions, an attention that cannot cap its logits, and as `TextTowerSpec`.

@@ -40,7 +40,7 @@ class ViViTSpec(ClipSpec):
       factorization: the paper's model 1 to 4. `joint` (scenic's spacetime) attends over all tokens; `encoder`
         (factorized_encoder) encodes each frame, then the frames' class tokens; `self_attention`
         (factorized_self_attention_block) attends over time, then within frames, in each block; `dot_product`
-        (factorized_dot_product_attention) attends over time with half of the heads, and within frames with the others.
+        (factorized_dot_product_attention) attends over time with half of the heads, and within frames with the rest.
         The first two classify by a class token, the others by the mean of all tokens.
       temporal_depth: number of blocks of the second encoder, for `encoder` only.
       tubelet_init: how the embedding of cubes starts from an image model's (section 3.4). `central_frame` embeds one

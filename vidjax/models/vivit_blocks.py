@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from vidjax import ops
 from vidjax.models import layers
 
-# The kernels of queries, keys, values and output are square, so that this equals Xavier uniform for each of them.
+# The kernels of queries, keys, values and output are square, so this equals Xavier uniform for each of them.
 square_xavier = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
 
 

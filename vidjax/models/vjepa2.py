@@ -1,8 +1,8 @@
 """V-JEPA 2: a ViT on space-time cubes, trained to predict features of hidden cubes (Assran et al., arXiv:2506.09985).
 
-The encoder sees only the cubes of the context; a narrow predictor predicts what another encoder, a moving average of
-the first, computes for hidden cubes. Positions are rotary, so that clips may have any number of frames and any size.
-Details follow the authors' code (`facebookresearch/vjepa2`, `src/models`).
+The encoder sees only the cubes of the context; a narrow predictor predicts the features that a teacher, a moving
+average of the encoder, computes for hidden cubes. Positions are rotary, so clips may have any number of frames and any
+size. Details follow the authors' code (`facebookresearch/vjepa2`, `src/models`).
 """
 
 import dataclasses
@@ -32,11 +32,11 @@ class VJEPA2Spec(ClipSpec):
     Attributes:
       width, depth, num_heads, mlp_dim: size of the encoder.
       predictor_width, predictor_depth, predictor_heads, predictor_mlp_dim: size of the predictor.
-      num_mask_tokens: mask tokens of the predictor, of which a call uses one.
+      num_mask_tokens: number of the predictor's mask tokens; each call uses one.
       pooler_depth: blocks of self-attention in a classifier's attentive pooler; pooler_heads: its attention heads;
         pooler_norm_eps: epsilon of its norms.
       levels: the encoder's blocks, from 0, whose outputs the pooler reads side by side, each after the final norm; the
-        last block must be among them. Empty for the last alone. The authors' probes on Diving48 read four.
+        last block must be among them. Empty for the last block alone. The authors' probes on Diving48 read four.
       init_std: standard deviation of initial kernels; the published 0.02 is meant for widths near 1024.
 
     Raises:
@@ -77,8 +77,8 @@ class VJEPA2Spec(ClipSpec):
         ):
             if width // heads < NARROWEST:
                 raise ConfigError(
-                    f"{key}={heads} leaves {width // heads} channels for a head, and rotary positions need "
-                    f"{NARROWEST}; use {key}={width // NARROWEST} or fewer"
+                    f"{key}={heads} leaves {width // heads} channels per head, but rotary positions need "
+                    f"at least {NARROWEST}; use {key}={width // NARROWEST} or fewer"
                 )
         if self.levels and (list(self.levels) != sorted(set(self.levels)) or self.levels[-1] != self.depth - 1):
             raise ConfigError(
@@ -119,7 +119,7 @@ def _sizes(width, depth, num_heads, mlp_dim=0, **others) -> VJEPA2Spec:
 
 
 # The authors' `src/hub/backbones.py` and `src/models/vision_transformer.py`, where giant's MLP has the ratio 48/11. The
-# published weights were trained last on 64 frames. tiny: for tests.
+# published weights were last trained on 64 frames. tiny: for tests.
 VJEPA2_SPECS = {
     "tiny": _sizes(
         96, 4, 4, predictor_width=48, predictor_depth=2, predictor_heads=2, predictor_mlp_dim=192, pooler_depth=1,
@@ -161,7 +161,7 @@ class VJEPA2Encoder(nn.Module):
         return self.spec.width
 
     def embed_patches(self, patches: Float[Array, "b k p"]) -> Float[Array, "b k d"]:
-        """Embed normalised patches, which may come from the host; positions come later, in each block."""
+        """Embed normalised patches, which may come from the host; positions are applied in each block."""
         return self.patch_embed(patches.astype(self.spec.dtype))
 
     def __call__(
@@ -183,7 +183,7 @@ class VJEPA2Encoder(nn.Module):
         """The outputs of the blocks `taps` in float32, for all tokens or for those in `index`.
 
         Args:
-          norm: whether to apply the final norm, shared by all blocks, to them.
+          norm: whether to apply the encoder's final norm to the outputs of every block.
 
         Returns:
           tokens (l b k d), l over blocks; there is no class token.
@@ -222,7 +222,7 @@ class VJEPA2Predictor(nn.Module):
 
         Args:
           tokens: the encoder's, at `context_idx`.
-          mask_token: the number of the mask token; the authors train with 0, and predict with 1 by default, as
+          mask_token: index of the mask token; the authors train with 0, and predict with 1 by default, as
             `transformers` does.
         """
         s = self.spec

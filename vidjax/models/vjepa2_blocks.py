@@ -23,7 +23,7 @@ class Block(nn.Module):
     the authors' `_rescale_blocks` (`src/models/vision_transformer.py:139`).
 
     Attributes:
-      init_std: standard deviation of initial kernels, before that.
+      init_std: standard deviation of initial kernels, before that scaling.
     """
 
     num_heads: int
@@ -44,7 +44,7 @@ class Block(nn.Module):
 
         Args:
           layer: the rate of drop path, or None, and the block's number from 1.
-          tables: rotary positions of the n tokens; None for none.
+          tables: rotary positions of the n tokens; None for no rotation.
         """
         drop_path, number = layer
         init = nn.initializers.normal(self.init_std)
@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 def smaller(init: Callable, number: Any) -> Callable:
-    """An initialiser divided by the square root of twice a block's number."""
+    """Divide an initialiser's values by the square root of twice a block's number."""
     return lambda key, shape, dtype=jnp.float32: init(key, shape, dtype) / jnp.sqrt(2.0 * number).astype(dtype)
 
 

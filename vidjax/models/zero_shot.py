@@ -1,4 +1,4 @@
-"""A classifier without training: the embeddings of texts that describe its classes are its head."""
+"""A zero-shot classifier, whose head holds the embeddings of texts that describe the classes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CLASSES = "classes"  # the head's parameter
 class ZeroShotClassifier(CompiledInit):
     """The video tower of a model of videos and texts; logits are its scaled similarities with texts.
 
-    The video tower's parameters keep their names, and the text tower's are not needed. `classes` (k e) holds the
-    embedding of the text of each class, of unit length.
+    The video tower's parameters keep their names, and the text tower's are not needed. `classes` (k e) holds one
+    text embedding of unit length per class.
 
     Attributes:
       model: the model whose text tower made the embeddings.
@@ -41,6 +41,6 @@ class ZeroShotClassifier(CompiledInit):
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Return the video tower's outputs, its unit-length `embedding` (b e), and `logits` (b k)."""
         out = self.model.video_outputs(clips, train)
-        # The scale is about 100, so that the rounding of a fast matrix product would show in the probabilities.
+        # The scale is about 100, so the rounding errors of a fast matrix product would show in the probabilities.
         similar = jnp.einsum("be,ke->bk", out["embedding"], self.classes, precision=jax.lax.Precision.HIGHEST)
         return out | {"logits": jnp.exp(self.model.logit_scale) * similar + self.model.logit_bias}

@@ -1,7 +1,7 @@
 """VideoPrism: the public models and their accuracies, from the authors' README.
 
-The frozen encoders were scored with an attention pooling and a linear head that are not public, so these rows name no
-weights. The models with texts classified without training, by the similarity of a video with the names of classes.
+The frozen encoders were scored with attention pooling and a linear head that are not public, so these rows name no
+weights. The models with a text tower were scored zero-shot, by the similarity between a video and the class names.
 """
 
 from functools import partial
