@@ -75,7 +75,7 @@ class Objective(abc.ABC):
 
     @property
     def lora(self) -> LoraConfig | None:
-        """Nothing is adapted by default."""
+        """The configuration of LoRA; by default None, which adapts nothing."""
         return None
 
     @property

@@ -70,7 +70,7 @@ def feature_prediction(config: Config) -> FeaturePrediction:
 
 
 def _prediction_masks(jepa: JepaConfig) -> tuple[Blocks, ...] | tuple[Hidden, ...]:
-    """Return the masks of a step of feature prediction."""
+    """Return the masks that feature prediction uses in each step."""
     if jepa.mask != "blocks":
         return (Hidden(jepa.mask, jepa.mask_ratio),)
     if len(jepa.blocks) != len(jepa.block_area) or not jepa.blocks:
@@ -104,7 +104,7 @@ def attentive_probe(config: Config, num_classes: int, class_weights: tuple[float
     model, data, optim = config.model, config.data, config.optim
     if model.pooling not in ATTENTIVE:
         raise ConfigError(
-            f"task=attentive_probe trains model.pooling={' or '.join(ATTENTIVE)}; model.pooling={model.pooling!r} is "
+            f"task=attentive_probe needs model.pooling={' or '.join(ATTENTIVE)}; model.pooling={model.pooling!r} is "
             "for other tasks"
         )
     heads = tuple(
@@ -212,5 +212,8 @@ def _num_frames(config: Config, fit_frames: bool) -> int:
     if remainder == "error" or frames % tubelet == 0:
         return frames
     if not fit_frames:
-        raise ConfigError(f"data.tubelet_remainder={remainder} needs a classifier, not task={config.task}; use error")
+        raise ConfigError(
+            f"data.tubelet_remainder={remainder} needs a classifier, not task={config.task}; use "
+            "data.tubelet_remainder=error"
+        )
     return frames // tubelet * tubelet if remainder == "drop" else -(-frames // tubelet) * tubelet

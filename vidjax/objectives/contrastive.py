@@ -33,11 +33,11 @@ _EXACT = 2**24  # float32 holds all integers below it
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The first values of temperature and bias, and the limit of the temperature.
+    """The initial scale (inverse temperature) and bias of the logits, and the limit of the scale.
 
     Attributes:
-      scale: what similarities are multiplied by; its logarithm is learned.
-      bias: what is added to them.
+      scale: factor on the similarities; its logarithm is learned.
+      bias: added to the scaled similarities.
       most: the largest scale; infinite for no limit.
     """
 
@@ -56,16 +56,16 @@ STARTS = {
 class Contrastive(StatisticalObjective):
     """The loss of all pairs of a video and a text of the global batch.
 
-    Rows whose captions have the same tokens describe each other: with `same_caption="positive"` their pairs are
-    positive too, because to call them negative would contradict the data. "negative" is the published rule, in which
-    the only positive of a row is its own caption.
+    If two rows have captions with the same tokens, each caption also describes the other video. With
+    `same_caption="positive"` such pairs are positive too, because calling them negative would contradict the data.
+    "negative" is the published rule: the only positive of a row is its own caption.
 
     Attributes:
       module: the two towers.
       mean, std: per channel, for pixels in [0, 1]; they normalise the input of the video tower.
       loss_of: one of `LOSSES`.
       same_caption: how a pair of rows with equal captions counts: positive or negative.
-      train_text: how the text tower learns: all of it, by LoRA, or not at all. Projections always learn.
+      train_text: the trained parameters of the text tower: all, those of LoRA, or none. Projections are always trained.
       freeze_backbone: whether the video tower is frozen.
       lora: adapt the video tower, and a text tower with `train_text="lora"`; None for no LoRA.
     """
@@ -110,7 +110,7 @@ class Contrastive(StatisticalObjective):
         return video * spec.video.classifier_macs(0) + text * spec.text.macs
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Return random parameters, with the published first temperature and bias; the batch is not used."""
+        """Return random parameters, with the published initial scale and bias; the batch is not used."""
         del batch
         spec, start = self.module.spec, STARTS[self.loss_of]
         clips = jnp.zeros((1, *spec.video.clip_shape))
@@ -141,7 +141,7 @@ class Contrastive(StatisticalObjective):
         describes them.
         """
         # Rows stay on their devices if the micro-batches become the second axis. Every device compares its own videos
-        # with all texts, which are gathered at once with what identifies them.
+        # with all texts, which are gathered together with their hashes and validity.
         rows = {
             name: jnp.moveaxis(parts[name], 0, 1).reshape(-1, *parts[name].shape[2:])
             for name in ("video", "text", "caption", "valid")
@@ -211,7 +211,7 @@ def _cross_entropy(
     counted = valid[:, None] & valid
     target = (positive & counted).astype(jnp.float32)
     mean = (target * logits).sum(axis=axis) / jnp.maximum(target.sum(axis=axis), 1.0)
-    lowest = jnp.finfo(jnp.float32).min  # a row of padding has no class with another logit, and must stay finite
+    lowest = jnp.finfo(jnp.float32).min  # all logits of a padding row are masked; its loss must stay finite
     total = jax.nn.logsumexp(jnp.where(counted, logits, lowest), axis=axis)
     return mean_over_valid(total - mean, valid)
 

@@ -1,4 +1,4 @@
-"""Cubes of clips, cut by the loader or here."""
+"""Cubes of clips, cut by the loader or on the device."""
 
 from jaxtyping import Array, UInt8
 

@@ -1,4 +1,4 @@
-"""Distillation: a student learns what a frozen teacher answers (Hinton et al. 2015, arXiv:1503.02531).
+"""Distillation: a student learns to match a frozen teacher's outputs (Hinton et al. 2015, arXiv:1503.02531).
 
 Student and teacher see the same crops, mixed and erased in the same way, as in "A good teacher is patient and
 consistent" (Beyer et al. 2022, arXiv:2106.05237).
@@ -36,7 +36,7 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True)
 class Distillation(Classification):
-    """The teacher's class probabilities, labels and the teacher's tokens, as targets of one student.
+    """Train a student on a teacher's class probabilities, on the labels, and on the teacher's tokens.
 
     Let t and s be the logits of teacher and student, T the temperature, and y the labels after smoothing and mixing.
     The loss of a row is
@@ -128,7 +128,7 @@ class Distillation(Classification):
         return mean_over_valid(loss, batch["valid"]), (metrics, extra)
 
     def for_teacher(self, clips: Float[Array, "b t h w c"]) -> Float[Array, "b t y x c"]:
-        """Resize the student's normalised clips to the teacher's frames."""
+        """Resize the student's normalised clips to the teacher's frame size."""
         return ops.resize_cubic(clips, self.teacher.spec.frame_size)
 
     def distance(

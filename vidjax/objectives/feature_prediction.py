@@ -63,7 +63,7 @@ class FeaturePrediction(Objective):
     Attributes:
       module: encoder and predictor.
       mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
-      masks: what a step hides; each of its masks is drawn for every clip.
+      masks: the masks of a step; each of them is drawn anew for every clip.
       teacher_momentum: m.
     """
 
@@ -91,7 +91,7 @@ class FeaturePrediction(Objective):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Encoder and predictor; a run that continues another starts from what that one trained."""
+        """Encoder and predictor; a run that continues another starts from its trained parameters."""
         return (Part("", self.module.spec, trained=True),)
 
     @property
@@ -137,7 +137,7 @@ class FeaturePrediction(Objective):
         return sum(errors) / len(errors), (metrics, extra)
 
     def draw_masks(self, rngs: Rngs, batch: Batch, number: int) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-        """Draw the indices of the cubes of each row that the encoder sees, and of those to predict, for a mask."""
+        """For one mask, draw the indices of the cubes of each row that the encoder sees, and of those to predict."""
         grid, mask = self.module.spec.grid, self.masks[number]
 
         def of_row(key):
@@ -171,7 +171,7 @@ def layer_norm(features: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
 
 
 def _deviation(targets: Float[Array, "b m d"], valid: Bool[Array, " b"]) -> Float[Array, ""]:
-    """Root of the variance over cubes and valid rows, averaged over channels."""
+    """Return the standard deviation over cubes and valid rows: the root of the variance averaged over channels."""
     over_rows = jax.vmap(mean_over_valid, in_axes=(1, None))
     mean, square = (over_rows(values.mean(axis=1), valid) for values in (targets, jnp.square(targets)))
     return jnp.sqrt(jnp.maximum((square - jnp.square(mean)).mean(), 0.0))

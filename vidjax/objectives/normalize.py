@@ -1,4 +1,4 @@
-"""Turn the loader's uint8 pixels into modules' inputs."""
+"""Turn the loader's uint8 pixels into inputs of a module."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, UInt8
