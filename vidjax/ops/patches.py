@@ -24,8 +24,8 @@ def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Ar
       >>> vidjax.ops.patchify(jnp.zeros((2, 16, 224, 224, 3)), tubelet=2, patch=16).shape
       (2, 1568, 1536)
     """
-    # With pixels and channels in one axis, stored last, a TPU copies twice; otherwise it moves the channels by steps of
-    # three, which takes three times as long.
+    # With pixels and channels merged into the last axis, a TPU copies twice. Otherwise it moves the channels in strides
+    # of three, which takes three times as long.
     rows = stored(jnp.reshape(video, (*video.shape[:-2], -1)))
     row = patch * video.shape[-1]
     return rearrange(rows, "b (t p0) (h p1) (w r) -> b (t h w) (p0 p1 r)", p0=tubelet, p1=patch, r=row)

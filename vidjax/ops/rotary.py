@@ -19,7 +19,7 @@ LONGEST = 10000.0  # wavelengths, over 2 pi, grow from 1 to this many cubes
 
 
 def rotary_3d(grid: tuple[int, int, int], d: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-    """Tables that `rotate` heads of d channels: the cosine, and the sine with the sign of each channel's partner.
+    """Return the tables that `rotate` takes for heads of d channels: the cosines and the signed sines.
 
     An equal, even number of channels turns with time, with height and with width, in this order; up to 5 channels are
     left over and do not turn. Among the m channels of an axis, channel j has the angle
@@ -27,7 +27,7 @@ def rotary_3d(grid: tuple[int, int, int], d: int) -> tuple[Float[Array, "n d"], 
     rotation in their plane; the authors keep it because their weights were trained with it
     (`src/models/utils/modules.py:38`).
 
-    Computed in float64 on the host. The number of cubes along any axis may differ from that in training.
+    The tables are computed in float64 on the host. The number of cubes along any axis may differ from that in training.
 
     Args:
       grid: cubes along time, height and width; tokens are numbered time first.
@@ -102,7 +102,7 @@ def _by_platform(x, cos, sin):
 
 
 def _turn_back(tables, g):
-    """The gradient of x, from that of the rotated heads; tables are constants."""
+    """Return the gradient of x from that of the rotated heads; tables are constants."""
 
     def portable(g, cos, sin):
         (found,) = jax.linear_transpose(lambda x: _portable(x, cos, sin), g)(g)
@@ -119,8 +119,8 @@ def _portable(x, cos, sin):
     d = cos.shape[-1]
     even = jnp.tile(jnp.arange(d) % 2 == 0, x.shape[-1] // d)
     cos, sin = (jnp.tile(table, x.shape[-1] // d) for table in (cos, sin))
-    # Neighbours by padding, which a TPU computes together with the rest: it would write the parts of a roll to memory,
-    # and an axis of two would need a new layout. Only an odd last channel gets its neighbour from outside the head, and
+    # Neighbours come from padding, which a TPU fuses with the rest: it would write the parts of a roll to memory, and
+    # an axis of two would need a new layout. Only an odd last channel gets its neighbour from outside the head, and
     # that channel is not rotated.
     whole, zero = [(0, 0, 0)] * (x.ndim - 1), jnp.zeros((), x.dtype)
     after, before = (jax.lax.pad(x, zero, [*whole, (-n, n, 0)]).astype(jnp.float32) for n in (1, -1))

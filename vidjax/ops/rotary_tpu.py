@@ -1,7 +1,7 @@
 """The rotation of heads on a TPU core as a Pallas kernel, which reads and writes queries or keys once.
 
-The compiler by itself takes three times as long as that: it moves each channel to its neighbour's place in passes of
-their own. A kernel rotates lanes inside a register.
+Without it, the compiler's program takes three times as long, because it moves channels to their neighbours' places in
+separate passes. The kernel rotates lanes inside a register.
 """
 
 import functools

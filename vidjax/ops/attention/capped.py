@@ -9,8 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from vidjax.errors import ConfigError
 
-LARGEST = 2**21  # logits of one head that are computed at once
-QUERIES = 512  # computed at once if there are more logits
+LARGEST = 2**21  # most logits of one head that are computed at once
+QUERIES = 512  # queries computed at once if there are more logits
 
 
 def capped_attention(
