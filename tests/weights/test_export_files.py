@@ -39,6 +39,7 @@ def test_a_classifier_from_transformers_is_exported_bit_for_bit(tmp_path, option
     )
     peer.save_pretrained(tmp_path / "theirs")
     assert export(vidjax.from_pretrained(tmp_path / "theirs"), tmp_path / "ours") == ()
+    assert (tmp_path / "ours" / "model.safetensors").stat().st_mode & 0o044 == 0o044  # others may read it
     again = transformers.AutoModelForVideoClassification.from_pretrained(tmp_path / "ours").eval()
     assert again.config.id2label == dict(enumerate("abcde"))
     for (name, one), two in zip(peer.state_dict().items(), again.state_dict().values(), strict=True):

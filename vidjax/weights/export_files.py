@@ -70,6 +70,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
         notes = (*notes, *_reorders(model), *_pads(model))
     draft = folder / "model.safetensors.draft"  # the arrays are written last, completely or not at all
     safetensors.numpy.save_file(state, draft, metadata={"format": "pt"})
+    draft.chmod(0o644)  # safetensors makes it readable by the owner only
     draft.replace(folder / "model.safetensors")
     return notes
 
