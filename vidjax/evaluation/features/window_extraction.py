@@ -138,5 +138,6 @@ def check_windows(source: VideoSource, windows: Windows) -> None:
             if lengths[-1] >= windows.length:
                 return
     if lengths:
-        which = source[0].id if len(source) == 1 else f"the longest of {len(lengths)} videos"
+        sampled = "sampled " if len(chosen) < len(source) else ""
+        which = source[0].id if len(source) == 1 else f"the longest of {len(lengths)} {sampled}videos"
         check_length(windows, max(lengths), f"{which}, which has")
