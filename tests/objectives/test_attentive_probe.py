@@ -209,7 +209,7 @@ def test_meshes_and_micro_batches_train_the_same_heads(grid, devices, changes):
         ({"optim__clip_norm": 1.0}, r"optim.clip_norm=1.0 would couple the heads .*; set it to 0.0"),
         ({"model__lora__rank": 4}, r"model.lora.rank=4 is for other tasks; .* use 0"),
         ({"model__head_widths": (8,)}, r"model.head_widths is for other tasks"),
-        ({"model__pooling": ""}, r"task=attentive_probe trains model.pooling=attentive or attentive4; .*''"),
+        ({"model__pooling": ""}, r"task=attentive_probe needs model.pooling=attentive or attentive4; .*''"),
         ({"model__pooling_heads": 5}, r"tokens of width 96, .* use model.pooling_heads=4 or 6"),
     ],
 )
