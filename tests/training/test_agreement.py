@@ -133,7 +133,7 @@ def test_other_weights_at_the_same_path_are_a_difference(tmp_path, write, key):
     facts = run_facts(config, tmp_path / "run")
     assert run_facts(config, tmp_path / "run") == facts
     write(tmp_path / "weights", 2)
-    assert differences(facts, run_facts(config, tmp_path / "run")) == {f"what {key} holds"}
+    assert differences(facts, run_facts(config, tmp_path / "run")) == {f"the content of {key}"}
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "run/checkpoints/5/manifest.json"])
@@ -144,7 +144,7 @@ def test_other_weights_in_a_bucket_are_a_difference(tmp_path, name):
         facts = run_facts(config, tmp_path)
         assert run_facts(config, tmp_path) == facts
         bucket.write(f"{address}/{name}", b'{"a": 2}')
-        assert differences(facts, run_facts(config, tmp_path)) == {"what init_from holds"}
+        assert differences(facts, run_facts(config, tmp_path)) == {"the content of init_from"}
 
 
 def test_weights_that_a_start_does_not_read_are_not_compared(tmp_path):
@@ -156,16 +156,16 @@ def test_weights_that_a_start_does_not_read_are_not_compared(tmp_path):
     (tmp_path / "weights").unlink()
     assert run_facts(config, tmp_path / "run") == facts
     hub = toy.toy_config(init_from="owner/name")
-    assert "what init_from holds" not in run_facts(hub, tmp_path / "new")
+    assert "the content of init_from" not in run_facts(hub, tmp_path / "new")
 
 
 def test_the_run_that_an_evaluation_reads_is_compared(tmp_path):
     config = toy.toy_config(init_from=str(tmp_path / "run"))
     weights_run(tmp_path / "run", 1)
     facts = run_facts(config, tmp_path / "run")
-    assert facts["what init_from holds"].startswith("checkpoints 5 (")
+    assert facts["the content of init_from"].startswith("checkpoints 5 (")
     weights_run(tmp_path / "run", 2)
-    assert differences(facts, run_facts(config, tmp_path / "run")) == {"what init_from holds"}
+    assert differences(facts, run_facts(config, tmp_path / "run")) == {"the content of init_from"}
 
 
 def folder(root, names=("a/1", "a/2", "b/1"), seed=0):

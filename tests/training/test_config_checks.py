@@ -73,7 +73,7 @@ def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_
         ("videomamba_k400", {"optim__weight_decay": -0.1}, "config.optim.weight_decay=-0.1 must be at least 0"),
         ("probe_motion", {"probe__backbones": "()"}, "config.probe.backbones is empty"),
         ("probe_motion", {"probe__C": "(0.0,)"}, "config.probe.C has 0, which must be above 0"),
-        ("probe_motion", {"task": "captioning"}, "probes learn a label or a target, not the captions of config.task"),
+        ("probe_motion", {"task": "captioning"}, "probes predict a label or a target, not the captions of config.task"),
     ],
 )
 def test_keys_that_do_not_fit_are_refused_in_a_sentence(experiment, changes, message):

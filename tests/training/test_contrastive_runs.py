@@ -154,9 +154,7 @@ def test_a_clip_of_transformers_gives_both_towers_their_projections_and_the_scal
         )
     )
     made.save_pretrained(tmp_path)
-    with pytest.raises(
-        ConfigError, match=r"has a text tower, but no vocabulary is beside it; put its tokenizer.json or"
-    ):
+    with pytest.raises(ConfigError, match=r"has a text tower, but no vocabulary next to it; put its tokenizer.json or"):
         start(read("contrastive_msrvtt", init_from=str(tmp_path), contrastive__projection=8))
     shutil.copy(run[0] / "tokenizer.json", tmp_path)
     found, notes = start(read("contrastive_msrvtt", init_from=str(tmp_path), contrastive__projection=8))

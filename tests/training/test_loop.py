@@ -182,7 +182,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(uninterrupted, capsys):
     before = (uninterrupted / "metrics.jsonl").read_text()
     results = run(uninterrupted)
     assert results == json.loads((uninterrupted / "results.json").read_text())
-    assert "has already made 8 steps; raise train.steps or train.epochs" in capsys.readouterr().err
+    assert "has already run 8 steps; raise train.steps or train.epochs" in capsys.readouterr().err
     assert (uninterrupted / "metrics.jsonl").read_text() == before
 
 
@@ -227,7 +227,7 @@ def test_a_run_with_more_steps_than_configured_says_so_and_ends_where_it_is(tmp_
     made = max(losses(tmp_path))
     run(tmp_path, train__steps=made - 1)
     said = capsys.readouterr().err
-    assert f"has already made {made} steps, more than the {made - 1} configured; scoring it as it is" in said
+    assert f"has already run {made} steps, more than the {made - 1} configured; scoring it as it is" in said
     assert f"Trained to step {made} of {made}: " in (tmp_path / "report.md").read_text()
     assert max(losses(tmp_path)) == made
 

@@ -182,7 +182,7 @@ def _weights(config: Config, *, first: bool) -> Iterator[tuple[str, str]]:
     taught = {"align.teacher_from": config.align.teacher_from, "teacher.weights": config.teacher.weights}
     for key, source in (begun | taught).items():
         if content := source and content_of(source):
-            yield f"what {key} holds", content
+            yield f"the content of {key}", content
 
 
 def _version(package: str) -> str:

@@ -23,7 +23,7 @@ def attentive_probes(config: Config) -> tuple[str, ...]:
 
 
 def run_config(config: Config, backbone: Pretrained, probe: str) -> Config:
-    """The run that trains an attentive probe of a backbone: its clips and model, and the heads of `config.optim`.
+    """Return the configuration that trains an attentive probe: its backbone's clips and model, and the probe's heads.
 
     Args:
       config: a configuration with mode=probe; its data, eval, train and mesh are used, and the grid of its heads.
@@ -56,7 +56,7 @@ def flat_results(name: str, probe: str, results: Mapping[str, Any]) -> dict[str,
 
 
 def row(name: str, probe: str, results: Mapping[str, Any]) -> tuple[str, ...]:
-    """The row of a table with `COLUMNS`."""
+    """Return a probe's row in the table with the columns `COLUMNS`."""
     rate, decay = (results[key] for key in _SETTINGS)
     shown = (results["eval/top1"], results["eval/f1_macro"], results["eval/constant_top1"])
     return name, "all tokens", probe, f"rate {rate:g}, decay {decay:g}", *(f"{value:.1%}" for value in shown)

@@ -105,7 +105,7 @@ def check_probe(config: Config) -> None:
     annotation = TASKS.find(config.task).annotation
     if annotation not in PROBED:
         raise ConfigError(
-            f"probes learn a {' or a '.join(PROBED)}, not the {annotation or 'videos alone'} of "
+            f"probes predict a {' or a '.join(PROBED)}, not the {annotation or 'unlabelled videos'} of "
             f"config.task={config.task!r}; set it to classification or regression"
         )
     if not config.probe.backbones:
@@ -113,5 +113,5 @@ def check_probe(config: Config) -> None:
     check_settings(config.probe)
     if attentive := [name for name in config.probe.probes if name in ATTENTIVE]:
         if annotation != LABEL:
-            raise ConfigError(f"probe.probes={attentive[0]} learns classes; set config.task to classification")
+            raise ConfigError(f"probe.probes={attentive[0]} predicts classes; set config.task to classification")
         TASKS["attentive_probe"].check(config)

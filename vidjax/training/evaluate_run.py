@@ -103,7 +103,7 @@ def _params_to_score(config: Config, run: str | os.PathLike, source: VideoSource
 def _texts_to_score(
     config: Config, run: str | os.PathLike, source: VideoSource, described: Objective
 ) -> tuple[Objective, Any, dict[str, Any], str]:
-    """The objective whose head is the words for the classes, and what `_params_to_score` returns."""
+    """The objective with text embeddings of the classes as its head, and what `_params_to_score` returns."""
     params, said, sentence = None, {"eval/weights": os.fspath(run)}, f"scoring {run}"
     if is_run(run):
         params, said, sentence = _params_to_score(config, run, source)
@@ -116,7 +116,7 @@ def said_of(step: int, config: Config, chosen: str) -> dict[str, Any]:
     """The entries of the results that describe the scored checkpoint.
 
     Args:
-      chosen: why this checkpoint was chosen, in the words of `why_chosen`.
+      chosen: the clause from `why_chosen` that says why this checkpoint was chosen.
     """
     why = {"eval/chosen": chosen.removeprefix(", ")} if chosen else {}
     return {"eval/checkpoint": config.eval.checkpoint, "eval/step": step, **why}

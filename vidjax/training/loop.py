@@ -69,7 +69,7 @@ def train(
       workdir: the run's folder, which receives config.json, metrics.jsonl, tensorboard/, checkpoints/,
         quarantine.jsonl, results.json, report.html, and report.md with pictures.
       source: training videos; by default those that `config.data` names.
-      objective: what to learn; by default the objective that `config.task` names.
+      objective: the training objective; by default the one that `config.task` names.
       make_batches: yields the batches; called like `vidjax.data.loader.train_batches`.
 
     Returns:
@@ -110,10 +110,10 @@ def train(
         state = start(config, plan.fit.step, checkpoints, identity)
         done = first = int(state.step)
         if first >= total and _finished(workdir, evaluator, checkpoints, first):
-            say(f"nothing to train: {workdir} has already made {first} steps; raise train.steps or train.epochs")
+            say(f"nothing to train: {workdir} has already run {first} steps; raise train.steps or train.epochs")
             return _read_results(workdir)
         if first > total:
-            say(f"{workdir} has already made {first} steps, more than the {total} configured; scoring it as it is")
+            say(f"{workdir} has already run {first} steps, more than the {total} configured; scoring it as it is")
             total = first
 
         def stopped():

@@ -22,7 +22,7 @@ class RunStep:
     """A training step and its parts.
 
     Attributes:
-      objective: what is learned.
+      objective: the training objective.
       optimizer: how parameters are updated.
       shapes: shapes of the state, with shardings.
       call: the function of (state, batch), compiled on its first call.

@@ -25,7 +25,7 @@ class TrainState(NamedTuple):
     """The state of a run; it holds no random key, because keys are folded from the seed and the step.
 
     Attributes:
-      step: updates tried so far, including those that were skipped.
+      step: updates attempted so far, including those that were skipped.
       params: parameters of the module, float32, and the terms of LoRA, if the objective has any.
       opt_state: state of the optax transformation, for the trained parameters.
       ema: moving average of `params`; {} when it is off.

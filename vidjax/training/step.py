@@ -38,7 +38,7 @@ def make_train_step(
     """Build the jitted function (state, batch) -> (state, metrics), which compiles once.
 
     Args:
-      objective: what to learn.
+      objective: the training objective.
       optimizer: the step subtracts `schedule(step)` times its direction.
       seed: the step's random streams (mask, dropout, augment) are folded from the seed and the step.
       accumulate: micro-batches per step; `check_rows` checks that they divide the batch. Masks, erased boxes and

@@ -31,7 +31,7 @@ class Watch:
         them may have ruined the parameters before.
       bad: how many of the latest steps in a row were not finite or were spikes.
       goes_back: whether the steps looked at so far call for a roll-back.
-      last: the latest value of every logged metric.
+      last: the latest value of each logged metric.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Watch:
 
 
 def _not_finite(numbers: Mapping[str, np.ndarray]) -> str:
-    """What was not finite in a step, in words."""
+    """Describe what was not finite in a step."""
     loss = float(numbers["train/loss"])
     if not math.isfinite(loss):
         return f"a loss that is not finite ({loss})"
@@ -119,7 +119,7 @@ def _not_finite(numbers: Mapping[str, np.ndarray]) -> str:
 
 
 def _spike(numbers: Mapping[str, np.ndarray]) -> str:
-    """What exceeded its limit in a skipped step, in words."""
+    """Describe what exceeded its limit in a skipped step."""
     named = {"loss": "its loss", "grad_norm": "its gradient norm"}
     found = {
         words: (float(numbers[f"train/{key}"]), float(numbers[f"train/{key}_limit"])) for key, words in named.items()

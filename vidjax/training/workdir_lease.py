@@ -1,4 +1,4 @@
-"""A lease that lets only one process work in a folder of a bucket: an object names it, and it keeps rewriting that."""
+"""A lease that lets only one process work in a bucket's folder: it keeps rewriting an object that names it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 4  # beats without a change after which the run counts as dead
 
 
 class Work(NamedTuple):
-    """What a lock is held for, in the words of a message: a `place` is being `done`."""
+    """The purpose of a lock, in the words of its messages: a `place` is being `done`."""
 
     done: str
     place: str

@@ -1,4 +1,4 @@
-"""The model of a zero-shot evaluation: the towers of its weights, with the words for the classes as the head."""
+"""The model of a zero-shot evaluation: its head holds the text embeddings of the classes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _SAME = ("num_frames", "image_size", "width", "depth", "patch_size")  # fields t
 def classifier(
     source: str | os.PathLike, params: Any, config: Config, rows: VideoSource, described: Objective
 ) -> Pretrained:
-    """Load a model whose objective scores videos against the words for the classes.
+    """Load a model whose objective scores videos against the texts for the classes.
 
-    Pixels are normalised as the weights need it.
+    Pixels are normalised as the weights require.
 
     Args:
       source: as for `vidjax.from_pretrained`.
-      params: the parameters of another checkpoint of the source; None for those that it offers.
+      params: the parameters of another checkpoint of the source; None for its default checkpoint.
       rows: the evaluation split.
       described: the objective that the configuration describes; its module has the video tower of config.model.
 
     Raises:
-      ConfigError: if the weights have no text tower, or another video tower than config.model; or if there are no words
-        for a class, or they are longer than the text tower reads.
+      ConfigError: if the weights have no text tower, or another video tower than config.model; or if a class has no
+        text, or one longer than the text tower reads.
     """
     model = _read_towers(source, config, described.module.spec)
     if params is not None:

@@ -32,7 +32,7 @@ def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
 
 
 def trained_sentences(config: Config, step: RunStep) -> Iterator[str]:
-    """What a run trains that keeps some of its parameters, the memory that saves, and a warning about random ones."""
+    """For a run with frozen parameters: what it trains, the optimiser state, and a warning about random weights."""
     frozen, lora = step.objective.frozen, step.objective.lora
     if not frozen:
         return

@@ -23,7 +23,7 @@ def saved_config(workdir: str | os.PathLike) -> Config | None:
 
 
 def keep_choices(config: Config, workdir: str | os.PathLike) -> Config:
-    """Give the keys that the configuration leaves open the values that the run in a folder, if any, chose before."""
+    """Fill the keys that the configuration leaves open with the choices of the run in a folder, if there is one."""
     saved = saved_config(workdir)
     if saved is None:
         return config

@@ -36,7 +36,7 @@ SHARE = 0.9  # the share of the free memory that the estimate for a step may tak
 # A micro-batch has at least this many rows per device, or fewer if they hold at least this many tokens together: below
 # both, small matrix products cost more than recomputing.
 ROWS_A_DEVICE, TOKENS_A_DEVICE = 4, 8192
-KERNEL_ROWS = 8  # rows per device with which any kernel can be used; with fewer, other code keeps more for gradients
+KERNEL_ROWS = 8  # rows per device that every kernel can take; with fewer, other code runs and keeps more for gradients
 _FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # the fastest values of the keys chosen here
 
 

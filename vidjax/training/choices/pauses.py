@@ -49,7 +49,7 @@ class Pauses:
 
     @property
     def words(self) -> list[str]:
-        """The pauses in words, one entry per kind."""
+        """Descriptions of the pauses, one per kind."""
         found = []
         if self.validations:
             found.append(f"{self.validations} validation{_s(self.validations)} of {self.videos} video{_s(self.videos)}")

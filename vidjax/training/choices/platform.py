@@ -24,7 +24,7 @@ IN_LOOPS = {
 
 
 def choose_by_platform(config: Config, platform: str) -> Config:
-    """Give the keys that the configuration leaves open the values that suit a platform, such as "tpu"."""
+    """Fill the keys that the configuration leaves open with values that suit a platform, such as "tpu"."""
     family, _ = family_of(config.model.name)
     spares_loop = platform == "tpu" and config.task not in SEVERAL
     suited = {

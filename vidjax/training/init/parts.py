@@ -31,7 +31,7 @@ def init_parts(params: Mapping, config: Config, parts: Iterable[Part]) -> tuple[
       parts: the parts of the objective of `config`.
 
     Returns:
-      The parameters with their shardings, and for each checkpoint a sentence that says what was used of it.
+      The parameters with their shardings, and for each checkpoint a sentence that says what was taken from it.
 
     Raises:
       ConfigError: when a checkpoint does not fit; see `init_video_model`, `init_language_model` and

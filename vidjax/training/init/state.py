@@ -68,7 +68,7 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
 
 
 def _check_base(drawn: Params, params: Params, objective: Objective, config: Config) -> None:
-    """Refuse weights that leave random parameters in the part that LoRA holds.
+    """Refuse weights that would leave random values in parameters that LoRA freezes.
 
     Raises:
       ConfigError: naming these parameters and the remedy.

@@ -24,15 +24,16 @@ VIDEO, TEXT = "video", "text"
 def init_two_towers(params: Mapping, config: Config, parts: tuple[Part, Part]) -> tuple[Mapping, list[str]]:
     """Replace the parameters of the towers with those of the checkpoints that their keys name, if any.
 
-    A model with both towers that `init_from` names gives everything, or everything of videos if `contrastive.text_from`
-    names another. A tower's projection comes with it if it has the same size; otherwise it stays as drawn.
+    If `init_from` names a model with both towers, it gives all parameters, or those of the video side if
+    `contrastive.text_from` names another model. A tower's projection comes with it if it has the same size; otherwise
+    it keeps its random values.
 
     Args:
       params: parameters of the new model, with their shardings.
       parts: the video tower and the text tower.
 
     Returns:
-      The parameters with their shardings, and for each checkpoint a sentence that says what was used of it.
+      The parameters with their shardings, and for each checkpoint a sentence that says what was taken from it.
 
     Raises:
       ConfigError: when a checkpoint does not fit, or lacks the tower that it is named for.
@@ -84,11 +85,11 @@ def _read_both(source: str, part: Part) -> Mapping | None:
 
 
 def _check_vocabulary(config: Config, names: tuple[str, ...], part: Part, source: str) -> None:
-    """Refuse a text tower without its vocabulary, in place of which one was learned from the captions."""
+    """Refuse a pretrained text tower without its vocabulary; the run would learn another one from the captions."""
     folders = (config.contrastive.tokenizer, config.contrastive.text_from, config.init_from)
     if TEXT in names and not any(folder and holds_vocabulary(folder) for folder in folders):
         raise ConfigError(
-            f"config.{part.key}={source!r} has a text tower, but no vocabulary is beside it; put its "
+            f"config.{part.key}={source!r} has a text tower, but no vocabulary next to it; put its "
             f"{' or '.join(FILES)} into a folder and set config.contrastive.tokenizer to it"
         )
 
