@@ -224,7 +224,7 @@ def test_an_adapted_run_is_a_base_itself(adapted):
 def test_another_base_is_refused(base, adapted, tmp_path):
     folder = copied(adapted, tmp_path / "copy")
     other = write_pretrained(tmp_path / "other", seed=1)
-    with pytest.raises(WeightsError, match=r"was trained on other weights than \S+other holds now"):
+    with pytest.raises(WeightsError, match=r"was trained on other weights than those now in \S+other; name"):
         vidjax.from_pretrained(about_of(folder, base=str(other)))
     wide = write_pretrained(tmp_path / "wide", model__spec__width=48)
     with pytest.raises(WeightsError, match=r"does not fit its base \S+wide: encoder/.* is of shape .*48.* there, and"):
@@ -250,7 +250,7 @@ def test_a_damaged_adapter_is_refused_in_a_sentence(adapted, tmp_path):
         with pytest.raises(WeightsError, match=r"adapter\.json"):
             vidjax.from_pretrained(about_of(copied(adapted, folder), **changes))
     (folder / FILES[1]).unlink()
-    with pytest.raises(WeightsError, match=r"adapter\.json is missing, which names the base"):
+    with pytest.raises(WeightsError, match=r"adapter\.json, which names the base of adapter\.safetensors, is missing"):
         vidjax.from_pretrained(folder)
 
 

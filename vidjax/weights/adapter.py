@@ -1,4 +1,4 @@
-"""Adapters: what LoRA trains, apart from its base model, in `adapter.safetensors` and `adapter.json`.
+"""Adapters: the parameters that LoRA trains, without the base model, in `adapter.safetensors` and `adapter.json`.
 
 A run with LoRA writes both files when it ends. The first holds the head and the terms A and B by their paths in the
 run, the second names the base. With these two files and the base model, the run's folder is not needed.
@@ -101,21 +101,22 @@ def read_adapter(path: Place, start: Callable[[str, Any], Mapping]) -> tuple[Run
         base = split(jax.device_get(objective.init(jax.random.key(config.seed), {})[0]), BACKBONE)[1]
     if _checksum(base, about["targets"]) != about["base_checksum"]:
         raise WeightsError(
-            f"{folder / ARRAYS} was trained on other weights than {about['base'] or 'this platform draws'} holds now; "
-            f"name the model it was trained on as `base` in {ABOUT}"
+            f"{folder / ARRAYS} was trained on other weights than those now in "
+            f"{about['base'] or 'a random initialisation on this platform'}; name the model it was trained on as "
+            f"`base` in {ABOUT}"
         )
     params = lora.merge(join(nest(arrays), base), about["alpha"])
     return RunModel(config, objective, objective.module, params, about["step"], ""), _labels(about)
 
 
 def _found_again(source: str) -> str:
-    """A source by a name that holds in other working directories too: a hub id, or the full path."""
+    """Return a source's name that is valid in any working directory: a hub id, or the full path."""
     local = located(os.path.expanduser(source))
     return os.fspath(absolute(local)) if source and local.exists() else source
 
 
 def _checksum(base: Mapping, targets: list[str]) -> str:
-    """A checksum of the adapted kernels, which no other clip size or head changes."""
+    """Return a checksum of the adapted kernels, which does not depend on the clip size or the head."""
     flat, found = flatten(base), lora.projections(base)
     crc = 0
     for kernel in sorted({found[name].kernel for name in targets}):
@@ -126,7 +127,7 @@ def _checksum(base: Mapping, targets: list[str]) -> str:
 def _read_about(path: pathlib.Path) -> tuple[dict, Config]:
     about = read_json(path)
     if about is None:
-        raise WeightsError(f"{path} is missing, which names the base of {ARRAYS}; copy it from the run too")
+        raise WeightsError(f"{path}, which names the base of {ARRAYS}, is missing; copy it from the run too")
     for name, kind in _TYPES.items():
         if not isinstance(about.get(name), kind):
             raise WeightsError(f"{path} is not as vidjax writes it: {name!r} is {about.get(name, 'missing')}")
@@ -137,7 +138,7 @@ def _read_about(path: pathlib.Path) -> tuple[dict, Config]:
 
 
 def _terms(folder: pathlib.Path, held: Mapping, about: Mapping) -> dict[str, Any]:
-    """The paths and shapes of A and B that adapter.json announces."""
+    """Return the shapes of A and B for the projections that adapter.json lists, by path."""
     found, rank, terms = lora.projections(held), about["rank"], {}
     for name in about["targets"]:
         if name not in found:

@@ -65,9 +65,9 @@ def read_contents(path: Path) -> Contents:
 
 
 def _with_encoder(path: Path, probes: list) -> Contents:
-    """A probe and the encoder that it was trained on, in the file beside it that the probe's name contains.
+    """Read a probe's encoder too, from the file beside it whose name is part of the probe's name.
 
-    So the authors name them: ssv2-vitl-16x2x3.pt belongs to vitl.pt, ssv2-vitg-384-64x2x3.pt to vitg-384.pt.
+    This follows the authors' names: ssv2-vitl-16x2x3.pt belongs to vitl.pt, ssv2-vitg-384-64x2x3.pt to vitg-384.pt.
     """
     if not probes or not isinstance(probes[0], Mapping):
         raise WeightsError(f"{path} holds no probe under {PROBES!r}; save it again")
@@ -76,7 +76,7 @@ def _with_encoder(path: Path, probes: list) -> Contents:
     if named is None or not encoder.exists():
         raise WeightsError(
             f"{path} holds a probe without the encoder that it was trained on; put the encoder's file, {encoder.name}, "
-            f"beside it, and keep that name in the probe's, as in ssv2-{encoder.name}"
+            f"beside it, and put its name into the probe's file name, as in ssv2-{encoder.name}"
         )
     contents = _contents(str(path), file_formats.read_arrays(encoder), path.parent)
     probe = {f"classifier/{key}": array for key, array in _strip(_arrays(probes[0])).items()}

@@ -72,7 +72,7 @@ class RecipeChanges:
       threshold: the least probability with which a timeline names a class, see `Windows`.
 
     Raises:
-      ConfigError: for a number out of range, an unknown word, or two changes that exclude each other.
+      ConfigError: for a number out of range, an unknown name, or two changes that exclude each other.
     """
 
     stride: int | None = None

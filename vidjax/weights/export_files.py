@@ -78,7 +78,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
 def _choose(described: Description) -> tuple[Layout, dict | None, str]:
     """Choose a layout of transformers with its config.json, or another writable layout and the reason for it."""
     writable = [layout for layout in all_layouts() if layout.can_write(described)]
-    reason = f"transformers has no {described.family}" + (" with such texts" if described.texts else "")
+    reason = f"transformers has no {described.family}" + (" with such a text tower" if described.texts else "")
     for layout in writable:
         if layout.config:
             try:
@@ -150,10 +150,10 @@ def _differing_towers(theirs: VideoTextSpec, ours: VideoTextSpec) -> tuple[str, 
 
 
 def _left_out(rules: Sequence[Rule], model: Pretrained) -> tuple[str, ...]:
-    """Return a note if the files have no place for how similarities become logits."""
+    """Return a note if the files have no place for the scale or bias that turns similarities into logits."""
     leaves = flatten(model.params)
     names = [path for rule in rules if not rule.sources for path in rule.targets if path.startswith("logit_")]
-    left = {"logit_scale": "the factor on similarities", "logit_bias": "the summand of similarities"}
+    left = {"logit_scale": "the factor on similarities", "logit_bias": "the bias of similarities"}
     said = [left[name] for name in names if name == "logit_scale" or float(leaves[name])]
     return (f"transformers has no place for {' or '.join(said)}, which the files leave out",) if said else ()
 

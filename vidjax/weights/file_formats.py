@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import ml_dtypes  # noqa: F401 - makes NumPy know bfloat16, by that name
+import ml_dtypes  # noqa: F401 - registers bfloat16 with NumPy under that name
 import numpy as np
 import safetensors
 from flax import serialization
@@ -54,7 +54,7 @@ def read_arrays(path: Path) -> Mapping:
 
 
 def keras_refused(path: Path) -> WeightsError:
-    """Make the error for a Keras file or SavedModel; it names the original checkpoint if the file's name tells it."""
+    """Return the error for a Keras file or SavedModel; it names the original checkpoint if the file's name shows it."""
     sizes = {"S": "small", "B": "base", "L": "large", "H": "huge"}
     named = re.search(r"VideoMAE_([SBLH])_(\w+?)_16x224_(FT|PT)", path.name)
     which, hub = "", "MCG-NJU/videomae-base-finetuned-kinetics"

@@ -192,8 +192,8 @@ class Pretrained:
         Args:
           video: a path.
           top: number of classes to return.
-          classes: the classes in words, for a model with a text tower; None for those that the model was trained on.
-          templates: texts around a class of `classes`, each with {} in its place; the mean of their embeddings is used.
+          classes: descriptions of classes, for a model with a text tower; None for the classes that it was trained on.
+          templates: prompts, each with {} in place of a class of `classes`; the mean of their embeddings is used.
           views: changes to the model's clip recipe, the fields of `vidjax.weights.clip_recipes.RecipeChanges`: the
             frame `stride`; `clips` per video; `crops` per clip; `merge` and `score`, the rules for merging views;
             `window` and `every`, the length and spacing of sliding windows in seconds; and `threshold`, the least
@@ -208,8 +208,8 @@ class Pretrained:
         Raises:
           VideoError: if the video cannot be decoded.
           WeightsError: if the model predicts neither classes, actions nor numbers.
-          ConfigError: for an unknown option or an invalid value; or if classes are given in words that the model cannot
-            read, see `vidjax.weights.zero_shot.with_classes`.
+          ConfigError: for an unknown option or an invalid value; or if the model cannot read the given
+            `classes`, see `vidjax.weights.zero_shot.with_classes`.
           OutputError: if the model's outputs are not finite.
 
         Example:
@@ -302,7 +302,7 @@ class Pretrained:
         Texts are embedded as given; a CLIP expects a description such as "a photo of a dog".
 
         Args:
-          texts: any number of them.
+          texts: any number of texts.
           truncate: whether to cut off texts that are too long.
 
         Returns:

@@ -185,9 +185,9 @@ def read_start(
     Args:
       init_from: a run, or anything else that `from_pretrained` takes. A run's raw parameters are read, not their moving
         average; from a run whose task has a teacher, the teacher's.
-      spec: the new model's; None for a module without one. The spec of a video or a text tower takes that tower of a
+      spec: the new model's; None for a module without one. The spec of a video or a text tower selects that tower of a
         model that has both.
-      pixels: its mean and deviation, to note a difference; None to note none.
+      pixels: its mean and deviation, for a note if they differ; None for no note.
       trained: whether to read the raw parameters of a run with a teacher too.
 
     Returns:

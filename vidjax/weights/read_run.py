@@ -137,7 +137,7 @@ def read_model(workdir: str | os.PathLike) -> RunModel:
 
 
 def _num_classes(params: Params) -> int:
-    """The number of classes of a head, or of several heads side by side; 0 without a head."""
+    """Return the number of classes of a head, or of several heads side by side; 0 without a head."""
     params = params.get(SIDE_BY_SIDE, params)
     return next((params[name]["bias"].shape[-1] for name in HEADS if "bias" in params.get(name, {})), 0)
 

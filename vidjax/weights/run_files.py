@@ -31,7 +31,7 @@ def check_saved(folder: str | os.PathLike) -> None:
 
 
 def no_checkpoint(folder: str | os.PathLike) -> ResumeError:
-    """Make the error for a run that has saved no checkpoint."""
+    """Return the error for a run that has saved no checkpoint."""
     return ResumeError(
         f"{folder} holds no checkpoint; wait until its run has saved one, or give the workdir of a run that has"
     )

@@ -1,4 +1,4 @@
-"""Turn a model with a text tower into a classifier of classes that are given in words."""
+"""Turn a model with a text tower into a classifier of classes that are described in words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def with_classes(
     Args:
       model: a model with a text tower.
       classes: what the text tower reads for each class.
-      templates: texts around a class, each with one {}; a class is embedded in each of them.
+      templates: prompts, each with one {} in place of the class; a class is embedded in each of them.
       labels: names of the classes in answers; by default `classes`.
 
     Raises:
@@ -39,7 +39,7 @@ def with_classes(
     """
     classes, templates = check_classes(classes), check_templates(templates)
     head = class_embeddings(model, classes, templates)
-    assert isinstance(model.module, VideoTextModel)  # or else there would be no embeddings
+    assert isinstance(model.module, VideoTextModel)  # otherwise there would be no embeddings
     module = ZeroShotClassifier(model.module, len(classes))
     objective = Classification(module, model.mean, model.std)
     return dataclasses.replace(

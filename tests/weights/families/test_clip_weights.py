@@ -224,7 +224,7 @@ def test_both_towers_written_for_transformers_give_the_same_embeddings(tmp_path)
     notes = export(ours, tmp_path / "exported")
     assert notes == (
         "transformers embeds single images; the embedding of a clip is that of the mean of its frames",
-        "transformers has no place for the summand of similarities, which the files leave out",
+        "transformers has no place for the bias of similarities, which the files leave out",
     )
     again, pixels = transformers.CLIPModel.from_pretrained(tmp_path / "exported"), images()[1]
     tokens = torch.from_numpy(encoder.encode(["a dog jumps", "seven"])).long()

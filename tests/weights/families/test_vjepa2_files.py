@@ -222,7 +222,7 @@ def test_what_transformers_lacks_is_written_under_the_authors_names_and_read_aga
     model = dataclasses.replace(model, spec=spec, module=model.module.clone(spec=spec))
     [note] = export(model, tmp_path / "ours")
     assert note == (
-        "a pooler that reads the outputs of the blocks (1, 2): transformers' reads the last; the arrays are written in "
+        "a pooler that reads the blocks (1, 2): transformers' reads only the last; the arrays are written in "
         "the layout 'V-JEPA 2, official'"
     )
     (tmp_path / "ours" / "config.json").write_text(json.dumps(BESIDE | {"levels": [1, 2]}))

@@ -1,7 +1,7 @@
 """VideoPrism as `transformers` writes it: the encoder, a classifier, or the model with texts.
 
-Norms there have a scale minus 1. A model with texts holds a table of text positions, which tells whose frequencies they
-have: files that `transformers`' script converted do not have the authors'.
+Norms are stored with their scale minus 1. A model with texts holds a table of text positions, which shows whose
+frequencies it uses: files converted by `transformers`' script do not use the authors'.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def rules(spec: VideoPrismSpec, num_classes: int | None, prefix: str = "") -> tu
 
 
 def whole_rules(spec: VideoTextSpec) -> tuple[Rule, ...]:
-    """Return the rules for a model with texts; its positions are an array of the file but no leaf."""
+    """Return the rules for a model with texts; its positions are an array in the file but not a leaf."""
     video, text = cast(VideoPrismSpec, spec.video), cast(VideoPrismTextSpec, spec.text)
     encoder = encoder_rules(video, VIDEO + VISION)
     return (
@@ -280,7 +280,7 @@ def _vision_config(spec: VideoPrismSpec) -> dict:
 def _whole_config(description: Description[VideoPrismSpec]) -> dict:
     spec = cast(VideoTextSpec, description.texts)
     if spec.auxiliary is None:
-        raise WeightsError("transformers only has VideoPrism's own head and text tower, not linear maps or another one")
+        raise WeightsError("transformers only has VideoPrism's own head and text tower; this model has other ones")
     video, text = cast(VideoPrismSpec, spec.video), cast(VideoPrismTextSpec, spec.text)
     return {
         "model_type": "videoprism",

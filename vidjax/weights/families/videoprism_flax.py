@@ -1,7 +1,7 @@
 """VideoPrism in its authors' files (google-deepmind/videoprism): the encoder, a classifier, or the model with texts.
 
-These are .npz files with the paths of a Flax tree as names. Blocks are stacked on axis 0, as ours are, and norms have a
-scale minus 1.
+These are .npz files with the paths of a Flax tree as names. Blocks are stacked on axis 0, like ours, and norms are
+stored with their scale minus 1.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Des
     if spec.factorization == "encoder":
         fresh, words = "^temporal/", "the temporal encoder starts fresh"
     elif spec.factorization == "self_attention":
-        fresh, words = "/temporal_norm/", "attention over time starts as a copy of that within frames, its norm fresh"
+        fresh, words = "/temporal_norm/", "attention over time starts as a copy of that within frames; its norm is new"
     if fresh:
         notes.append(words)
     ignore = HEADS if spec.class_token else rf"{HEADS}|embeddings\.cls_token$"

@@ -53,7 +53,7 @@ def _describe_official(state: State, config: Mapping | None) -> Description[VJEP
 
 
 def _other_encoder(state: State, used: str) -> list[str]:
-    """A note on the second encoder in a file of pre-training."""
+    """Return a note on the second encoder in a pre-training file."""
     other = "target_encoder/"
     pairs = [(key, used + key.removeprefix(other)) for key in state if key.startswith(other)]
     if used == other or not pairs:
@@ -122,7 +122,7 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> VJEP
 
 
 def _with_predictor(state: State, config: Mapping, names: Names, prefix: str, spec: VJEPA2Spec) -> VJEPA2Spec:
-    """The spec with the predictor's sizes, of the file or else of config.json."""
+    """Return the spec with the predictor's sizes, from the file or else from config.json."""
     prefix = prefix if names is TRANSFORMERS else ""
     width = config.get("pred_hidden_size", 384)
     sizes = {
@@ -155,7 +155,7 @@ def _with_predictor(state: State, config: Mapping, names: Names, prefix: str, sp
 
 
 def _with_pooler(state: State, config: Mapping, names: Names, spec: VJEPA2Spec) -> VJEPA2Spec:
-    """The spec with the pooler's depth, of the file or else of config.json."""
+    """Return the spec with the pooler's depth, from the file or else from config.json."""
     if names.query_token not in state:
         return dataclasses.replace(spec, pooler_depth=config.get("num_pooler_layers", 3))
     depth = depth_of(state, names.pooler_blocks)
@@ -164,7 +164,7 @@ def _with_pooler(state: State, config: Mapping, names: Names, spec: VJEPA2Spec) 
 
 
 def _is_official(keys: Collection[str], config: Mapping | None) -> bool:
-    """The biases of queries, keys and values in one array tell an encoder from VideoMAE's."""
+    """Recognise the authors' files; a joint bias of queries, keys and values tells an encoder from VideoMAE's."""
     del config
     return any(
         {f"{p}{OFFICIAL.patch_embed}.weight", f"{p}blocks.0.attn.qkv.bias", f"{p}norm.weight"} <= set(keys)
@@ -200,7 +200,7 @@ def _transformers_config(description: Description[VJEPA2Spec]) -> dict:
     if height != width:
         raise WeightsError(f"frames of {height} x {width} pixels: transformers' V-JEPA 2 takes square ones only")
     if classes and spec.levels:
-        raise WeightsError(f"a pooler that reads the outputs of the blocks {spec.levels}: transformers' reads the last")
+        raise WeightsError(f"a pooler that reads the blocks {spec.levels}: transformers' reads only the last")
     if classes and spec.pooler_heads != spec.num_heads:
         raise WeightsError(
             f"a pooler with {spec.pooler_heads} heads: transformers' has as many as its encoder, here {spec.num_heads}"
