@@ -64,7 +64,7 @@ def find_plans(config: Config, topology: str, num_videos: int, compile_on: Calla
       compile_on: maps a topology to the function that compiles a step for it.
 
     Raises:
-      ConfigError: if nothing fits; the message names the smallest slice that would do.
+      ConfigError: if nothing fits; the message names the smallest slice that would fit.
     """
     fitting = [(settings, step) for settings, step in _tries(config, compile_on(topology)) if step.fits]
     if fitting:
@@ -144,5 +144,5 @@ def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], C
         if config.data.global_batch % chips:
             break
         if compile_on(f"{chip}:{larger}")(with_keys(config, {"mesh.fsdp": chips})).fits:
-            return f"the smallest slice that it fits is {chip}:{larger}, with --config.mesh.fsdp={chips}"
-    return f"nor any larger slice of {chip}; use a smaller data.global_batch"
+            return f"the smallest slice that fits it is {chip}:{larger}, with --config.mesh.fsdp={chips}"
+    return f"no larger slice of {chip} fits it either; use a smaller data.global_batch"

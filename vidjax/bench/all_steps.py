@@ -69,7 +69,7 @@ def measure_all(
 
     Args:
       path: the file of results; it is created if necessary.
-      size: shipped, or tiny to try it out.
+      size: shipped, or tiny for a quick trial.
       only: keys of `SHIPPED`; empty for all. Results are in this order.
       rounds: rounds per step.
       remark: called with a message for each row.

@@ -1,4 +1,4 @@
-"""Read one training clip from a file as people do with PyAV, OpenCV, decord and TorchCodec, each on one thread."""
+"""Read one training clip from a file in the usual way with PyAV, OpenCV, decord or TorchCodec, on one thread."""
 
 from __future__ import annotations
 

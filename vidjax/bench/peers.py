@@ -1,6 +1,6 @@
-"""Other software for the same work, if installed: transformers, PyTorch, mamba-ssm.
+"""Other software that does the same work, if installed: transformers, PyTorch, mamba-ssm.
 
-Each is called as its users call it: under autocast, with scaled_dot_product_attention and, on a GPU, torch.compile and
+Each is called as its users would: under autocast, with scaled_dot_product_attention and, on a GPU, torch.compile and
 the fused AdamW. PyTorch can use all threads that the process may use.
 """
 

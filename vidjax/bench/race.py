@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 
-Run = Callable[[int], None]  # does its work this many times, and waits for the last result
+Run = Callable[[int], None]  # repeats its work this many times, and waits for the last result
 _ROUND = 0.3  # seconds; shorter calls are repeated within a round
 _MOST = 50  # calls per round
 

@@ -1,4 +1,4 @@
-"""The steps of docs/performance.md's table: shipped experiments with as many videos per chip as its rows state.
+"""The steps in the table of docs/performance.md: shipped experiments with the videos per chip that its rows state.
 
 Experiment files need ml_collections, which a measuring machine may lack. This file therefore repeats the keys on which
 a step depends; `tests/bench/test_all_steps.py` compares them with the experiment files.
@@ -33,7 +33,7 @@ class Shipped:
     estimated_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def config(self, tiny: bool = False) -> Config:
-        """Return the configuration of a step; `tiny` uses the family's model for tests and two videos."""
+        """Return the configuration of a step; `tiny` uses the family's test model and two videos."""
         config = with_keys(Config(), {"data.global_batch": self.videos, **self.keys})
         return _tiny(config) if tiny else config
 
@@ -131,7 +131,7 @@ SHIPPED = {
 
 
 def _tiny(config: Config) -> Config:
-    """Replace the model by the family's model for tests, and take two videos."""
+    """Replace the model by the family's test model, and take two videos."""
     name = f"{family_of(config.model.name)[0]}_tiny"
     shape, clips = preset(name), 2 * config.data.clips_per_decode
     keys = {
