@@ -87,7 +87,7 @@ def schedule_cycles(original: str, final_bundles: str) -> int | None:
 
 @dataclasses.dataclass
 class _Loop:
-    """A loop in final bundles: its first and last bundle, and the count at which it ends, None if not a constant."""
+    """A loop in final bundles: its first and last bundle, and the count at which it ends, or None if not constant."""
 
     first: int
     last: int

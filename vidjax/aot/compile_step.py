@@ -34,7 +34,7 @@ _STEPS = 1000  # length of the schedule, which does not change the cost of a ste
 def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
     """Compile the training step of a run: the first that fits among the steps that a run on these chips would try.
 
-    If none fits, the result describes the last one, with the least memory that any of them needs.
+    If none fits, the result describes the last one, which needs the least memory.
 
     Args:
       config: the run; its data is not opened, so `data.num_classes` must be set if the data set does not state it.

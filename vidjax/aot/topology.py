@@ -1,4 +1,4 @@
-"""TPU chips that the compiler knows, and the devices of a pod to compile for without having one."""
+"""TPU chips that the compiler supports, and the devices of a pod to compile for, which need not be attached."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Chip:
 
     Attributes:
       memory: bytes that a program may use.
-      peak: bf16 FLOP/s, from the maker's data sheets.
+      peak: bf16 FLOP/s, from the manufacturer's data sheets.
       bandwidth: bytes/s between a chip and its memory, from the data sheets.
       link: bytes/s between chips in one direction, half of a chip's figure in the data sheets.
       network: bytes/s that a chip sends to other slices, its share of a pod's or chip's network in the data sheets; 0

@@ -58,7 +58,7 @@ class Found:
 
     @property
     def failed(self) -> bool:
-        """Whether the step was not measured."""
+        """Whether the step could not be measured."""
         return "error" in self.timed
 
 

@@ -55,7 +55,7 @@ class Projection:
 
 
 def projections(params: Mapping) -> dict[str, Projection]:
-    """The projections of a module's parameters, or of their shapes, by name."""
+    """Return the projections of a module's parameters, or of their shapes, by name."""
     found = {}
     for path, leaf in flatten(params).items():
         name, _, kind = path.rpartition("/")
@@ -76,7 +76,7 @@ def projections(params: Mapping) -> dict[str, Projection]:
 
 
 def adapted(params: Mapping, lora: LoraConfig) -> dict[str, Projection]:
-    """The projections that a configuration adapts, by name.
+    """Return the projections that a configuration adapts, by name.
 
     Args:
       params: the frozen parameters, or their shapes.
@@ -109,7 +109,7 @@ def adapted(params: Mapping, lora: LoraConfig) -> dict[str, Projection]:
 
 
 def initial_terms(params: Mapping, lora: LoraConfig, key: Array) -> dict[str, Any]:
-    """A and B of every adapted projection, as the subtree "lora"; arguments as for `adapted`."""
+    """Return A and B of every adapted projection, as the subtree "lora"; arguments as for `adapted`."""
     terms = {}
     for name, of in adapted(params, lora).items():
         bound, own = of.inputs**-0.5, jax.random.fold_in(key, zlib.crc32(name.encode()))
@@ -119,7 +119,7 @@ def initial_terms(params: Mapping, lora: LoraConfig, key: Array) -> dict[str, An
 
 
 def merge(params: Mapping, alpha: float) -> dict[str, Any]:
-    """The module's parameters from those of a run: W + alpha / rank * A B in place of W, and no terms.
+    """Return the module's parameters from those of a run: W + alpha / rank * A B in place of W, and no terms.
 
     Args:
       params: the module's parameters and, as "lora", the terms; NumPy arrays stay on the host.

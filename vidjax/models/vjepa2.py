@@ -90,7 +90,7 @@ class VJEPA2Spec(ClipSpec):
 
     @property
     def computed_positions(self) -> str:
-        """As `ClipSpec.computed_positions`."""
+        """See `ClipSpec`."""
         return "rotary positions"
 
     def encoder_macs(self, num_tokens: int) -> int:
@@ -114,7 +114,7 @@ class VJEPA2Spec(ClipSpec):
 
 
 def _sizes(width, depth, num_heads, mlp_dim=0, **others) -> VJEPA2Spec:
-    """A spec whose MLP is four times as wide as the model, unless given."""
+    """Return a spec whose MLP is four times as wide as the model, unless `mlp_dim` is given."""
     return VJEPA2Spec(width, depth, num_heads, mlp_dim or 4 * width, **others)
 
 
@@ -180,13 +180,13 @@ class VJEPA2Encoder(nn.Module):
         train: bool = False,
         norm: bool = True,
     ) -> dict[str, Float[Array, "l b k d"]]:
-        """The outputs of the blocks `taps` in float32, for all tokens or for those in `index`.
+        """Return the outputs of the blocks `taps` in float32, for all tokens or for those in `index`.
 
         Args:
           norm: whether to apply the encoder's final norm to the outputs of every block.
 
         Returns:
-          tokens (l b k d), l over blocks; there is no class token.
+          tokens (l b k d) of the l blocks; there is no class token.
         """
         s = self.spec
         tables = _tables(s, s.width // s.num_heads, index)
@@ -221,7 +221,7 @@ class VJEPA2Predictor(nn.Module):
         """Predict the features at `target_idx`, in float32.
 
         Args:
-          tokens: the encoder's, at `context_idx`.
+          tokens: the encoder's tokens, at `context_idx`.
           mask_token: index of the mask token; the authors train with 0, and predict with 1 by default, as
             `transformers` does.
         """
@@ -267,7 +267,7 @@ class VJEPA2Pretraining(CompiledInit):
         """Predict features from the normalised cubes of the context, flattened as by `ops.patchify`.
 
         Returns:
-          tokens (b k d): the encoder's; predicted (b m d): float32.
+          tokens (b k d): the encoder's output; predicted (b m d): float32.
         """
         tokens = self.encoder(context, context_idx, train)
         return {"tokens": tokens, "predicted": self.predictor(tokens, context_idx, target_idx, train, mask_token)}
@@ -290,7 +290,7 @@ class VJEPA2Classifier(ClipClassifier[VJEPA2Spec]):
         self.head = layers.Head(self.num_classes, s.head_dropout, nn.initializers.normal(s.init_std))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """The last block's tokens, and the head's input, or their mean if there is no head.
+        """Return the last block's tokens, and the head's input, or their mean if there is no head.
 
         With `levels` there are also `level_tokens` (b levels*n d), side by side.
         """
@@ -314,12 +314,12 @@ def _blocks(block: type[nn.Module], spec: VJEPA2Spec, sizes: tuple[int, int, int
 
 
 def _layers(spec: VJEPA2Spec, depth: int, train: bool) -> tuple:
-    """The inputs of `depth` stacked blocks: rates of drop path, and numbers."""
+    """Return the inputs of `depth` stacked blocks: drop path rates and block numbers."""
     return layers.drop_path_rates(spec.drop_path, depth, train), jnp.asarray(numbers(depth))
 
 
 def _tables(spec: VJEPA2Spec, head_dim: int, index: Int[Array, "b k"] | None) -> Tables:
-    """Rotary positions of all tokens of a clip, or of those in `index`."""
+    """Return the rotary positions of all tokens of a clip, or of those in `index`."""
     cos, sin = ops.rotary_3d(spec.grid, head_dim)
     return (cos, sin) if index is None else (cos[index], sin[index])
 

@@ -44,7 +44,7 @@ class AttentiveProbe(Classification):
 
     @property
     def one(self) -> Self:
-        """The same objective with a single, chosen head, which scores clips as any classifier."""
+        """The same objective with a single, chosen head, which scores clips like any classifier."""
         module = self.module
         return self.with_module(module.one) if isinstance(module, ProbeGrid) else self
 

@@ -137,7 +137,7 @@ class FeaturePrediction(Objective):
         return sum(errors) / len(errors), (metrics, extra)
 
     def draw_masks(self, rngs: Rngs, batch: Batch, number: int) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-        """For one mask, draw the indices of the cubes of each row that the encoder sees, and of those to predict."""
+        """Draw, for one mask, the indices of the cubes of each row that the encoder sees, and of those to predict."""
         grid, mask = self.module.spec.grid, self.masks[number]
 
         def of_row(key):

@@ -58,7 +58,7 @@ def erase_box(rng: Key[Array, ""], height: int, width: int, probability: float) 
 
 @dataclasses.dataclass(frozen=True)
 class Mixing:
-    """How often and how strongly the clips of a group are mixed.
+    """The frequency and strength of mixup and cutmix within a group of clips.
 
     Attributes:
       mixup, cutmix: alpha of the Beta distribution that each draws from; 0 turns it off.

@@ -17,7 +17,7 @@ CHANNELS = (TENSOR,)
 
 
 def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh of `sizes` devices along `AXES`, over which the compiler may divide arrays.
+    """Make a mesh of `sizes` devices along `AXES`, over which the compiler may divide arrays.
 
     TPU slices are connected only by the data-centre network, so they are placed along the data axis. Then only
     gradients pass between slices, and each chip sends its own part of them.
@@ -39,7 +39,7 @@ def count_slices(devices: Sequence[jax.Device]) -> int:
 
 
 def local_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of the given devices, or of all of this process's, along the data axis."""
+    """Make a mesh of the given devices, or of all of this process's, along the data axis."""
     devices = jax.local_devices() if devices is None else devices
     return mesh_of((len(devices), 1, 1), devices)
 

@@ -66,7 +66,7 @@ def product_by_rows(
     """Compute `multiply(x, kernel)` with rows divided: each device multiplies its own rows by the whole kernel.
 
     If the mesh divides parameters (fsdp), each device gathers the kernel along its axis `divided`, and the gradient is
-    reduce-scattered. The compiler by itself would sum the whole gradient on every device and then discard most of it.
+    reduce-scattered. On its own, the compiler would sum the whole gradient on every device and then discard most of it.
     Devices along the data axis hold the same part of the kernel and sum only the gradient of this part.
     Source: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054), stage 3.
 

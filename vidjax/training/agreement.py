@@ -139,7 +139,7 @@ def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
 
 
 def _is_own(key: str) -> bool:
-    """Whether hosts may have different values for a key."""
+    """Return whether hosts may have different values for a key."""
     return key in OWN or _OWN_OF_SOURCE.fullmatch(key) is not None
 
 

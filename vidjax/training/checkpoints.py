@@ -85,7 +85,7 @@ class Checkpoints:
         return None if in_bucket(self.directory) else os.open(self.directory, os.O_RDONLY)
 
     def _is_still_there(self) -> bool:
-        """Whether the opened folder is still in its place, neither moved nor deleted."""
+        """Return whether the opened folder is still in its place, neither moved nor deleted."""
         if self._folder is None:
             return True
         try:

@@ -65,7 +65,7 @@ class Feed:
         return global_batch(local, self._sharding)
 
     def _progress(self) -> str:
-        """What is being waited for, and its progress if the loader reports it."""
+        """Describe the current wait, with its progress if the loader reports it."""
         counted = ""
         if isinstance(self._batches, Batches):
             counted = f": {self._batches.decoded} of {self._batches.videos} videos decoded"

@@ -135,7 +135,7 @@ def tasks_of_job() -> int:
 
 
 def _on_cloud_tpu() -> bool:
-    """Whether this machine has TPU chips and should query Google Cloud's metadata for its slice (Colab should not)."""
+    """Return whether this machine has TPUs and should query Google Cloud's metadata for its slice (not on Colab)."""
     chips = glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
     told = "TPU_SKIP_MDS_QUERY" in os.environ or "TPU_WORKER_HOSTNAMES" in os.environ
     return bool(chips) and not told and os.environ.get("JAX_PLATFORMS", "tpu").startswith("tpu")

@@ -42,6 +42,6 @@ def _to_the_end(run_sync: Callable) -> Callable:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether to log a record; False for orbax's traceback of a failed save."""
+    """Return whether to log a record; False for orbax's traceback of a failed save."""
     by_orbax = "orbax" in record.pathname or (record.name == "asyncio" and "orbax" in record.getMessage())
     return not (record.exc_info and by_orbax)

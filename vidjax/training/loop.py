@@ -283,7 +283,7 @@ def _numbers(results: dict) -> dict:
 
 
 def _finished(workdir: Place, evaluator: Evaluator | None, checkpoints: Checkpoints, step: int) -> bool:
-    """Whether a run at its last step is complete, with its scores, results and report, which is written last."""
+    """Return whether a run at its last step has its scores, its results and its report, which is written last."""
     scored, report = evaluator is None or checkpoints.score(step) is not None, workdir / REPORT
     told = report.exists() and f"Trained to step {step} of {step}: " in report.read_text()
     return scored and told and bool(_read_results(workdir))

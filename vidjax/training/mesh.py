@@ -85,7 +85,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same value on every device."""
+    """Return the sharding that puts the same value on every device."""
     return NamedSharding(mesh, P())
 
 

@@ -1,6 +1,6 @@
 """Heartbeats between the processes of a run: if one process ends or is lost, the others end with a clear message.
 
-JAX by itself notices a lost process only after 100 seconds and then aborts, and a process that ends with an error
+On its own, JAX notices a lost process only after 100 seconds and then aborts, and a process that ends with an error
 leaves the others waiting in a collective. Here every process writes heartbeats to the key-value store that process 0
 keeps for JAX, and an entry when it ends. Process 0 watches all heartbeats; the others watch process 0.
 """
@@ -25,7 +25,7 @@ from vidjax.training import stop_signal
 
 BEATS, ENDED = "vidjax/beat", "vidjax/ended"  # folders of the store, with one key per process
 MOST_BETWEEN = 5.0  # longest time from one heartbeat to the next, in seconds
-GRACE, STOPPING = 5.0, 60.0  # seconds that this process has to end by itself after another one failed, or was stopped
+GRACE, STOPPING = 5.0, 60.0  # seconds that this process has to end on its own after another one failed, or was stopped
 POSTING = 2.0  # seconds that the store has to accept a process's last entry
 _watched: Peers | None = None
 
@@ -36,7 +36,7 @@ def process_name(number: int, host: str) -> str:
 
 
 def answers(address: str) -> bool:
-    """Whether something accepts connections at host:port."""
+    """Return whether something accepts connections at host:port."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=POSTING).close()
@@ -188,7 +188,7 @@ class Peers:
         thread.join(POSTING)
 
     def _outlast(self) -> None:
-        """On process 0, keep the store alive until the others have read why this process ends."""
+        """Keep process 0's store alive until the others have read why this process ends."""
         deadline = time.monotonic() + GRACE + 4 * self._every
         while len(self._read(ENDED)) < self._count and time.monotonic() < deadline:
             time.sleep(self._every / 4)

@@ -49,6 +49,6 @@ def keep_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Plac
 
 
 def _readings(source: VideoSource) -> Iterator[tuple[str, Reading]]:
-    """How a user's own videos were read, with the name of their source in a mixture."""
+    """Yield how a user's own videos were read, with the name of their source in a mixture."""
     named = [(part.name, part.source) for part in source.parts] if isinstance(source, Mixture) else [("", source)]
     yield from ((name, of.reading) for name, of in named if of.reading is not None)

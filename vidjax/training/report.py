@@ -57,7 +57,7 @@ def write_report(config: Config, workdir: Place, act: str, results: dict | None 
 
 @contextlib.contextmanager
 def told_in_report(config: Config, workdir: Place, act: Callable[[], str]) -> Generator[None]:
-    """Write an error that ends the run into its report, with the step; the error is always raised again.
+    """If an error ends the run, write it to the run's report with the step, and raise it again.
 
     Args:
       act: returns what was done until the error, such as `stopped at step 20 of 200`.

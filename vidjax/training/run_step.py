@@ -23,7 +23,7 @@ class RunStep:
 
     Attributes:
       objective: the training objective.
-      optimizer: how parameters are updated.
+      optimizer: the rule by which parameters are updated.
       shapes: shapes of the state, with shardings.
       call: the function of (state, batch), compiled on its first call.
     """

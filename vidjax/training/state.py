@@ -56,7 +56,7 @@ def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
 def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Shape of the annotation that the task's batches carry, by its key: `target`, `tokens` and so on.
 
-    Empty for a task that learns from videos alone.
+    The result is empty for a task that learns from videos alone.
 
     Args:
       num_outputs: number of classes, or of values that a regression predicts.

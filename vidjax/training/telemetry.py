@@ -146,7 +146,7 @@ class Telemetry:
                 stack.callback(writer.close)
 
     def _is_due(self, step: int, metrics: dict[str, float]) -> bool:
-        """Whether to print a line: always for scores and the last step, otherwise less and less often."""
+        """Return whether to print a line: always for scores and the last step, otherwise less and less often."""
         if step == self._total or any(name in metrics for name in self._scores):
             return True
         now = time.monotonic()

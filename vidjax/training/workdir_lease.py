@@ -125,7 +125,7 @@ def _wait_for_the_dead(path: Place, work: Work) -> None:
 
 
 def _has_ended(content: str) -> bool:
-    """Whether a lock belongs to a process of this host that has ended."""
+    """Return whether a lock belongs to a process of this host that has ended."""
     words = content.split()
     if len(words) < 4 or words[3] != socket.gethostname() or not words[1].isdigit():
         return False
@@ -134,7 +134,7 @@ def _has_ended(content: str) -> bool:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process with this number runs on this host."""
+    """Return whether a process with this number runs on this host."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -66,7 +66,7 @@ def who_trains(workdir: Place) -> str:
 
 
 def _is_held(path: pathlib.Path, words: str) -> bool:
-    """Whether the process of this host that a lock names really holds it.
+    """Return whether the process of this host that a lock names really holds it.
 
     The lock is only tried if a process with that number runs: trying it could keep a run from starting.
     """
@@ -103,7 +103,7 @@ def _lock(file: TextIO, path: Place, work: Work) -> bool:
 
 
 def _is_still(path: pathlib.Path, file: TextIO) -> bool:
-    """Whether the path still points to the open file."""
+    """Return whether the path still points to the open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """Adapt a model to another number of frames, another resolution or other classes, with a note on every change.
 
-Fixed positions are recomputed, learned positions are interpolated as by the family's authors, and a head of another
+Fixed positions are recomputed, learned positions are interpolated as the family's authors do, and a head of another
 size is initialised anew.
 """
 

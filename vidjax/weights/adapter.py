@@ -63,7 +63,7 @@ def save_adapter(workdir: Place) -> None:
 
 
 def is_adapter(path: Place) -> bool:
-    """Whether a path is an adapter's array file, or a folder that holds one."""
+    """Return whether a path is an adapter's array file, or a folder that holds one."""
     return (path if path.name == ARRAYS else path / ARRAYS).is_file()
 
 

@@ -115,7 +115,7 @@ class Layout(Generic[Spec]):
     whole_rules: Callable[[VideoTextSpec], tuple[Rule, ...]] | None = None
 
     def can_write(self, described: Description) -> bool:
-        """Whether a model of this kind can be written: with or without texts, of the layout's family."""
+        """Return whether this layout can write such a model: of its family, with a text tower or without."""
         rules = self.rules if described.texts is None else self.whole_rules
         return self.family == described.family and rules is not None
 

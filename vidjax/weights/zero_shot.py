@@ -28,7 +28,7 @@ def with_classes(
 
     Args:
       model: a model with a text tower.
-      classes: what the text tower reads for each class.
+      classes: the text that describes each class.
       templates: prompts, each with one {} in place of the class; a class is embedded in each of them.
       labels: names of the classes in answers; by default `classes`.
 

@@ -47,7 +47,7 @@ def splash(q, k, v, mask, is_causal, scale):
 
 
 def by_platform(q, k, v, scale):
-    """Use a TPU kernel on a TPU, and plain JAX elsewhere or for other dtypes than float32 and bfloat16.
+    """Use a TPU kernel on a TPU, and plain JAX elsewhere or for dtypes other than float32 and bfloat16.
 
     The TPU kernel is vidjax's own, or JAX's if the keys do not fit in a core.
     """
@@ -59,7 +59,7 @@ def by_platform(q, k, v, scale):
 
 
 def kernel_on_tpu(q, k, v, default):
-    """Use vidjax's kernel on a TPU where it can run, also for short sequences, and `default` on other platforms.
+    """Use vidjax's kernel on a TPU where it can run, even for short sequences, and `default` on other platforms.
 
     From 32 tokens up, a kernel that pads sequences to 128 costs less than the copies around XLA's products.
     """
@@ -92,7 +92,7 @@ def _with_heads(q, k, v, scale, form):
 
 
 def _side_by_side(x):
-    """Merge heads and their channels into one axis, as projections return them; splitting it makes a TPU copy."""
+    """Merge heads and their channels into one axis, as projections return them; a TPU would copy an array to split it."""
     return rearrange(x, "b n h d -> b n (h d)")
 
 

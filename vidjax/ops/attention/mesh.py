@@ -1,4 +1,4 @@
-"""Divide attention over a mesh by rows and heads, because XLA by itself partitions neither kernels nor loops."""
+"""Divide attention over a mesh by rows and heads, because XLA on its own partitions neither kernels nor loops."""
 
 import math
 from typing import NamedTuple

@@ -164,7 +164,7 @@ class _Cut:
         return [after, per_state, *[per_token] * 3, by_lane, by_lane, kept]
 
     def to_kernel(self, weights: BranchWeights, dtype) -> BranchWeights:
-        """Return the weights as the kernel reads them.
+        """Return the weights in the layout that the kernel reads.
 
         Those per channel are cast to float32 and repeated for each row of a register; the projections are cast to
         `dtype` and padded with zeros. A is transposed and divided by ln 2.

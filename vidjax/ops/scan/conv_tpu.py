@@ -77,7 +77,7 @@ pallas_tpu.defvjp(_conv_forward, _conv_backward)
 
 
 def beside_chunk(blocks, reverse, flipped):
-    """Spec of the block of tokens next to a chunk, on the side that the taps reach; any block if none are there."""
+    """Spec of the block of tokens next to a chunk, on the side that the taps reach; any block if there is none."""
     per_chunk, last = blocks.chunk // HALO, pl.cdiv(blocks.length, HALO) - 1
 
     def at(r, d, n):

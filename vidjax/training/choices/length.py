@@ -22,7 +22,7 @@ UCF101 = 9537  # training videos of split 1, one of the published points; Kineti
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How the length of a run depends on the number of videos.
+    """The dependence of a run's length and batch on the number of videos.
 
     Attributes:
       videos_per_row: the batch is the number of videos divided by this, rounded down to a power of two.

@@ -22,7 +22,7 @@ _SAVING, _DISK = 0.2, 5e8  # seconds to save the smallest checkpoint, and bytes 
 
 @dataclasses.dataclass(frozen=True)
 class Pauses:
-    """How often a run pauses between steps, and for how many seconds.
+    """The number and the length of a run's pauses between steps.
 
     Attributes:
       checkpoints: number of checkpoints.

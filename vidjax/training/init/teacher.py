@@ -19,7 +19,7 @@ _BIASES = ("head/bias", "classes/bias")  # a bias has one entry per class
 
 
 def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tuple[dict, str]:
-    """Replace the parameters of a teacher with those of the model that users of the source would get.
+    """Replace the parameters of a teacher with those that `vidjax.from_pretrained` would return for the source.
 
     Args:
       params: parameters of the part, with their shardings.
@@ -66,7 +66,7 @@ def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tu
 
 
 def _check_clips(model: Pretrained, spec: ClipSpec, key: str) -> None:
-    """Refuse clips that differ in size from those the teacher learned on; rotary positions suit all sizes."""
+    """Refuse clips that differ in size from those the teacher was trained on; rotary positions suit all sizes."""
     if model.spec.clip_shape == spec.clip_shape or isinstance(spec, VJEPA2Spec):
         return
     (t, h, w, _), here = model.spec.clip_shape, spec.clip_shape

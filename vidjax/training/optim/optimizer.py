@@ -30,7 +30,7 @@ class GroupClip(NamedTuple):
 
 
 class Optimizer(NamedTuple):
-    """How parameters are updated.
+    """The rule by which a run's parameters are updated.
 
     Attributes:
       tx: computes the direction of the update from the gradients of the trained parameters.

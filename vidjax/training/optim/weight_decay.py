@@ -27,7 +27,7 @@ def decay_weights(config: OptimConfig, total_steps: int) -> optax.GradientTransf
 
 
 def decay_mask(params, decayed: str = "kernels"):
-    """True where weight decay applies.
+    """Mark the parameters to which weight decay applies.
 
     Args:
       params: the parameters; the axis over which blocks are stacked does not count, so a norm's scale (layers, d) is

@@ -104,7 +104,7 @@ def block_rules(spec: VideoPrismSpec | VideoPrismTextSpec, block: str, target: s
 
 
 def pooler_rules(prefix: str, target: str) -> tuple[Rule, ...]:
-    """Return the rules for the pooling by a query."""
+    """Return the rules for pooling by a learned query."""
     parts = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "o_proj": "proj"}
     query = Form(lambda token: (token.reshape(1, -1),), lambda token: (token[None],))
     return (

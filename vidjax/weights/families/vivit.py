@@ -54,7 +54,7 @@ def block_rules(spec: ViViTSpec, block: str, *, biases: bool = True) -> list[Rul
 
 
 def attention_rules(spec: ViViTSpec, block: str, target: str, *, biases: bool = True) -> list[Rule]:
-    """Return the rules for the attention of each block, to the module `target`."""
+    """Return the rules from the attention of each block to the module `target`."""
     heads, depth, out = spec.num_heads, spec.depth, f"{block}attention.output.dense"
     weights, theirs = (
         tuple(f"{block}attention.attention.{part}.{kind}" for part in ("query", "key", "value"))
