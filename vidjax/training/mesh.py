@@ -143,7 +143,7 @@ def check_groups(mesh: Mesh, rows: int, group: int, accumulate: int) -> None:
 
 
 def smallest_rows(mesh: Mesh, group: int, accumulate: int) -> int:
-    """The least number of rows that gives each device and micro-batch whole groups; valid batches are its multiples."""
+    """The fewest rows that give each device and micro-batch whole groups; valid batches are multiples of this number."""
     blocks = row_blocks(mesh)
     return blocks * accumulate * max(group, 1) if accumulate > 1 else math.lcm(blocks, group or 1)
 

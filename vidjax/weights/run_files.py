@@ -63,7 +63,7 @@ def check_labels(
     labels: tuple[str, ...] | None,
     remedy: str = "evaluate on data with the classes the run was trained with",
 ) -> None:
-    """Reject data in which a class number has another name than in the run.
+    """Reject data in which a class number has a different name than in the run.
 
     Raises:
       DataError: if both the run and the data name their classes, and the names differ.

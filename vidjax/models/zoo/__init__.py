@@ -113,7 +113,7 @@ def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") 
 
 
 def named_fields(family: str, source: str) -> dict[str, Any]:
-    """The published spec fields of the weights that a source names; empty if it names none."""
+    """Return the published spec fields of the weights that a source names; empty if it names none."""
     for size, facts in ZOO.get(family, {}).items():
         named = [(result.weights, result.overrides) for result in facts.results]
         for weights, overrides in [*named, *((weights, {}) for weights, _ in facts.pretrained)]:

@@ -92,7 +92,7 @@ def _with_heads(q, k, v, scale, form):
 
 
 def _side_by_side(x):
-    """Merge heads and their channels into one axis, as projections return them; a TPU would copy an array to split it."""
+    """Merge heads and their channels into one axis, as projections return them; a TPU would copy it to split it."""
     return rearrange(x, "b n h d -> b n (h d)")
 
 

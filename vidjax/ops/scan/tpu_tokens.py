@@ -19,7 +19,7 @@ def valid_tokens(tokens, length, flipped):
 
 
 def locate(lanes, x, A, valid, channels):
-    """Return, for each part, the slice of a token's channels that holds these lanes, and how many tokens exist there."""
+    """Return, for each part, the slice of a token's channels with these lanes, and how many tokens exist there."""
     width = A.shape[2]
     starts = [lanes.start + width * part for part in range(x.shape[2] // width)]
     before = x.shape[2] * pl.program_id(1)

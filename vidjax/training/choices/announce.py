@@ -19,7 +19,7 @@ FEW_VIDEOS = 100  # pre-training on fewer may not help: on 43 it did not help a 
 
 
 def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
-    """The values chosen for the keys that the configuration leaves open, and the memory that the step takes."""
+    """State the values chosen for the keys that the configuration leaves open, and the memory that the step takes."""
     still_open = left_open(fit.config)  # such as the epochs, when train.steps is given
     chosen = [f"{key}={get_key(fit.config, key)}" for key in left_open(asked) if key not in still_open]
     if chosen:
@@ -32,7 +32,7 @@ def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
 
 
 def trained_sentences(config: Config, step: RunStep) -> Iterator[str]:
-    """Describe what a run with frozen parameters trains, and its optimiser state; warn of random frozen weights."""
+    """Describe what a run with frozen parameters trains, and its optimiser state; warn if LoRA adapts random weights."""
     frozen, lora = step.objective.frozen, step.objective.lora
     if not frozen:
         return
@@ -52,7 +52,7 @@ def trained_sentences(config: Config, step: RunStep) -> Iterator[str]:
 
 
 def pace_sentence(pace: Pace, steps: int, pauses: Pauses) -> str:
-    """An estimate of the time for `steps` steps and their pauses, and what it is based on."""
+    """Estimate the time for `steps` steps and their pauses, and say what the estimate is based on."""
     *parts, last = (f"{steps} steps", *pauses.words)
     validation = f", and {pauses.validation:.2g} s for a validation" if pauses.validations else ""
     return (
@@ -62,7 +62,7 @@ def pace_sentence(pace: Pace, steps: int, pauses: Pauses) -> str:
 
 
 def few_videos_sentence(config: Config, num_videos: int) -> str:
-    """A warning about masked autoencoding from random weights on few videos; empty if there are enough."""
+    """Warn about masked autoencoding from random weights on few videos; empty if there are enough."""
     if config.task != "masked_autoencoding" or config.init_from or num_videos >= FEW_VIDEOS:
         return ""
     return (
@@ -73,7 +73,7 @@ def few_videos_sentence(config: Config, num_videos: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A rounded length of time: 40 seconds, 12 minutes, 5 hours, 3 days."""
+    """Return a rounded length of time: 40 seconds, 12 minutes, 5 hours, 3 days."""
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.0f} {unit}s"
