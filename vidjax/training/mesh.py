@@ -143,7 +143,7 @@ def check_groups(mesh: Mesh, rows: int, group: int, accumulate: int) -> None:
 
 
 def smallest_rows(mesh: Mesh, group: int, accumulate: int) -> int:
-    """The fewest rows that give each device and micro-batch whole groups; valid batches are multiples of this number."""
+    """The fewest rows that give each device and micro-batch whole groups; valid batches are multiples of it."""
     blocks = row_blocks(mesh)
     return blocks * accumulate * max(group, 1) if accumulate > 1 else math.lcm(blocks, group or 1)
 

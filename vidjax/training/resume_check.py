@@ -86,7 +86,7 @@ def _refusal(changed: dict[str, str], workdir: Place) -> str:
 def _keys(
     section: Any, prefix: str = "", within: Changeable | None = None
 ) -> Iterator[tuple[str, Any, Changeable | None]]:
-    """Every dotted key except model.spec, with its value and, if it may change, its own or its section's mark."""
+    """Every dotted key except model.spec, with its value and, if it may change, the mark of the key or its section."""
     for name, hint in hints_of(type(section)).items():
         key, value = f"{prefix}{name}", getattr(section, name)
         change = next((mark for mark in marks(hint) if isinstance(mark, Changeable)), within)

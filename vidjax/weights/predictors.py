@@ -97,8 +97,8 @@ def answer(
       advance: called with the share of the work that was done since the last call.
 
     Returns:
-      the `k` best classes or actions as `top`, or the `values` of a regression. Sliding windows add `windows`, in the
-      order of time and each with its own `top` or `values`, and `segments`, the timeline made from them.
+      the `k` best classes or actions as `top`, or the `values` of a regression. Sliding windows add `windows`, in order
+      of time, each with its own `top` or `values`, and `segments`, the timeline made from them.
 
     Raises:
       VideoError: if the video cannot be decoded.

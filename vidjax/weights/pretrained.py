@@ -188,7 +188,7 @@ def read_start(
       spec: the new model's; None for a module without one. The spec of a video or a text tower selects that tower of a
         model that has both.
       pixels: its mean and deviation, for a note if they differ; None for no note.
-      trained: whether to read the raw parameters of a run with a teacher too.
+      trained: whether to read the raw parameters even from a run with a teacher.
 
     Returns:
       the parameters, and notes on them.
@@ -249,7 +249,7 @@ def other_pixels(theirs: tuple, ours: tuple | None) -> tuple[str, ...]:
 
 
 def other_numerics(old: ClipSpec, new: ClipSpec) -> tuple[str, ...]:
-    """Return a note for each setting that changes the outputs but no parameter's shape, and differs."""
+    """Return a note for each differing setting that changes the outputs but no parameter's shape."""
     theirs, ours = old.differences(new), new.differences(old)
     return tuple(
         f"trained with {name} {theirs[name]}, whereas the model has {ours[name]}"

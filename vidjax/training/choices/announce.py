@@ -32,7 +32,7 @@ def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
 
 
 def trained_sentences(config: Config, step: RunStep) -> Iterator[str]:
-    """Describe what a run with frozen parameters trains, and its optimiser state; warn if LoRA adapts random weights."""
+    """Describe what a run with frozen parameters trains, and its optimiser state; warn of LoRA on random weights."""
     frozen, lora = step.objective.frozen, step.objective.lora
     if not frozen:
         return

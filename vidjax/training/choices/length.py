@@ -52,8 +52,8 @@ def _published(epochs: float, power: float, fewest: int, most: int, steps: int) 
     return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
 
 
-# The lengths for tiny models take a CPU a quarter of an hour. The others are from VideoMAE's scripts for Kinetics-400
-# and UCF101.
+# With these lengths, tiny models train on a CPU for a quarter of an hour. The other lengths are from VideoMAE's scripts
+# for Kinetics-400 and UCF101.
 PRETRAIN = {
     # On 169 videos, features were no better than those of random weights after 600 steps, and far better after 2400.
     "tiny": Scale(4, 16, 16, _tiny(2400, epochs=224, fewest=600)),
