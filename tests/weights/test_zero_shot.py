@@ -104,6 +104,17 @@ def test_the_verb_answers_as_python_does_also_in_time(folder, video, tmp_path, c
     assert answer["segments"][0]["label"] in (tmp_path / "film.srt").read_text()
 
 
+def test_a_web_page_shows_the_named_classes_with_their_probabilities(folder, video, tmp_path, capsys):
+    words = ["predict", video, "--model", folder[0], "--classes", *CLASSES]
+    assert main([*words, "--every=1", "--json"]) == 0
+    [answer] = json.loads(capsys.readouterr().out)
+    page = tmp_path / "answers.html"
+    assert main([*words, "--html", str(page)]) == 0
+    shown = page.read_text()
+    assert all(name in shown for name in CLASSES)
+    assert f"<b>{answer['top'][0]['label']}</b> {answer['top'][0]['probability']:.0%}" in shown
+
+
 def test_texts_and_models_that_do_not_fit_are_refused_in_a_sentence(folder, video, make_run, capsys):
     long = "riding a bike through the snow with a big red seven on the back of a dog"
 
