@@ -164,7 +164,7 @@ def page(monkeypatch):
     from vidjax.demo import page as built
 
     page = Page()
-    monkeypatch.setattr(built, "build_page", lambda models, uploads, made: page)
+    monkeypatch.setattr(built, "build_page", lambda models, uploads, made, searched: page)
     monkeypatch.setattr(demo, "load_models", lambda sources, captioner: None)
     monkeypatch.delenv(demo.PASSWORD, raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())  # no terminal
