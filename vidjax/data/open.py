@@ -87,7 +87,7 @@ def _open(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation
 
 
 def usual_split(data: DataConfig) -> str:
-    """The split to use if none is named: the training split, or all of a user's own videos if they are not divided."""
+    """The split to use if none is named: the training split, or all of a user's own videos if they have no splits."""
     spec = DATASETS.find(data.name)
     if not spec.any_videos:
         return data.train_split

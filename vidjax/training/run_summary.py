@@ -35,9 +35,9 @@ class RunSummary:
       task, model: as configured; empty if config.json cannot be read.
       step, total: the last step on record, and the planned number of steps; None if unknown.
       metric: the figure that ranks its checkpoints, or train/loss.
-      value: its value in the last evaluation, or at the last logged step.
-      best: its best value over all validations, or logged steps, with the step; lower is better for a loss.
-      hours: time of all starts; None if nothing was trained here.
+      value: its value in the last evaluation or, without one, at the last logged step.
+      best: its best value among all validations or, for a loss, the lowest among all logged steps; with the step.
+      hours: the total time of all starts; None if nothing was trained here.
       state: `finished`; `running: ` or `starting: ` followed by the process; `stopped at step ...` with the reason;
         `killed after step ...` if the run could not record why; `weights` for weights not trained here; `evaluated`;
         or `not begun`.

@@ -21,7 +21,7 @@ from vidjax.errors import VideoError
 from vidjax.files import drafted
 from vidjax.viz.timeline import Cue
 
-_CLOCK = Fraction(1, 90_000)  # seconds; frames of common rates last whole multiples of it
+_CLOCK = Fraction(1, 90_000)  # seconds; a frame at 24, 25, 30 or 60 per second lasts a whole multiple of it
 _SOUND = {"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"}  # codecs that an MP4 holds
 _QUALITY = {"crf": "18", "preset": "veryfast"}
 _SHADE = 0.6  # how much the background of a label is darkened
@@ -110,14 +110,14 @@ def _packed(planes: Planes) -> UInt8[np.ndarray, "rows w"]:
 
 
 class _Labels:
-    """The labels to draw into frames; the label of a cue is rendered once."""
+    """The labels to draw into frames; each cue's label is rendered once."""
 
     def __init__(self, cues: Sequence[Cue]):
         self._cues, self._next = cues, 0
         self._rendered: tuple[Cue, Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]] | None = None
 
     def draw(self, planes: Planes, seconds: float, full_range: bool) -> None:
-        """Blend the label of a moment into its frame; calls come in order of time."""
+        """Blend the label of a moment into its frame; calls must be in order of time."""
         while self._next < len(self._cues) and self._cues[self._next].end <= seconds + 1e-6:
             self._next += 1
         if self._next == len(self._cues) or self._cues[self._next].start > seconds + 1e-6:

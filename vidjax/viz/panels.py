@@ -18,7 +18,7 @@ from vidjax.viz.figures import new_figure, save_figure
 from vidjax.viz.moving import write_gif, write_mp4
 
 _MAX_FRAMES, _MARGIN, _HEADER = 8, 6, 22
-_SMALL, _LARGE = 144, 224  # pixels: the height of an animated frame is near the first and at most the second
+_SMALL, _LARGE = 144, 224  # pixels: the usual and the largest height of an animated frame
 _RATE = 8  # frames per second
 Clips = Float[np.ndarray, "b t h w 3"]
 

@@ -1,8 +1,8 @@
 """`vidjax serve`: classify videos over HTTP: POST one to /predict and get the answer of `vidjax predict --json`.
 
-SOURCE is a folder of `vidjax export --format=stablehlo`, or any other model. It needs FastAPI (extra `serve`). The
-server has no password and is reachable from this machine only, unless --host opens it to others. /health and /metrics
-are for monitoring. On SIGTERM or Ctrl-C it finishes the accepted requests.
+SOURCE is a folder written by `vidjax export --format=stablehlo`, or any other model. The verb needs FastAPI (extra
+`serve`). The server has no password and is reachable from this machine only, unless --host opens it to others. /health
+and /metrics are for monitoring. On SIGTERM or Ctrl-C it finishes the accepted requests.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 from vidjax.progress import progress
 
-_MOST = 256  # clips of a batch
+_MOST = 256  # clips per batch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add("source", metavar="SOURCE", help=f"a folder of vidjax export --format=stablehlo, or {load_model.HELP}")
+    add("source", metavar="SOURCE", help=f"a folder written by vidjax export --format=stablehlo, or {load_model.HELP}")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all networks (127.0.0.1)")
     add("--port", type=int, default=8000, help="port; 0 for any free one (8000)")
     add("--max-batch", type=int, default=8, metavar="N", help="clips computed together, a power of two (8)")

@@ -77,9 +77,9 @@ class DataConfig:
     # What to do if num_frames is not a multiple of the model's tubelet: refuse it, repeat the last frame to fill a
     # cube, or drop the frames left over.
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"
-    stride: Count = 4  # Frames from one frame of a clip to the next, for the dense samplings
-    # Frames per second of a clip, for the dense samplings. Frames are taken by each video's timestamps, whatever its
-    # frame rate. Overrides stride if above 0.
+    stride: Count = 4  # Frames from one frame of a clip to the next, for the dense sampling modes
+    # Frames per second of a clip, for the dense sampling modes. Frames are taken by each video's timestamps, whatever
+    # its frame rate. Overrides stride if above 0.
     fps: NotNegative[float] = 0.0
     sampling: Sampling = "dense"  # Which frames make a clip
     image_size: Count = 224  # Height and width of a clip, in pixels

@@ -1,4 +1,4 @@
-"""Choose the frames of a clip: the training samplings and test protocols of each family's authors.
+"""Choose the frames of a clip: the training modes and test protocols of each family's authors.
 
 Where authors differ, each protocol has its own name, so that a published recipe uses exactly its authors' frames.
 """
@@ -37,7 +37,7 @@ def train_indices(
     `segment_rounded` and `segment_middle` divide the video from its first frame to its last at rounded frame numbers,
     and segments include both ends (VideoMamba on Kinetics, TimeSformer on Something-Something).
 
-    With data.fps, the dense samplings count in time rather than in frames: they take the frames shown at data.fps
+    With data.fps, the dense modes count in time rather than in frames: they take the frames shown at data.fps
     moments per second, whatever the rate of the video and however unevenly its frames are timed.
 
     With data.segments above 1, a clip is made of that many shorter clips, as in V-JEPA 2's probes. The video is divided

@@ -1,6 +1,6 @@
 """Reduce stored features for a probe: a stored array, all tokens for a learned weighting, or principal components.
 
-Components are fitted to the training rows. If these fit into a GiB, scikit-learn's PCA fits them at once. Otherwise its
+Components are fitted to the training rows. If these fit into 1 GiB, scikit-learn's PCA fits them at once. Otherwise its
 incremental PCA (Ross et al. 2008) fits them block by block, because all tokens of all rows may not fit into memory.
 """
 
@@ -21,7 +21,7 @@ _BLOCK_BYTES = 2**30
 
 
 def arrays_of(config: ProbeConfig, there: Sequence[str]) -> tuple[str, ...]:
-    """Return the arrays in `there` that the configured reductions need."""
+    """Return the names in `there` of the arrays that the configured reductions need."""
     wanted = [array_of(reduction, config) for reduction in config.reductions]
     return tuple(name for name in dict.fromkeys(wanted) if name in there)
 
@@ -61,7 +61,7 @@ def principal_components(
     seed: int,
     block_bytes: int = _BLOCK_BYTES,
 ) -> tuple[Float[np.ndarray, "n components"], Float[np.ndarray, "m components"]]:
-    """Project the decoded rows of both stores to the principal components of the training rows."""
+    """Project the decoded rows of both stores onto the principal components of the training rows."""
     rows, values = int(train.decoded.sum()), int(np.prod(train.header.arrays.get(array, (0,))))
     if array in train.header.arrays and components > min(rows, values):
         raise ConfigError(

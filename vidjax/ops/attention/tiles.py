@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
-QUERIES = 256  # most per tile; 200 to 400 take about the same time
-CACHED = 512 * 512  # most logits of a head that stay in cache without tiles
+QUERIES = 256  # the most queries per tile; 200 to 400 take about the same time
+CACHED = 512 * 512  # the most logits per head that stay in cache without tiling
 
 
 def forward(q, k, v, heads, scale):
     """Compute the attention of q (b n h*d) to k and v (b m h*d), with heads side by side.
 
     Returns:
-      out, like q; and, as float32 (b h n), the logarithm of each query's sum of exponentials.
+      out, shaped like q, and the logarithm of each query's sum of exponentials, float32 (b h n).
     """
     q, k, v = (_split(x, heads) for x in (q, k, v))
     weights, lse = _softmax(_logits("bnhd,bmhd->bhnm", q, k, scale))

@@ -113,10 +113,10 @@ def _describe(state: State, config: Mapping | None) -> Description[VideoMambaSpe
 def _describe_image(state: State, config: Mapping | None) -> Description[VideoMambaSpec]:
     spec, num_classes = _spec(state), _num_classes(state)
     notes = (
-        "an image model, read as a model of single-frame clips: temporal_pos_embedding is filled with zeros, also for "
-        "more frames",
-        "files of Vision Mamba (Vim) have the same keys but the class token in the middle; reading them like this is "
-        "wrong",
+        "an image model, read as a model of single-frame clips: temporal_pos_embedding is filled with zeros for any "
+        "number of frames",
+        "files of Vision Mamba (Vim) have the same keys, but their class token is in the middle; if this is one, its "
+        "outputs are wrong",
         *_depth_note(spec),
     )
     return Description(
