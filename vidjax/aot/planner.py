@@ -1,7 +1,7 @@
 """Find the mesh, rematerialisation and micro-batches that make a recipe fastest on TPU chips that are not attached.
 
 Each try is a compilation that takes minutes. Keys that a recipe leaves open, such as micro-batches, are chosen as a run
-would choose them (`compile_step`), so that few tries are needed. Dividing parameters over all chips needs more
+would choose them (`compile_step`), so that few tries are needed. Sharding parameters over all chips needs more
 communication and is tried only if memory is short. Running all layers without a loop is tried only if a run would
 choose a loop, as for deep models.
 """
@@ -123,7 +123,7 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
 def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
     """Return whether a step does not fit, or saves memory at the cost of time.
 
-    Dividing parameters over more chips could avoid either. In a loop over a deep stack, everything is recomputed for
+    Sharding parameters over more chips could avoid either. In a loop over a deep stack, everything is recomputed for
     another reason, see `choose_by_platform`.
     """
     if not step.fits or step.chosen.get("train.accumulate", 1) > 1:

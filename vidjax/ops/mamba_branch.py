@@ -19,7 +19,7 @@ from vidjax.ops.scan.branch_tpu import BranchWeights, fits, pallas_tpu
 from vidjax.ops.scan.mesh import on_each_device
 from vidjax.ops.selective_scan import selective_scan
 
-# Axes of x and of the weights. Channels are called e, so they are not divided: projections need all of them at once.
+# Axes of x and of the weights. Channels are called e, so they are not sharded: projections need all of them at once.
 _AXES = "b l e, k e, e, e p, r e, e, e s, e"
 
 
@@ -40,7 +40,7 @@ def mamba_branch(
       reverse: run from the last token to the first; nothing is flipped in memory.
       scan: an implementation of `selective_scan`, for `separate`; None chooses one.
       implementation: one of `IMPLEMENTATIONS`. None chooses `pallas_tpu` on a TPU if the arrays fit, no scan is named,
-        and the mesh does not divide channels; otherwise it chooses `separate`.
+        and the mesh does not shard channels; otherwise it chooses `separate`.
 
     Returns:
       an array like x, in x's dtype.

@@ -1,6 +1,6 @@
-"""The axes of a mesh, the array axes that each divides, and meshes of given devices.
+"""The axes of a mesh, the array axes that each shards, and meshes of given devices.
 
-Every mesh has the axes (data, fsdp, tensor). Rows of a batch are divided over data and fsdp, channels and heads over
+Every mesh has the axes (data, fsdp, tensor). Rows of a batch are sharded over data and fsdp, channels and heads over
 tensor.
 """
 
@@ -17,7 +17,7 @@ CHANNELS = (TENSOR,)
 
 
 def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
-    """Make a mesh of `sizes` devices along `AXES`, over which the compiler may divide arrays.
+    """Make a mesh of `sizes` devices along `AXES`, over which the compiler may shard arrays.
 
     TPU slices are connected only by the data-centre network, so they are placed along the data axis. Then only
     gradients pass between slices, and each chip sends its own part of them.
@@ -45,12 +45,12 @@ def local_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def row_blocks(mesh: Mesh) -> int:
-    """Return the number of parts into which a mesh divides the rows of a batch."""
+    """Return the number of parts into which a mesh shards the rows of a batch."""
     return math.prod(mesh.shape[axis] for axis in ROWS)
 
 
 def free_axes() -> dict[str, int]:
-    """Return the sizes of the ambient mesh's automatic axes, over which the compiler may divide arrays."""
+    """Return the sizes of the ambient mesh's automatic axes, over which the compiler may shard arrays."""
     mesh = jax.sharding.get_abstract_mesh()
     kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
     return {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto}

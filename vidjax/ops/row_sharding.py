@@ -1,4 +1,4 @@
-"""Keep activations divided by rows of the batch, so that each device works on its own clips and gathers parameters."""
+"""Keep activations sharded by rows of the batch, so that each device works on its own clips and gathers parameters."""
 
 import math
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from vidjax.ops.mesh_axes import FSDP, ROWS, TENSOR, free_axes
 
 
 def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
-    """Constrain an array and its gradient to have their rows divided over the ambient mesh; other axes stay free.
+    """Constrain an array and its gradient to have their rows sharded over the ambient mesh; other axes stay free.
 
-    If the mesh divides parameters too (fsdp), the compiler might otherwise divide the channels of activations like
+    If the mesh shards parameters too (fsdp), the compiler might otherwise shard the channels of activations like
     those of parameters. It would then send activations, which are many times larger than parameters, between devices.
     Does nothing without a mesh, or if rows cannot be divided evenly. Under `vmap`, rows are those of one example.
     Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
@@ -31,9 +31,9 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
 
 
 def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
-    """Constrain a parameter to be whole on each device while it is used; its gradient is divided again afterwards.
+    """Constrain a parameter to be whole on each device while it is used; its gradient is sharded again afterwards.
 
-    On a mesh with a tensor axis, some parameters are divided over that axis, so the compiler decides.
+    On a mesh with a tensor axis, some parameters are sharded over that axis, so the compiler decides.
 
     Example:
       >>> jax.jit(vidjax.ops.gathered)(jnp.arange(3.0)).tolist()  # without a mesh
@@ -63,9 +63,9 @@ def on_own_rows(function: Callable[[Array], Array], rows: int) -> Callable[[Arra
 def product_by_rows(
     x: Float[Array, " b *dims"], kernel: Float[Array, "*d"], multiply: Callable[[Array, Array], Array], divided: int = 0
 ) -> Float[Array, " b *e"]:
-    """Compute `multiply(x, kernel)` with rows divided: each device multiplies its own rows by the whole kernel.
+    """Compute `multiply(x, kernel)` with rows sharded: each device multiplies its own rows by the whole kernel.
 
-    If the mesh divides parameters (fsdp), each device gathers the kernel along its axis `divided`, and the gradient is
+    If the mesh shards parameters (fsdp), each device gathers the kernel along its axis `divided`, and the gradient is
     reduce-scattered. On its own, the compiler would sum the whole gradient on every device and then discard most of it.
     Devices along the data axis hold the same part of the kernel and sum only the gradient of this part.
     Source: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054), stage 3.

@@ -2,7 +2,7 @@
 
 `associative` runs `jax.lax.associative_scan` over the whole length and keeps a state for every token in memory; it
 serves as the reference. `chunked`, in plain JAX, and `pallas_tpu`, a pair of TPU kernels, keep only the states between
-chunks; their backward passes recompute the others. If a mesh divides rows or channels, each device scans its own.
+chunks; their backward passes recompute the others. If a mesh shards rows or channels, each device scans its own.
 """
 
 import functools

@@ -31,7 +31,7 @@ def stored(x: Num[Array, "*dims"], order: tuple[int, ...] | None = None) -> Num[
     their carry.
     """
     layout = Layout(order or tuple(range(x.ndim)))
-    # Each device fixes the layout of its own rows, because the compiler does not divide this operation: it would gather
+    # Each device fixes the layout of its own rows, because the compiler does not shard this operation: it would gather
     # the whole batch on every device, and it does not always notice that each device then needs only its rows.
     constrain = on_own_rows(lambda x: with_layout_constraint(x, layout), x.shape[0])
     return platforms.dispatch(x, tpu=constrain, default=lambda x: x)

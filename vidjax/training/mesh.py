@@ -1,7 +1,7 @@
 """The device mesh and the sharding of batches, parameters and optimiser state.
 
 Modules carry no sharding. Tensor parallelism shards a parameter by its path, with an ordered table of rules. Fully
-sharded data parallelism then divides one of the remaining dimensions (see `_divided`).
+sharded data parallelism then shards one of the remaining dimensions (see `_divided`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TENSOR_RULES = (
 )
 
 
-# The number of TPU chips over which parameters are divided by default. Each chip then does an eighth of the optimiser's
+# The number of TPU chips over which parameters are sharded by default. Each chip then does an eighth of the optimiser's
 # work, and summing a gradient sends half the bytes of an all-reduce. More chips would form no ring, and would send more
 # (docs/performance.md).
 PARAMETERS_OVER = 8
@@ -73,7 +73,7 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
 
 
 def _fsdp(config: MeshConfig, devices: Sequence[jax.Device]) -> int:
-    """The number of devices over which to divide parameters when the configuration leaves it open."""
+    """The number of devices over which to shard parameters when the configuration leaves it open."""
     rest = len(devices) // count_slices(devices) // max(config.tensor, 1)
     divides = config.data == -1 and rest % PARAMETERS_OVER == 0
     return PARAMETERS_OVER if divides and devices[0].platform == "tpu" else 1
@@ -162,7 +162,7 @@ def loader_slice(mesh: Mesh) -> tuple[int, int]:
 
 def part_of_rows(processes: np.ndarray, own: int) -> tuple[int, int]:
     """Compute `loader_slice` from the process of each device on the (data, fsdp, tensor) grid."""
-    by_block = processes.reshape(-1, processes.shape[-1])  # rows of a batch are divided over data, then over fsdp
+    by_block = processes.reshape(-1, processes.shape[-1])  # rows of a batch are sharded over data, then over fsdp
     held = {int(p): tuple(np.flatnonzero((by_block == p).any(axis=1)).tolist()) for p in np.unique(processes)}
     parts = sorted(set(held.values()))
     if sum(map(len, parts)) != len(by_block) or len({len(part) for part in parts}) != 1:
@@ -186,7 +186,7 @@ def param_shardings(shapes, mesh: Mesh, fsdp_min_size: int):
       shapes: arrays or `ShapeDtypeStruct`s. Rules match a leaf's path, so the optimiser's moments and the moving
         average are sharded like their parameters.
       mesh: axes (data, fsdp, tensor).
-      fsdp_min_size: elements; smaller leaves are not divided over fsdp.
+      fsdp_min_size: elements; smaller leaves are not sharded over fsdp.
 
     Raises:
       ConfigError: when the tensor axis does not divide a dimension that a rule gives it.
@@ -219,7 +219,7 @@ def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> 
 
 
 def _divided(name: str, shape: tuple[int, ...], free: list[int]) -> int:
-    """The dimension of a parameter that fsdp divides, chosen from the `free` dimensions.
+    """The dimension of a parameter that fsdp shards, chosen from the `free` dimensions.
 
     For a kernel it is the dimension of its rows: `vidjax.models.layers.product` gathers the kernel along it, and a
     block of rows is contiguous in a TPU's memory. In attention's output projection, whose rows belong to heads, it is

@@ -112,11 +112,11 @@ class TrainConfig:
 class MeshConfig:
     """Devices along each mesh axis; one axis may be -1 and takes the remaining devices."""
 
-    data: int = -1  # Devices among which the batch is divided, over all slices
-    # Devices among which the batch and the parameters are divided. 0: 8 on TPUs, if data is -1 and each slice has a
+    data: int = -1  # Devices over which the batch is sharded, counted over all slices
+    # Devices over which the batch and the parameters are sharded. 0: 8 on TPUs, if data is -1 and each slice has a
     # multiple of 8 * tensor devices; otherwise 1.
     fsdp: int = 0
-    tensor: int = 1  # Devices among which each layer's matrix products are divided
+    tensor: int = 1  # Devices over which each layer's matrix products are sharded
     # TPU slices joined by the data-centre network, which share the data axis. 0: the number of slices that the devices
     # form; 1 for `vidjax compile`.
     slices: NotNegative[int] = 0

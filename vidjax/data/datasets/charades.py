@@ -5,9 +5,9 @@ On disk, as distributed (the annotations may also be in `root` itself):
     root/Charades/{Charades_v1_train.csv,Charades_v1_test.csv,Charades_v1_classes.txt}
     root/Charades_v1_480/<id>.mp4          (or any other folder under root)
 
-Splits are `train`, and `val` or `test`, both the official test list. A third of the intervals run past the annotated
-end of their video. As in the official scores, such an interval counts for its video as a whole and for the moments of
-the video that it covers; the log reports how many there are.
+Splits are `train`, `val` and `test`; the last two are both the official test list. A third of the intervals run past
+the annotated end of their video. As in the official scores, such an interval counts for its video as a whole and for
+the moments of the video that it covers; the log reports how many there are.
 """
 
 from __future__ import annotations

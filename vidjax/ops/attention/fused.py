@@ -125,7 +125,7 @@ FORMS = {
 def _local(direction: int, q, heads: int, scale: float, form: str | None, places: int):
     """Return the function that a device runs, and the partition specs of arrays (b *n h*d) and of (b h n).
 
-    The function is the forward pass if `direction` is 0, and the backward pass if it is 1. The specs divide rows and
+    The function is the forward pass if `direction` is 0, and the backward pass if it is 1. The specs shard rows and
     heads over the mesh if they divide evenly.
     """
     rows, tensor, heads = shares(q.shape[0], heads)

@@ -1,4 +1,4 @@
-"""Divide attention over a mesh by rows and heads, because XLA on its own partitions neither kernels nor loops."""
+"""Shard attention over a mesh by rows and heads, because XLA on its own partitions neither kernels nor loops."""
 
 import math
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from vidjax.ops.mesh_axes import ROWS, TENSOR, free_axes
 
 
 class Shares(NamedTuple):
-    """The mesh axes that divide rows and those that divide heads (None if undivided), and the heads per device."""
+    """The mesh axes that shard rows and those that shard heads (None if unsharded), and the heads per device."""
 
     rows: tuple[str, ...] | None
     tensor: str | None
@@ -17,7 +17,7 @@ class Shares(NamedTuple):
 
 
 def shares(rows: int, heads: int) -> Shares:
-    """Return how the ambient mesh divides `rows` and `heads`; each is divided only if it divides evenly."""
+    """Return how the ambient mesh shards `rows` and `heads`; each is sharded only if it divides evenly."""
     free = free_axes()
     axes = tuple(axis for axis in ROWS if free.get(axis, 1) > 1)
     if rows % math.prod(free[axis] for axis in axes):
@@ -31,7 +31,7 @@ def shares(rows: int, heads: int) -> Shares:
 def on_each_device(function, in_specs, out_specs):
     """Wrap `function` in `shard_map` if the ambient mesh has several devices, so that each computes its own share.
 
-    All mesh axes are mapped, even those that divide neither rows nor heads, because XLA cannot partition a kernel.
+    All mesh axes are mapped, even those that shard neither rows nor heads, because XLA cannot partition a kernel.
     """
     free = free_axes()
     if math.prod(free.values()) == 1:

@@ -18,7 +18,7 @@ STEP = 256  # blocks are multiples of this many tokens, so that their halves fil
 
 
 def attend(q, k, v, scale: float, name: str):
-    """Compute the attention of q (b n h d) to k and v (b m h d), with rows and heads divided over the mesh.
+    """Compute the attention of q (b n h d) to k and v (b m h d), with rows and heads sharded over the mesh.
 
     Args:
       name: the name by which rematerialisation policies select the arrays that the forward pass saves.

@@ -1,4 +1,4 @@
-"""Divide a scan over a mesh by rows and channels; only the gradients of replicated operands cross devices."""
+"""Shard a scan over a mesh by rows and channels; only the gradients of replicated operands cross devices."""
 
 import math
 from collections.abc import Callable
@@ -15,10 +15,10 @@ SHARED = {"b": ROWS, "d": CHANNELS}
 def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
     """Run `function`, whose result is like its first array, under `shard_map` if the ambient mesh has several devices.
 
-    All mesh axes are mapped, even those that divide neither rows nor channels, because XLA cannot partition a kernel.
+    All mesh axes are mapped, even those that shard neither rows nor channels, because XLA cannot partition a kernel.
 
     Args:
-      axes: the axes of each operand, as in "b l d, d s". Only rows b and channels d are divided.
+      axes: the axes of each operand, as in "b l d, d s". Only rows b and channels d are sharded.
     """
     free = free_axes()
 

@@ -22,7 +22,7 @@ LAST_LAYER = r"(^|/)head/last_layer/"  # the last layer of a projection head
 
 
 def form(objective: Objective, trained: Any, held: Any) -> Any:
-    """The parameters of the objective's module, from both halves of a `split` by `objective.frozen`."""
+    """Join the trained and held halves of the parameters for the objective's module; LoRA's updates are merged."""
     params = join(trained, held)
     return lora.merge(params, objective.lora.alpha) if objective.lora else params
 
