@@ -62,7 +62,7 @@ fewer clips uses a chip less well. VideoMamba's work grows with the number of to
 their tokens; its kernels take multiples of {rows} clips per chip, and {rows} clips may have no more tokens than a chip
 has in the compiled step. Models with attention are not scaled to other clip sizes.
 
-"{not_planned}" marks steps that nobody has compiled yet, or that cannot be divided over so many chips.
+"{not_planned}" marks steps that nobody has compiled yet, or that cannot be sharded over so many chips.
 {missing} of {all} published recipes have no row ([below](#recipes-without-a-row)). To fill one:
 
 ```

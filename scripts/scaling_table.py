@@ -3,7 +3,7 @@
     python scripts/scaling_table.py --config=configs/videomae_k400.py:base --rows=32 [--config.KEY=VALUE ...]
 
 The script compiles the training step for 1, 8, 64 and 256 chips of v5e and for two slices of 256. It compiles each once
-with parameters divided over 8 chips (fsdp), as in a run without a flag, and once data-parallel (data). It needs the
+with parameters sharded over 8 chips (fsdp), as in a run without a flag, and once data-parallel (data). It needs the
 compiler (extra `aot`), but no TPU.
 
 The time of a step is the compiler's estimate, plus the schedules of its kernels, plus the waits for communication that

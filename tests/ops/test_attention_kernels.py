@@ -208,7 +208,7 @@ def test_policies_can_keep_what_the_backward_pass_needs():
 def compiled_for(topology, shape, attention=ops.attention):
     """Compile attention and its gradients for four devices; return the program and its temporary bytes.
 
-    Rows and heads are divided over the devices. The shape is (b n m h d), or (b t s h d) over time.
+    Rows and heads are sharded over the devices. The shape is (b n m h d), or (b t s h d) over time.
     """
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     from jax.experimental import topologies

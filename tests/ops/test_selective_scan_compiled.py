@@ -1,4 +1,4 @@
-"""Scan and convolution compiled for TPUs that are not attached: they fit the cores and are divided over devices."""
+"""Scan and convolution compiled for TPUs that are not attached: they fit the cores and are sharded over devices."""
 
 import functools
 import importlib.util

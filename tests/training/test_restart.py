@@ -126,7 +126,7 @@ ASTRAY = ("train__roll_back_after=3", "train__keep_latest=4", "objective__poison
     ids=["skips", "goes back"],
 )
 def test_two_processes_skip_spikes_and_go_back_like_one(tmp_path, changes, key, counts, roll_backs):
-    """Parameters are divided over both, so a decision by only one of them would show in the checkpoints."""
+    """Parameters are sharded over both, so a decision by only one of them would show in the checkpoints."""
     changes = (*changes, "train__steps=16", "train__checkpoint_every=4", "mesh__data=1", "mesh__fsdp=4")
     assert finish(spawn(tmp_path / "one", *changes)) == [0]
     assert finish(*pair(tmp_path / "two", *changes)) == [0, 0]

@@ -106,7 +106,7 @@ def _clip_shape(recipe: ClipRecipe) -> tuple[int, ...]:
 def _lower(
     step: jax.stages.Wrapped, objective: Objective, batch: Any, config: Config, mesh: Mesh
 ) -> jax.stages.Lowered:
-    """Lower a function of parameters and a batch whose rows are divided over the mesh."""
+    """Lower a function of parameters and a batch whose rows are sharded over the mesh."""
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     places, rows = param_shardings(shapes, mesh, config.mesh.fsdp_min_size), NamedSharding(mesh, PartitionSpec(ROWS))
     params = jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), shapes, places)

@@ -133,7 +133,7 @@ def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
 
 
 def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], Compile]) -> str:
-    """Name the smallest larger slice on which the step fits with parameters divided over all chips."""
+    """Name the smallest larger slice on which the step fits with parameters sharded over all chips."""
     chip, _, shape = topology.partition(":")
     slices = SLICES[chip]
     start = slices.index(shape) + 1 if shape in slices else 0

@@ -138,7 +138,7 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _results(
     history: Sequence[made.Made], latest: Mapping[str, Any], workdir: Place, curves: Sequence[Curve]
 ) -> list[Block]:
-    """The figures of each start that has some, or else the latest figures, each with sentences on their basis."""
+    """The figures of every start that recorded any, or else the latest figures, with sentences on what they rest on."""
 
     def figures_and_words(results: Mapping[str, Any]) -> list[Block]:
         return [*_figures(results, curves), results_table(results), *map(Text, score_sentences(results, workdir))]
