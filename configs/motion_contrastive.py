@@ -1,7 +1,7 @@
 """Contrastive learning on the built-in videos: a VideoMAE and a text tower learn which caption describes which video.
 
-Expected   R@1 on the 512 test videos, three seeds: 22.9 to 25.0 % from text to video, 19.1 to 21.7 % back (chance
-           0.3 %)
+Expected   R@1 on the 512 test videos, three seeds: 22.9 to 25.0 % from text to video, 19.1 to 21.7 % from video
+           to text (chance 0.3 %)
 Hardware   2 CPU cores, a few minutes
 Command    python -m vidjax.main --config=configs/motion_contrastive.py --config.init_from=DIR --workdir=RUN
            DIR is runs/quickstart/seed0/finetune after `vidjax quickstart`; without init_from, the video tower

@@ -1,4 +1,4 @@
-"""`vidjax check FEATURES`: whether a folder of features is complete, and every array is what was written."""
+"""`vidjax check FEATURES`: check that a folder of features is complete and that every array is as it was written."""
 
 from __future__ import annotations
 

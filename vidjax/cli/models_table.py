@@ -14,9 +14,9 @@ EXPLAINED = (
 WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
     "hub; both are downloaded. Other files come from the authors or from Google's scenic-bucket; download them first. "
-    "Each entry states how its accuracy was measured, which predict, embed and evaluate follow by default: frame "
-    "sampling (data.sampling), resizing, channel order, and whether the weights are those of the last epoch or of the "
-    "epoch that scored best on the same videos."
+    "Each entry states how its accuracy was measured: frame sampling (data.sampling), resizing, channel order, and "
+    "whether the weights are those of the last epoch or of the epoch that scored best on the same videos. predict, "
+    "embed and evaluate take clips in the same way by default."
 )
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}
 

@@ -23,7 +23,7 @@ class SearchTab:
         self._site, self._searched = site, searched
         with gr.Tab(self.NAME) as self._tab:
             self._text = gr.Textbox(
-                label="what happens, in words", max_length=_LONGEST, visible=searched.takes_text, elem_id="vj-words"
+                label="what happens, in words", max_length=_LONGEST, visible=searched.takes_text, elem_id="vj-search"
             )
             self._described = gr.HTML(elem_id="vj-described", visible=searched.takes_text)
             self._like = gr.HTML(elem_id="vj-like", min_height=60)
