@@ -65,7 +65,7 @@ class ServedModel:
 
 
 def open_model(source: str) -> ServedModel:
-    """Open a folder of `vidjax export --format=stablehlo`, or any source that `vidjax.from_pretrained` accepts.
+    """Open a folder written by `vidjax export --format=stablehlo`, or any source that `vidjax.from_pretrained` accepts.
 
     Raises:
       WeightsError: when it is neither, or predicts neither classes nor numbers.

@@ -174,8 +174,8 @@ def _remarks(answered: list[dict[str, Any]]) -> Iterator[str]:
     segments = [segment for answer in answered for segment in answer["segments"] if "agree" in segment]
     if flickers := sum(segment["windows"] - segment["agree"] for segment in segments):
         yield (
-            f"{flickers} of {len(windows)} windows differ from their neighbours for less than {long / 2:.2g} s, half a "
-            "window, and are merged into the segments around them; --json has the answer of each window."
+            f"The answers of {flickers} of {len(windows)} windows last less than {long / 2:.2g} s, half a window, and "
+            "are merged into the segments around them; --json has the answer of each window."
         )
     if any(not answer["segments"] for answer in answered):
         yield "A timeline is empty because no class is probable enough; a lower --threshold shows more."
