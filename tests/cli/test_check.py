@@ -185,7 +185,7 @@ def test_a_folder_is_reported_as_training_will_use_it(write, tmp_path, capsys):
         assert least <= steps < least + train / batch + 1
     assert "17 of 17 videos are shorter than the 61 frames that a clip spans (16, every 4th)" in said
     assert re.search(r"not_video: .*run/broken.mp4", said)
-    assert "train: note: 1 of 3 classes have fewer than 5 videos, the fewest 'sit' with 2" in said
+    assert "train: note: 1 of 3 classes have fewer than 5 videos ('sit' has 2)" in said
     assert "nothing is missing" not in said
 
 

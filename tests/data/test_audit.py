@@ -51,7 +51,7 @@ def test_afew_va_is_reported_fold_by_fold_with_its_subjects_and_frames(faces, ca
     assert sum(sum(about["class_counts"].values()) for about in splits.values()) == sum(range(6, 14))
     assert said(splits, "unreadable") == []
     assert "AFEW-VA: only 8 clips exist; 600 are published" in said(splits)
-    assert "fold1 has 1 subjects and 25 annotated frames, 12 to 13 per clip, median 12.5" in splits["fold1"]["notes"]
+    assert "fold1 has 25 annotated frames, 12 to 13 per clip, median 12.5; subjects: 1" in splits["fold1"]["notes"]
     assert [any("2 of 4 classes have no frame" in text for text in about["problems"]) for about in splits.values()] == [
         *[True] * 4, False,
     ]  # fmt: skip

@@ -39,7 +39,7 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str], searched:
                 said = gr.HTML(parts.notes([_HINT]), elem_id="vj-said")
                 with gr.Tabs():
                     with gr.Tab("Drop a video"):
-                        dropped = gr.File(label="video file", show_label=False, height=120, elem_id="vj-drop")
+                        dropped = gr.File(label="video file", show_label=False, height=140, elem_id="vj-drop")
                     with gr.Tab("Record"):
                         recorded = gr.Video(
                             label="camera", sources=["webcam"], include_audio=False, height=260, elem_id="vj-record"

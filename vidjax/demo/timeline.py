@@ -22,7 +22,8 @@ _SPREAD = 10.0  # seconds per window for models that spread their frames: as lon
 _LONG = 2  # minimum length of a video for a timeline, in clips
 _LANES = 8  # number of colours, and of classes drawn: those that win most windows
 _TALL = 40  # height of the curves, in SVG units
-_MARKS = 6  # time labels below
+_MARKS = 5  # times below; the page hides the second and the fourth where it is narrow
+_MINUTES = 120.0  # seconds from which times are in minutes
 
 
 def windows_for(recipe: ClipRecipe, info: VideoInfo) -> Windows | None:
@@ -106,7 +107,10 @@ def _curves(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    return "".join(f'<span class="vj-lane-{lane % _LANES}">{text(name)}</span>' for lane, name in enumerate(names))
+    return "".join(
+        f'<span class="vj-lane-{lane % _LANES}" title="{text(name)}">{text(name)}</span>'
+        for lane, name in enumerate(names)
+    )
 
 
 def _columns(
@@ -132,10 +136,19 @@ def _middles(windows: Sequence[dict[str, Any]]) -> list[float]:
 
 
 def _framed(names: str, columns: str, info: VideoInfo, kind: str = "") -> str:
-    marks = "".join(f"<span>{info.duration * mark / (_MARKS - 1):.1f} s</span>" for mark in range(_MARKS))
+    times = (_time(info.duration * mark / (_MARKS - 1), info.duration) for mark in range(_MARKS))
+    marks = "".join(f"<span>{time}</span>" for time in times)
     return (
         f'<div class="vj-timeline {kind}"><div class="vj-names" aria-hidden="true">{names}</div>'
         f'<div class="vj-lanes"><div class="vj-columns" role="group" aria-label="timeline">{columns}</div>'
         f'<div class="vj-marks" aria-hidden="true">{marks}</div></div>'
         '<div class="vj-window" role="status">Click a segment: the player jumps to it.</div></div>'
     )
+
+
+def _time(seconds: float, duration: float) -> str:
+    if duration < _MINUTES:
+        return f"{seconds:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"

@@ -139,7 +139,7 @@ def check_text(header: IndexHeader, folder: str | os.PathLike) -> None:
 
 
 def read_picture(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a picture as it is shown, turned as its file says.
+    """Read a picture as it is displayed, rotated as its metadata says.
 
     Raises:
       DataError: if it cannot be read.

@@ -123,8 +123,8 @@ def announce(plan: Plan, params: Params, mesh: Mesh, first: int) -> None:
         say(f"a warm-up of {asked} steps is longer than the run of {length.total}; shortened to {length.warmup}")
     say(
         f"{config.model.name}: {sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters on {mesh.size} "
-        f"{jax.devices()[0].device_kind} devices ({', '.join(f'{axis} {size}' for axis, size in mesh.shape.items())}), "
-        f"{jax.process_count()} processes"
+        f"x {jax.devices()[0].device_kind} ({', '.join(f'{axis} {size}' for axis, size in mesh.shape.items())}); "
+        f"processes: {jax.process_count()}"
     )
     say(
         f"{length.total} steps of {data.global_batch} videos x {data.clips_per_decode} clips; learning rate {peak:.4g} "

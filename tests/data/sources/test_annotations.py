@@ -273,7 +273,7 @@ def test_classes_that_cannot_be_learned_or_judged_are_reported():
     (one,) = class_warnings({"run": 30, "sit": 0}, {"run": 9})
     assert one.startswith("there is only one class, 'run', so a loss of 0 and an accuracy of 100% mean nothing")
     assert class_warnings({"run": 30, "sit": 3, "lie": 1}, {"run": 9, "sit": 1, "lie": 0}) == [
-        "2 of 3 classes have fewer than 5 videos, the fewest 'lie' with 1: they can hardly be learned, and their "
+        "2 of 3 classes have fewer than 5 videos ('lie' has 1): they can hardly be learned, and their "
         "accuracy says little",
         "1 of 3 classes have a single video to train on, the first of them 'lie'",
         "1 of 3 classes have no video for validation, the first of them 'lie': their accuracy stays unknown",

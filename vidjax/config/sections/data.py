@@ -65,8 +65,8 @@ class DataConfig:
     open_ended: OpenEnded = False
     train_split: str = "train"  # The split to train on
     eval_split: MayChange[str] = "val"  # The split to validate on and to score
-    val_fraction: Part = 0.2  # Share of the videos held out for validation, if root is not divided into splits
-    # The unit that is never divided between splits: a single video, or all videos of a folder, such as a scene.
+    val_fraction: Part = 0.2  # Share of the videos held out for validation, if root defines no splits
+    # The unit that stays in one split: a single video, or all videos of a folder, such as a scene.
     split_by: Literal["video", "folder"] = "video"
     num_classes: NotNegative[int] = 0  # Number of classes. 0: as many as the data set has.
     action_classes: tuple[int, int] = (300, 97)  # For task=action: the number of nouns and of verbs

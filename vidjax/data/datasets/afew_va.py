@@ -113,7 +113,7 @@ def inventory(root: str, split: str) -> Inventory:
         targets += [(valence, arousal) for valence, arousal in video.about["values"]]
     if lengths:
         spread = f"{min(lengths)} to {max(lengths)} per clip, median {np.median(lengths):g}"
-        notes = [f"{split} has {len(subjects)} subjects and {sum(lengths)} annotated frames, {spread}", *notes]
+        notes = [f"{split} has {sum(lengths)} annotated frames, {spread}; subjects: {len(subjects)}", *notes]
     videos = [
         Listed(video.id, video.video, tuple(quadrant(*values) for values in video.about["values"]))
         for video in whole.videos

@@ -100,7 +100,7 @@ def class_warnings(train: Mapping[str, int], val: Mapping[str, int] | None = Non
     if few:
         name, total = min(few.items(), key=lambda item: item[1])
         sentences.append(
-            f"{len(few)} of {len(seen)} classes have fewer than {FEW_VIDEOS} videos, the fewest {name!r} with {total}: "
+            f"{len(few)} of {len(seen)} classes have fewer than {FEW_VIDEOS} videos ({name!r} has {total}): "
             "they can hardly be learned, and their accuracy says little"
         )
     single = [name for name, count in seen.items() if count == 1]
