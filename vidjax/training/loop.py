@@ -236,8 +236,8 @@ def train(
         with telemetry.waiting("drawing pictures for the report"):
             params = form(plan.objective, state.params, {})
             telemetry.show(total, draw_pictures(config, plan.objective, params, mesh, workdir))
-        if plan.objective.lora and isinstance(plan.objective, Supervised) and jax.process_index() == 0:
-            save_adapter(workdir)
+        if plan.objective.lora and jax.process_index() == 0:
+            save_adapter(workdir, plan.objective.frozen)
         if not evaluator:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / RESULTS, results)  # marks the pictures as drawn; see `_finished`

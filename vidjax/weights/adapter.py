@@ -1,7 +1,9 @@
 """Adapters: the parameters that LoRA trains, without the base model, in `adapter.safetensors` and `adapter.json`.
 
-A run with LoRA writes both files when it ends. The first holds the head and the terms A and B by their paths in the
-run, the second names the base. With these two files and the base model, the run's folder is not needed.
+A run with LoRA writes both files when it ends. The first holds everything that was trained (the head, or projections
+and perhaps a text tower, and the terms A and B) by its path in the run. The second names the base, and the base of a
+frozen text tower if that is another model. With these two files and the base, the run's folder is not needed; a model
+with a text tower also needs the vocabulary, which the run keeps beside them.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import os
 import pathlib
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -22,35 +24,41 @@ from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.files import Place, absolute, located, write_json, write_whole
 from vidjax.models import lora
 from vidjax.models.param_paths import flatten, join, nest, split
-from vidjax.objectives.supervised import BACKBONE
+from vidjax.models.text_tower import TextTowerSpec
+from vidjax.objectives import Objective
+from vidjax.objectives.base import Part
+from vidjax.objectives.contrastive import TEXT, VIDEO
 from vidjax.weights import file_formats
-from vidjax.weights.adapt import fresh
 from vidjax.weights.bucket_files import downloaded
 from vidjax.weights.checkpoint_contents import read_json
-from vidjax.weights.checkpoint_layouts import example_inputs
 from vidjax.weights.read_run import HEADS, RunModel, inference_objective, read_config, read_unmerged
 from vidjax.weights.run_files import read_labels
 
 ARRAYS = "adapter.safetensors"
 ABOUT = "adapter.json"
 # Parameters that a base may lack: the head can learn their scale and bias, which start as 1 and 0.
-FINAL_NORM = re.compile(r"^(\w+/|fc_)?norm/")
+FINAL_NORM = re.compile(rf"^({VIDEO}/)?(\w+/|fc_)?norm/")
 _TYPES = {
-    "base": str, "base_checksum": str, "rank": int, "alpha": int | float, "targets": list, "step": int,
-    "config": dict,
+    "base": str, "text_base": str, "base_checksum": str, "rank": int, "alpha": int | float, "targets": list,
+    "step": int, "config": dict,
 }  # fmt: skip
 
 
-def save_adapter(workdir: Place) -> None:
-    """Write the adapter of a run into its folder, from the checkpoint that its eval.checkpoint names."""
+def save_adapter(workdir: Place, frozen: str) -> None:
+    """Write the adapter of a run into its folder, from the checkpoint that its eval.checkpoint names.
+
+    Args:
+      frozen: pattern of the parameters that the run's objective does not train.
+    """
     config = read_config(workdir)
     step, params = read_unmerged(workdir, config.eval.checkpoint, ema=True)
-    trained, base = split(params, BACKBONE)
+    trained, base = split(params, frozen)
     targets = sorted({path.rpartition("/")[0] for path in flatten(trained[lora.LORA])})
     arrays = {path: np.ascontiguousarray(array) for path, array in flatten(trained).items()}
     write_whole(workdir / ARRAYS, safetensors.numpy.save(arrays))
     about = {
         "base": _found_again(config.init_from),
+        "text_base": _found_again(config.contrastive.text_from),
         "base_checksum": _checksum(base, targets),
         "rank": config.model.lora.rank,
         "alpha": config.model.lora.alpha,
@@ -89,20 +97,17 @@ def read_adapter(path: Place, start: Callable[[str, Any], Mapping]) -> tuple[Run
     except ConfigError as error:
         raise WeightsError(f"{folder / ABOUT} cannot be read by this version of vidjax: {error}") from error
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
-    trained, held = split(shapes, BACKBONE)
+    trained, held = split(shapes, objective.frozen)
     _check_arrays(arrays, flatten(trained) | _terms(folder, held, about), folder)
-    if about["base"]:
-        try:
-            found = start(about["base"], objective.module.spec)
-        except (ResumeError, WeightsError) as error:
-            raise WeightsError(f"the base of {folder / ARRAYS} cannot be read: {error}") from error
-        base = _base(found, objective.module, held, f"{folder / ARRAYS} does not fit its base {about['base']}")
-    else:  # the run started from random weights
-        base = split(jax.device_get(objective.init(jax.random.key(config.seed), {})[0]), BACKBONE)[1]
+    taken, wanted = {}, flatten(held)
+    for part in objective.parts:
+        taken |= _from_base(part, wanted, about, folder, start)
+    base = nest(taken | _drawn(objective, config.seed, wanted.keys() - taken.keys()))
     if _checksum(base, about["targets"]) != about["base_checksum"]:
+        named = " and ".join(filter(None, (about["base"], about["text_base"])))
         raise WeightsError(
             f"{folder / ARRAYS} was trained on other weights than those now in "
-            f"{about['base'] or 'a random initialisation on this platform'}; name the model it was trained on as "
+            f"{named or 'a random initialisation on this platform'}; name the model it was trained on as "
             f"`base` in {ABOUT}"
         )
     params = lora.merge(join(nest(arrays), base), about["alpha"])
@@ -116,10 +121,11 @@ def _found_again(source: str) -> str:
 
 
 def _checksum(base: Mapping, targets: list[str]) -> str:
-    """Return a checksum of the adapted kernels, which does not depend on the clip size or the head."""
+    """Return a checksum of the adapted kernels and a frozen text tower's; the clip size and the head do not matter."""
     flat, found = flatten(base), lora.projections(base)
+    texts = {path for path in flat if path.startswith(f"{TEXT}/") and path.endswith("/kernel")}
     crc = 0
-    for kernel in sorted({found[name].kernel for name in targets}):
+    for kernel in sorted({found[name].kernel for name in targets} | texts):
         crc = zlib.crc32(np.ascontiguousarray(flat[kernel], np.float32).tobytes(), zlib.crc32(kernel.encode(), crc))
     return f"{crc:08x}"
 
@@ -128,6 +134,7 @@ def _read_about(path: pathlib.Path) -> tuple[dict, Config]:
     about = read_json(path)
     if about is None:
         raise WeightsError(f"{path}, which names the base of {ARRAYS}, is missing; copy it from the run too")
+    about = {"text_base": ""} | about
     for name, kind in _TYPES.items():
         if not isinstance(about.get(name), kind):
             raise WeightsError(f"{path} is not as vidjax writes it: {name!r} is {about.get(name, 'missing')}")
@@ -159,20 +166,43 @@ def _check_arrays(arrays: Mapping, wanted: Mapping, folder: pathlib.Path) -> Non
             )
 
 
-def _base(found: Mapping, module: Any, held: Mapping, complaint: str) -> dict:
-    """The frozen parameters of the adapted model, from those of its base."""
-    flat, wanted = flatten(found), flatten(held)
-    fitting = {path for path, leaf in wanted.items() if path in flat and flat[path].shape == leaf.shape}
-    new = wanted.keys() - fitting
-    for path in sorted(new):
+def _from_base(
+    part: Part, wanted: Mapping[str, Any], about: Mapping, folder: pathlib.Path, start: Callable[[str, Any], Mapping]
+) -> dict[str, Any]:
+    """Return the frozen parameters of a part that its base holds, by path; none for a part that began at random.
+
+    Raises:
+      WeightsError: if the base cannot be read, or lacks one that training did not initialise.
+    """
+    prefix = f"{part.name}/" if part.name else ""
+    of_part = {path: leaf for path, leaf in wanted.items() if path.startswith(prefix)}
+    key = "text_base" if isinstance(part.spec, TextTowerSpec) and about["text_base"] else "base"
+    if not (of_part and about[key]):
+        return {}
+    try:
+        found = start(about[key], part.spec)
+    except (ResumeError, WeightsError) as error:
+        raise WeightsError(f"the base of {folder / ARRAYS} cannot be read: {error}") from error
+    flat = flatten(found, prefix)
+    fitting = {path for path, leaf in of_part.items() if path in flat and flat[path].shape == leaf.shape}
+    for path in sorted(of_part.keys() - fitting):
         if not FINAL_NORM.search(path):
             there = f"of shape {flat[path].shape}" if path in flat else "missing"
             raise WeightsError(
-                f"{complaint}: {path} is {there} there, and {wanted[path].shape} in the adapted model; name the model "
-                f"it was trained on as `base` in {ABOUT}"
+                f"{folder / ARRAYS} does not fit its base {about[key]}: {path} is {there} there, and "
+                f"{of_part[path].shape} in the adapted model; name the model it was trained on as `{key}` in {ABOUT}"
             )
-    inputs = example_inputs(module.spec, pretraining=False)
-    return nest({path: flat[path] for path in fitting} | fresh(module, inputs, new))
+    return {path: flat[path] for path in fitting}
+
+
+def _drawn(objective: Objective, seed: int, paths: Collection[str]) -> dict[str, Any]:
+    """Compute some initial parameters of a run, by path: those with which it started for want of a base."""
+
+    def init(key):
+        leaves = flatten(objective.init(key, {})[0])
+        return {path: leaves[path] for path in paths}
+
+    return jax.device_get(jax.jit(init)(jax.random.key(seed))) if paths else {}
 
 
 def _labels(about: Mapping) -> tuple[str, ...] | None:

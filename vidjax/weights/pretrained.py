@@ -32,7 +32,7 @@ from vidjax.objectives import Classification, MaskedAutoencoding, Objective
 from vidjax.tasks import TASKS, clip_recipe
 from vidjax.weights import hub, preprocessing, read_run, run_files
 from vidjax.weights.adapt import adapt, fresh
-from vidjax.weights.adapter import is_adapter, read_adapter
+from vidjax.weights.adapter import ARRAYS, is_adapter, read_adapter
 from vidjax.weights.bucket_files import downloaded
 from vidjax.weights.checkpoint_contents import Contents, read_contents
 from vidjax.weights.checkpoint_layouts import Description, example_inputs, recognise
@@ -344,7 +344,7 @@ def _from_run(path: Place) -> Pretrained:
 def _from_adapter(path: Place) -> Pretrained:
     run, labels = read_adapter(path, lambda base, spec: read_start(base, spec)[0])
     notes = [f"the adapter of step {run.step} in {path}, on {run.config.init_from or 'random weights'}"]
-    return _of_run(run, path, labels, notes)
+    return _of_run(run, path.parent if path.name == ARRAYS else path, labels, notes)
 
 
 def _text_encoder(folder: Place, module: nn.Module) -> TextEncoder | None:

@@ -52,8 +52,8 @@ def _along_rows(frames, size: tuple[int, int], moves: tuple[float, float, float]
     """Shift each row: the result at (x, y) is the image at (x + slope y + start, y + top); moves = (slope, start, top).
 
     Returns:
-      None if the result needs points between the image's rows or rows outside it, or if rounding makes the distance of
-      two neighbouring points other than one pixel, which happens where a step ends exactly on a pixel.
+      None if the result needs points between the image's rows or rows outside it, or if rounding makes the distance
+      between two neighbouring points other than one pixel, which happens where a step ends exactly on a pixel.
     """
     (height, width), (slope, start, top) = size, moves
     if top != int(top) or not 0 <= top <= frames.shape[1] - height:
