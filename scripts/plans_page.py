@@ -42,7 +42,7 @@ SUPERVISED = (
     "action",
 )  # differ in the head's loss only
 ROWS = 8  # VideoMamba's kernels take multiples of this many clips
-# Fields of a spec that change initial weights, or that a run replaces by keys of its own.
+# Fields of a spec that change initial weights, or that a run replaces by its own keys.
 START = ("num_frames", "image_size", "init_std", "resized_positions", "drop_path", "head_dropout", "remat", "unroll")
 # Rounded numbers of training videos, for data sets where it depends on what can still be downloaded.
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}

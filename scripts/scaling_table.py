@@ -43,7 +43,7 @@ from vidjax.main import read_config
 from vidjax.training.mesh import PARAMETERS_OVER
 
 CHIPS = {"v5e:2x4": 8, "v5e:8x8": 64, "v5e:16x16": 256}
-PARALLEL = {"fsdp": PARAMETERS_OVER, "data": 1}  # over how many chips parameters are divided
+PARALLEL = {"fsdp": PARAMETERS_OVER, "data": 1}  # over how many chips parameters are sharded
 REMEDY = "use fewer --rows, or --config.model.remat=full"
 
 

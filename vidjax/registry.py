@@ -1,6 +1,6 @@
 """Find specs by name, in the modules of a package or in a user's own module.
 
-Each data set, task, model family and verb has a spec, an instance of a frozen dataclass, in a module of its own. A
+Each data set, task, model family and verb has a spec, an instance of a frozen dataclass, in its own module. A
 `Registry` lists the modules of such a package without importing them, and imports a module when its spec is requested,
 so that `--help` stays fast.
 """

@@ -221,7 +221,7 @@ def test_invalid_split_options_are_rejected(words, told, tmp_path, capsys):
     assert main(["check", str(tmp_path), *words]) == 2
     assert told in capsys.readouterr().err
     assert main(["check", "ucf101", "--root", str(tmp_path), "--val-fraction", "0.1"]) == 2
-    assert "divide your own folder or list; ucf101 has its own splits" in capsys.readouterr().err
+    assert "are for your own folder or list; ucf101 has its own splits" in capsys.readouterr().err
 
 
 def test_a_folder_without_classes_and_a_list_are_reported_too(write, tmp_path, capsys):

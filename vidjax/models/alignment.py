@@ -85,7 +85,7 @@ class AlignmentStudent(CompiledInit):
         if self.class_token:
             x = jnp.concatenate([out["cls"][:, :, None], x], axis=2)
             index = with_class_token(index)
-        # The decoders get fixed positions of their own, as in VideoMamba's `forward`.
+        # The decoders get their own fixed positions, as in VideoMamba's `forward`.
         x = x + ops.sincos_1d(self.spec.num_tokens + first, x.shape[-1])[index]
         return {"features": jnp.stack([decode(of_block) for decode, of_block in zip(self.decoders, x, strict=True)])}
 

@@ -42,7 +42,7 @@ class SplitHeadsAttention(nn.Module):
     def __call__(self, x: Float[Array, "b t s d"]) -> Float[Array, "b t s d"]:
         b, t = x.shape[:2]
         half = self.num_heads // 2
-        # Each half has products of its own: on a TPU, cutting arrays in two and joining them copies them.
+        # Each half has separate products: on a TPU, cutting arrays in two and joining them copies them.
         qkv = layers.QKV(self.num_heads, True, self.dtype, self.kernel_init, name="qkv")
         x = rearrange(x, "b t s d -> b (t s) d")
         in_time = [rearrange(y, "b (t s) h e -> b t s h e", t=t) for y in qkv(x, slice(half))]

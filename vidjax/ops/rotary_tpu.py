@@ -14,7 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 LANES = 128
-TOKENS = 512  # most per grid step
+TOKENS = 512  # the most per grid step
 
 
 def applies(x, d: int) -> bool:

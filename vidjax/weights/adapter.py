@@ -196,7 +196,7 @@ def _from_base(
 
 
 def _drawn(objective: Objective, seed: int, paths: Collection[str]) -> dict[str, Any]:
-    """Compute some initial parameters of a run, by path: those with which it started for want of a base."""
+    """Compute some initial parameters of a run, by path: those that it had to draw, because there was no base."""
 
     def init(key):
         leaves = flatten(objective.init(key, {})[0])

@@ -107,11 +107,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _division(arguments: argparse.Namespace, name: str) -> DataConfig:
-    """Return the data settings that divide a user's own videos."""
+    """Return the data settings that split a user's own videos."""
     asked = {"data.val_fraction": arguments.val_fraction, "data.split_by": arguments.split_by}
     changes = {key: value for key, value in asked.items() if value is not None}
     if changes and name != "folder":
-        raise ConfigError(f"--val-fraction and --split-by divide your own folder or list; {name} has its own splits")
+        raise ConfigError(f"--val-fraction and --split-by are for your own folder or list; {name} has its own splits")
     return with_keys(Config(), changes | {"data.checksums": arguments.checksums}).data
 
 
@@ -121,7 +121,7 @@ def _write_checksums(audits: Sequence[SplitAudit], root: str, data: DataConfig, 
 
     files = [file for about in audits for file in about.read]
     if not files:
-        raise DataError(f"{root} has no video files that can be read; prepared records have hashes of their own")
+        raise DataError(f"{root} has no video files that can be read; prepared records have their own hashes")
     path, folder = checksums_path(os.path.abspath(os.path.expanduser(root)), data)
     with progress(f"hashing {len(files)} files", len(files), unit="files") as advance:
         added = add_checksums(path, folder, files, threads=threads, on_file=advance)

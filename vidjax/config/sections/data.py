@@ -43,7 +43,7 @@ class SourceConfig:
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"
     root: MayChange[str] = ""  # As data.root
     split: str = ""  # The split to train on. all: every video of a folder. Empty: data.train_split.
-    stage: MayChange[str] = ""  # As data.stage; each source in a bucket needs a folder of its own
+    stage: MayChange[str] = ""  # As data.stage; each source in a bucket needs its own folder
     checksums: MayChange[str] = ""  # As data.checksums
 
 

@@ -42,8 +42,8 @@ class ClipRecipe:
     Attributes:
       num_frames: number of frames of a clip.
       segments: number of shorter clips that make up a clip, each from another part of the video.
-      stride: frames from one frame of a clip to the next, counted at the sampling's own rate if it has one, otherwise
-        at the video's.
+      stride: frames from one frame of a clip to the next, counted at the rate of the sampling mode if it has one,
+        otherwise at the video's.
       fps: frames per second of a clip, by the video's own timestamps; overrides the stride if above 0.
       sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
       image_size: in pixels, the side of a square frame or (height, width).

@@ -78,7 +78,7 @@ class LoadTrain(grain.transforms.RandomMap):
         clips = np.empty((data.clips_per_decode, data.num_frames, *size, 3), np.uint8)
         for clip in clips:
             for shown, segment in zip(*(np.split(part, data.segments) for part in (frames, clip)), strict=True):
-                augment(shown, data, rng, out=segment)  # each segment has a crop and colours of its own
+                augment(shown, data, rng, out=segment)  # each segment has its own crop and colours
         return clips, seen
 
     def _substitute(self, index: int, label: int, failed: list[int], rng: np.random.Generator) -> int:

@@ -152,7 +152,7 @@ def subject_warnings(clips: Sequence[Clip], subjects: Mapping[str, tuple[str, in
     if alone:
         sentences.append(
             f"{TITLE}: {len(alone)} of {len(clips)} clips do not name their subject, the first of them {alone[0]}; "
-            f"each counts as a subject of its own. Name subjects in {path}"
+            f"each counts as a separate subject. Name subjects in {path}"
         )
     gone = sorted(subjects.keys() - {clip.name for clip in clips})
     if gone:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from vidjax.errors import ConfigError
 
-LARGEST = 2**21  # most logits of one head that are computed at once
+LARGEST = 2**21  # the most logits of one head that are computed at once
 QUERIES = 512  # queries computed at once if there are more logits
 
 

@@ -22,8 +22,8 @@ from jax.experimental.pallas import tpu as pltpu
 LANES, SUBLANES = 128, 16  # of a bfloat16 register
 PAIR = 2 * LANES  # queries per turn: two tiles keep the four matrix units busy
 SHORT = 4096  # turns are unrolled if turns * keys is at most this, so that one turn's work hides another's latency
-PARTS = 16  # most groups of places in a grid step
-CHUNK = 512  # most keys whose logits are used at a time
+PARTS = 16  # the most groups of places in a grid step
+CHUNK = 512  # the most keys whose logits are used at a time
 LOG2_E = 1.4426950408889634
 _NT = (((1,), (1,)), ((), ()))  # a b^T
 

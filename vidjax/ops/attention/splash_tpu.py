@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.ops.attention.mesh import on_each_device, shares
 
-QUERIES, KEYS = 1024, 2048  # most per block
+QUERIES, KEYS = 1024, 2048  # the most tokens per block
 STEP = 256  # blocks are multiples of this many tokens, so that their halves fill whole registers
 
 

@@ -15,8 +15,9 @@ from jaxtyping import Array, Float
 from vidjax.ops import platforms
 from vidjax.ops.scan import recurrence
 
-CHUNK = 16  # most tokens per chunk; 8 to 32 take about the same time on a CPU
-CACHED = 96 * 1024  # most bytes of one token's states in a turn of rows; a chunk's states then fit in a CPU's L2 cache
+CHUNK = 16  # the most tokens per chunk; 8 to 32 take about the same time on a CPU
+# The most bytes of one token's states in a turn of rows; the states of a chunk then fit in a CPU's L2 cache.
+CACHED = 96 * 1024
 STRETCH = 4  # chunks; a backward pass holds the states of one chunk per stretch, so a quarter of all states
 
 

@@ -17,8 +17,8 @@ from vidjax.ops.scan.tpu_tokens import LANES, UNROLL
 from vidjax.ops.tpu import core_memory
 
 ROWS = 8  # of a register
-CHUNKS = (64, 48, 32, 16, 8)  # most tokens per chunk; the first that fits is used
-TILES = 9  # most registers side by side in a block: 1152 channels
+CHUNKS = (64, 48, 32, 16, 8)  # the most tokens per chunk; the first that fits is used
+TILES = 9  # the most registers side by side in a block: 1152 channels
 
 
 def largest(x, dt, states: int) -> "Blocks":
