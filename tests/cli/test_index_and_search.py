@@ -126,7 +126,7 @@ def test_a_picture_finds_the_video_that_shows_it(indexed, folder, tmp_path, caps
         (["--image", "{folder}/0.mp4"], r"0\.mp4 is not a picture that can be read .*; give a JPEG, PNG or WebP file"),
         (["--video", "{folder}/0.mp4", "--top", "0"], r"--top=0 must be at least 1"),
         (["--video", "{folder}/0.mp4", "--html", "x.txt"], r"--html=x\.txt must name a file that ends in \.html"),
-        (["--video", "{folder}/0.mp4", "--approximate"], r"has no clusters of its present windows"),
+        (["--video", "{folder}/0.mp4", "--approximate"], r"has no clusters of its current windows"),
         (["--video", "{folder}/0.mp4", "--model", "random:videomae_tiny"], r"is an index of .* but .* has the weights"),
         (["--video", "{folder}/0.mp4", "--model", "gone/run"], r"gone/run"),
     ],

@@ -279,7 +279,7 @@ def test_moments_are_the_best_windows_without_their_neighbours(model, tmp_path, 
 def test_clusters_are_searched_while_they_match_the_present_windows(model, videos, tmp_path):
     folder = tmp_path / "index"
     index(folder, model, videos)
-    with pytest.raises(ConfigError, match="no clusters of its present windows for approximate search"):
+    with pytest.raises(ConfigError, match="no clusters of its current windows for approximate search"):
         SearchIndex.open(folder, approximate=True)
     write_clusters(folder)
     exact, clusters = SearchIndex.open(folder), SearchIndex.open(folder, approximate=True)
@@ -287,7 +287,7 @@ def test_clusters_are_searched_while_they_match_the_present_windows(model, video
     assert [moment[:3] for moment in clusters.search(queries, 5)] == [moment[:3] for moment in exact.search(queries, 5)]
     (videos / "0.mp4").unlink()
     index(folder, model, videos)
-    with pytest.raises(ConfigError, match="no clusters of its present windows for approximate search"):
+    with pytest.raises(ConfigError, match="no clusters of its current windows for approximate search"):
         SearchIndex.open(folder, approximate=True)
 
 

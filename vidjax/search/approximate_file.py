@@ -49,7 +49,7 @@ def read_approximate(folder: Place, revision: str) -> neighbours.Nearest:
     """
     if not has_approximate(folder, revision):
         raise ConfigError(
-            f"{folder} has no clusters of its present windows for approximate search; repeat `vidjax index` with "
+            f"{folder} has no clusters of its current windows for approximate search; repeat `vidjax index` with "
             "--approximate"
         )
     try:

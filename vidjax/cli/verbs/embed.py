@@ -252,7 +252,7 @@ def _say(written: Written, recipe: ClipRecipe, store: FeatureStore | None) -> No
         window = f"a window of {recipe.windows.length:g} s" if recipe.windows and recipe.windows.length else "a window"
         say(
             f"note: {len(written.short)} of {header.num_rows} videos are shorter than {window}, the first of them "
-            f"{name} ({seconds:.3g} s); each has one window, all of it"
+            f"{name} ({seconds:.3g} s); each has one window, the whole video"
         )
     there = header.num_parts - len(written.missing)
     counted = f"{header.num_rows - len(failures)} of {header.num_rows} rows have"
