@@ -1,5 +1,6 @@
 """VideoPrism's files: those of `transformers`, and those of its authors, made here from the same random weights."""
 
+import copy
 import json
 
 import jax
@@ -114,6 +115,38 @@ def test_the_model_with_texts_of_transformers_there_and_back(peers, tmp_path):
     with torch.no_grad():
         close(of_texts(again).text_embeds, wanted.text_embeds)
         close(of_texts(again).video_embeds, wanted.video_embeds)
+
+
+def test_both_towers_have_the_gradients_of_pytorch(peers, tmp_path):
+    """Of every parameter, read by the rules for weights; these add 1 to some scales, which those of zeros take off."""
+    model = copy.deepcopy(peers["texts"])
+    model.save_pretrained(tmp_path / "weights")
+    ours = vidjax.from_pretrained(tmp_path / "weights")
+    weights = np.random.default_rng(3).normal(size=(2, 2, 32)).astype(np.float32)
+    out = of_texts(model)
+    (out.video_embeds * torch.from_numpy(weights[0]) + out.text_embeds * torch.from_numpy(weights[1])).sum().backward()
+    gradients = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}
+    read = []
+    for number in range(2):
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(gradients[name] * (1 - number))
+        model.save_pretrained(tmp_path / f"{number}")
+        read.append(vidjax.from_pretrained(tmp_path / f"{number}").params)
+    wanted = jax.tree.map(np.subtract, *read)
+
+    def score(params):
+        out = ours.module.apply({"params": params}, jnp.asarray(CLIPS / 255, jnp.float32), IDS)
+        return jnp.sum(out["video"] * weights[0] + out["text"] * weights[1])
+
+    found = jax.jit(jax.grad(score))(ours.params)
+    for part in ("video", "video_projection", "text"):
+        # The bias of all keys hardly changes a softmax, so its gradient is near rounding: a tower has one scale.
+        scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted[part]))
+        assert scale > 1e-2
+        jax.tree.map(
+            lambda a, b, s=scale: np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * s), found[part], wanted[part]
+        )
 
 
 def authors_file(model, path):
