@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import peers
 import pytest
+from clip_folder import write_clip
 from huggingface_hub import errors
 from peers import torch
 
@@ -100,6 +101,33 @@ def test_a_pth_file_of_a_repository_is_read_by_its_name(monkeypatch, tmp_path):
     model = load("OpenGVLab/VideoMAE2/distill/base.pth")
     assert asked == [("OpenGVLab/VideoMAE2", "distill/base.pth")]
     np.testing.assert_array_equal(model.params["head"]["bias"], peer.classifier.bias.detach())
+
+
+@pytest.mark.parametrize("folder", ["", "flax/"])
+def test_a_file_of_a_repository_comes_with_the_vocabulary_beside_it(monkeypatch, tmp_path, folder):
+    repository, cache = tmp_path / "repository" / folder, tmp_path / "cache" / folder
+    repository.mkdir(parents=True)
+    cache.mkdir(parents=True)
+    _, vocabulary = write_clip(repository)
+    (repository / "config.json").rename(cache / "config.json")  # a file's layout is not asked for: it is in the cache
+
+    def download(name, file):
+        shutil.copy(tmp_path / "repository" / file, tmp_path / "cache" / file)
+        return str(tmp_path / "cache" / file)
+
+    def snapshot(name, allow_patterns):
+        assert name == "someone/some-clip"
+        for found in {path for pattern in allow_patterns for path in (tmp_path / "repository").glob(pattern)}:
+            shutil.copy(found, cache)
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    source = f"someone/some-clip/{folder}model.safetensors"
+    assert load(source).text_encoder.vocab_size == vocabulary.vocab_size
+    (cache / "tokenizer.json").unlink()
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", answering(errors.LocalEntryNotFoundError("no")))
+    assert load(source).text_encoder is None  # no network, and no vocabulary in the cache
 
 
 @pytest.mark.parametrize("source", ["MCG-NJU/videomae-base", "OpenGVLab/VideoMAE2/distill/base.pth"])

@@ -16,7 +16,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError, StalledError
 from vidjax.evaluation import Evaluator
 from vidjax.files import Place, absolute, read_json, write_json
-from vidjax.objectives import Objective, Supervised
+from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS
 from vidjax.training import resume_check

@@ -54,7 +54,7 @@ def save_adapter(workdir: Place, frozen: str) -> None:
     step, params = read_unmerged(workdir, config.eval.checkpoint, ema=True)
     trained, base = split(params, frozen)
     targets = sorted({path.rpartition("/")[0] for path in flatten(trained[lora.LORA])})
-    arrays = {path: np.ascontiguousarray(array) for path, array in flatten(trained).items()}
+    arrays = {path: np.asarray(array, order="C") for path, array in flatten(trained).items()}
     write_whole(workdir / ARRAYS, safetensors.numpy.save(arrays))
     about = {
         "base": _found_again(config.init_from),

@@ -55,6 +55,27 @@ def fetch(source: str) -> Path:
         raise _unreachable(source) from error
 
 
+def fetch_vocabulary(source: str) -> None:
+    """Download the vocabulary beside one file of a repository (a source as in `fetch`), if there is one.
+
+    Raises:
+      WeightsError: if the connection breaks.
+    """
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    file = FILE.match(source)
+    if file is None:
+        return
+    folder = file[2].rpartition("/")[0]
+    try:
+        huggingface_hub.snapshot_download(file[1], allow_patterns=[f"{folder}/{name}".lstrip("/") for name in FILES])
+    except errors.LocalEntryNotFoundError:  # no network; without a vocabulary, the model still embeds videos
+        return
+    except Exception as error:
+        raise _unreachable(source) from error
+
+
 def check_name(source: str) -> None:
     """Reject a mistyped path or an invalid hub id before the hub is asked.
 

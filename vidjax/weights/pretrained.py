@@ -119,11 +119,14 @@ def _load(source: str | os.PathLike, begin: Any) -> Pretrained:
         return _from_run(path)
     if is_adapter(path):
         return _from_adapter(path)
-    files = hub.fetch(os.fspath(source)) if not path.exists() else downloaded(path)
+    on_hub = not path.exists()
+    files = hub.fetch(os.fspath(source)) if on_hub else downloaded(path)
     contents = read_contents(files)
     description = _as_published(_describe(contents, begin), os.fspath(source))
     mean, std, notes = _pixels(description, contents.preprocessor)
     said, module = contents.config or {}, description.build()
+    if on_hub and isinstance(module, VideoTextModel):
+        hub.fetch_vocabulary(os.fspath(source))
     ours = contents.preprocessing or {}
     about = preprocessing.parse(ours, contents.source) if "vidjax" in ours else None
     several = said.get("problem_type") == "multi_label_classification" or (about and about.activation == "sigmoid")
