@@ -124,6 +124,15 @@ def test_what_is_exported_computes_the_same_in_transformers(converted, clips, tr
     assert tuple(theirs.config.id2label.values()) == CLASSES
 
 
+def test_json_names_each_file_that_was_written(converted, tmp_path, capsys):
+    folder = tmp_path / "out"
+    assert main(["export", converted, str(folder), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said.pop("folder") == str(folder)
+    assert set(said["files"]) == {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors"}
+    assert said.keys() == {"files", "notes"}
+
+
 def test_what_is_exported_takes_clips_as_the_run_did(converted, videos, tmp_path, capsys):
     """Two clips, every 2nd frame, which no file of transformers records."""
     run = shutil.copytree(converted, tmp_path / "run")

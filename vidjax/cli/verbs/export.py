@@ -11,7 +11,7 @@ import argparse
 import pathlib
 
 from vidjax.cli import load_model, paths
-from vidjax.cli.terminal import say
+from vidjax.cli.terminal import print_json, print_paths, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 from vidjax.progress import progress
@@ -27,10 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "write a folder to upload to the hub as this repository: weights, model card, and a Space with a demo"
     add("--hub-layout", metavar="OWNER/NAME", help=about)
     add("--license", default="", help="licence for the card of --hub-layout, by its hub name, such as apache-2.0")
+    add("--json", action="store_true", help="print {folder, files, notes}")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the folder and print its name."""
+    """Write the folder and print its name, or what it holds as JSON."""
     if arguments.hub_layout and arguments.format != "transformers":
         raise ConfigError(f"--hub-layout holds weights, not --format={arguments.format}; export twice, to two folders")
     if arguments.license and not arguments.hub_layout:
@@ -60,7 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
                 preprocessing.write(pathlib.Path(arguments.folder), model)
     for note in notes:
         say(f"note: {note}")
-    print(arguments.folder)
+    if arguments.json:
+        folder = pathlib.Path(arguments.folder)
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        print_json({"folder": arguments.folder, "files": files, "notes": notes})
+    else:
+        print_paths([arguments.folder])
     return 0
 
 
