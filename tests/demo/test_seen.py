@@ -55,10 +55,21 @@ def test_the_timeline_has_a_button_per_window_with_its_start():
         ("1.000", "1.000", "1.0 - 3.0 s: up 80%, left 20%"),
         ("1.500", "2.000", "2.0 - 4.0 s: up 100%, left 0%"),
     ]
-    assert re.findall(r"<span class=\"vj-lane-(\d)\">(\w+)", drawn) == [
-        ("0", "up"),
-        ("1", "left"),
-    ]  # best of two, of one
+    names = re.findall(r'<span class="vj-lane-(\d)"[^>]*>(\w+)', drawn)
+    assert names == [("0", "up"), ("1", "left")]  # best of two, of one
+
+
+@pytest.mark.parametrize(
+    ("seconds", "times"),
+    [
+        (10, ["0.0 s", "2.5 s", "5.0 s", "7.5 s", "10.0 s"]),
+        (150, ["0:00", "0:38", "1:15", "1:52", "2:30"]),
+        (7200, ["0:00", "30:00", "1:00:00", "1:30:00", "2:00:00"]),
+    ],
+)
+def test_the_times_below_a_timeline_are_those_of_a_player(seconds, times):
+    drawn = timeline.draw([window(0, 2, left=1.0), window(seconds - 2, seconds, left=1.0)], info(seconds))
+    assert re.findall(r"<span>([^<]*)</span>", drawn) == times
 
 
 def numbers(start, end, **values):
@@ -80,7 +91,7 @@ def test_regression_values_are_curves_on_one_scale_over_buttons():
     assert points == [(25, top), (50, zero), (75, bottom)]
     assert zero == pytest.approx(top + (bottom - top) * 2 / 3, abs=0.01)
     assert len({point.split(",")[1] for point in arousal[1].split()}) == 1
-    assert re.findall(r'<span class="vj-lane-(\d)">(\w+)', drawn) == [("0", "valence"), ("1", "arousal")]
+    assert re.findall(r'<span class="vj-lane-(\d)"[^>]*>(\w+)', drawn) == [("0", "valence"), ("1", "arousal")]
     assert "-0.50 to +1.00" in drawn
     buttons = re.findall(r'data-start="([\d.]+)"[^>]*aria-label="([^"]*)"', drawn)
     assert buttons[1] == ("1.000", "1.0 - 3.0 s: valence +0.000, arousal +0.250")
