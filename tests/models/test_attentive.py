@@ -20,7 +20,7 @@ from vjepa2_peer import as_tree, peer, random_clips  # noqa: E402 - needs torch 
 
 CLASSES, OUTPUTS, GRADIENTS = 5, 2e-5, 1e-4  # largest difference allowed, relative to the largest entry
 SMALL = {"num_frames": 2, "image_size": 16, "patch_size": 8}
-FAMILIES = ("clip", "timesformer", "videomae", "videomamba", "vivit", "vjepa2")
+FAMILIES = ("clip", "timesformer", "videomae", "videomamba", "videoprism", "vivit", "vjepa2")
 
 
 def small(family):

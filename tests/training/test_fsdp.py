@@ -17,6 +17,8 @@ MODELS = {
     "vivit_tiny": "classification",
     "videomamba_tiny": "classification",
     "vjepa2_tiny": "classification",
+    "videoprism_tiny": "classification",
+    "clip_tiny": "classification",
 }
 
 

@@ -169,6 +169,22 @@ def test_a_mesh_of_several_axes_trains_like_one_device(task, mesh):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("remat", ["none", "full"])
+@pytest.mark.parametrize("name", ["videoprism_tiny", "clip_tiny"])
+def test_the_image_and_video_encoders_of_text_models_train_on_a_mesh_as_on_one_device(name, remat):
+    """Three steps of plain SGD, so that parameters move by their gradients."""
+    changes = {"optim__name": "sgd", "optim__base_lr": 1.0, "optim__weight_decay": 0.0, "optim__momentum": 0.0}
+    config = make_config(task="classification", model__name=name, model__remat=remat, **changes)
+    one, alone = losses(
+        make_config(task="classification", model__name=name, **changes), 3, MeshConfig(), jax.devices()[:1]
+    )
+    many, params = losses(config, 3, MeshConfig(data=2, fsdp=2, tensor=2), jax.devices())
+    assert one[2] != pytest.approx(one[0], rel=1e-3)
+    np.testing.assert_allclose(many, one, rtol=2e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), params, alone)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["masked_autoencoding", "classification"])
 def test_a_tiny_model_overfits_one_batch(task):
     config = make_config(task=task, optim__base_lr=2e-3, optim__weight_decay=0.0, optim__beta2=0.95)

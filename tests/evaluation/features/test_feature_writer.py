@@ -38,6 +38,7 @@ FAMILIES = {
     "videomamba": (lambda: backbone("videomamba_tiny"), 16, True),
     "vjepa2": (lambda: backbone("vjepa2_tiny", 5), 8, False),
     "vjepa2, pre-trained": (lambda: backbone("vjepa2_tiny", None), 8, False),
+    "videoprism": (lambda: backbone("videoprism_tiny"), 16, False),
 }
 
 
