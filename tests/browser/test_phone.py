@@ -77,7 +77,7 @@ def test_the_names_of_classes_are_whole(phone):
 
 def test_the_times_below_the_timeline_do_not_touch(phone):
     marks = phone.locator(".vj-marks span")
-    assert marks.all_inner_texts() == ["0:00", "0:38", "1:15", "1:52", "2:30"]
+    assert marks.all_inner_texts() == ["0:00", "0:30", "1:00", "1:30", "2:00", "2:30"]
     found = boxes(marks)
     for left, right in itertools.pairwise(found):
         assert left["x"] + left["width"] + 4 < right["x"]

@@ -22,7 +22,7 @@ _SPREAD = 10.0  # seconds per window for models that spread their frames: as lon
 _LONG = 2  # minimum length of a video for a timeline, in clips
 _LANES = 8  # number of colours, and of classes drawn: those that win most windows
 _TALL = 40  # height of the curves, in SVG units
-_MARKS = 5  # times below
+_MARKS = 6  # times below
 _MINUTES = 120.0  # seconds from which times are in minutes
 
 
