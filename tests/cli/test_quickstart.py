@@ -61,6 +61,13 @@ def test_it_ends_with_three_commands_that_can_be_given(tmp_path, monkeypatch, ca
     assert str(tmp_path / "report.html") in said.replace("\n", "")
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_without_gradio_it_says_how_the_page_gets_it(tmp_path, monkeypatch, capsys, installed):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if installed else None)
+    quickstart._print_next(tmp_path / "finetune")
+    assert ("the page needs gradio: " in capsys.readouterr().out) != installed
+
+
 def test_a_vidjax_of_another_environment_is_not_named(tmp_path, monkeypatch, capsys):
     other = tmp_path / "other"
     other.mkdir()

@@ -8,6 +8,7 @@ best. They are scored on held-out test videos. Chance is 1 in 8. The output ends
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -96,8 +97,10 @@ def _print_next(classifier: pathlib.Path) -> None:
     here = os.path.dirname(sys.executable)  # folders are compared, since an interpreter may have several names
     python = "python" if os.path.dirname(shutil.which("python") or "") == here else os.path.relpath(sys.executable)
     vidjax = "vidjax" if os.path.dirname(shutil.which("vidjax") or "") == here else f"{python} -m vidjax.cli"
+    has_page = importlib.util.find_spec("gradio")
+    install = "" if has_page else f" (the page needs gradio: {python} -m pip install 'vidjax[demo]')"
     print(
-        "\nNext:\n"
+        f"\nNext{install}:\n"
         f"  a page for this classifier  {vidjax} demo --model {classifier}\n"
         f"  your own videos             {python} -m vidjax.main --config=finetune --config.data.root=DIR "
         "--workdir=runs/mine\n"
