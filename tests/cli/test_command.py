@@ -37,12 +37,15 @@ def test_help_comes_before_anything_heavy_is_imported():
     assert done.stdout.strip() == "[]"
 
 
-def test_help_takes_less_than_half_a_second():
-    """Processor time is measured, which hardly depends on what else runs; the fastest of three calls counts."""
+@pytest.mark.parametrize(
+    "verb", ["predict", "watch", "attention", "reconstruct", "compare", "export", "serve", "embed", "index", "search"]
+)
+def test_help_takes_less_than_half_a_second(verb):
+    """Processor time is measured, which hardly depends on what else runs; the fastest of up to three calls counts."""
     took = []
-    for _ in range(3):
+    while len(took) < 3 and min(took, default=1.0) >= 0.5:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "vidjax.cli", "predict", "--help"], capture_output=True, check=True)
+        subprocess.run([sys.executable, "-m", "vidjax.cli", verb, "--help"], capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(took) < 0.5
