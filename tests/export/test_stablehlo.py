@@ -88,7 +88,16 @@ def test_a_process_without_vidjax_gets_the_probabilities_of_predict(classifier, 
     assert not kernels_in(exported.mlir_module())
 
 
-@pytest.fixture(scope="module", params=["timesformer_tiny", "vivit_tiny", "videomamba_tiny"])
+SLOW_FAMILIES = ("vjepa2_tiny", "videoprism_tiny", "clip_tiny")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "timesformer_tiny", "vivit_tiny", "videomamba_tiny",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_FAMILIES),
+    ],
+)  # fmt: skip
 def family_run(request, tmp_path_factory):
     config = make_config(model__name=request.param, data__num_frames=8, data__image_size=32)
     return write_run(tmp_path_factory.mktemp("runs") / request.param, config, 3, LABELS, scale=0.1)
@@ -102,8 +111,9 @@ def test_every_family_is_one_program_for_all_platforms(family_run, tmp_path):
     found = answers_elsewhere(folder_of(model, tmp_path / "out"), clips, tmp_path)
     np.testing.assert_allclose(found["probabilities3"], wanted, rtol=1e-4)
     np.testing.assert_allclose(found["probabilities1"], wanted[:1], rtol=1e-4)
-    program = jax.export.deserialize(bytearray((tmp_path / "out" / "model.jaxexport").read_bytes())).mlir_module()
-    assert not kernels_in(program)
+    exported = jax.export.deserialize(bytearray((tmp_path / "out" / "model.jaxexport").read_bytes()))
+    assert exported.platforms == ("cpu", "cuda", "tpu")
+    assert not kernels_in(exported.mlir_module())
 
 
 def test_a_model_without_answers_is_rejected_with_a_message(tmp_path, tmp_path_factory, capsys):
