@@ -77,6 +77,12 @@ def test_models_are_sorted_by_what_they_can_do(runs):
     assert all(str(runs) not in note for model in models.all for note in (*model.notes, model.about))
 
 
+def test_a_regression_is_described_by_its_values(tmp_path):
+    write_run(tmp_path / "run", read_config(["--config=motion_regression"]), 2, ("valence", "arousal"))
+    [model] = demo.load_models([str(tmp_path / "run")]).all
+    assert model.about.startswith("videomae, 2 values, 0.5 M parameters")
+
+
 def test_a_captioner_that_writes_no_captions_is_rejected(runs):
     with pytest.raises(WeightsError, match="generates no captions"):
         demo.load_models([str(runs / "finetune")], captioner=str(runs / "finetune"))

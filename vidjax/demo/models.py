@@ -52,7 +52,8 @@ class Served:
     def about(self) -> str:
         """A one-line description."""
         count = sum(leaf.size for leaf in jax.tree.leaves(self.model.params)) / 1e6
-        classes = f", {self.model.num_classes} classes" if self.model.num_classes else ""
+        outputs = "values" if self.model.answer and self.model.answer.kind == "values" else "classes"
+        classes = f", {self.model.num_classes} {outputs}" if self.model.num_classes else ""
         clips = ""
         if recipe := self.model.clip_recipe:
             height, width = recipe.frame_size
