@@ -48,6 +48,14 @@ def test_the_table_has_published_figures_and_hub_ids(capsys):
     assert "MCG-NJU/videomae-base-finetuned-kinetics" in shown
 
 
+def test_a_family_with_texts_has_its_published_recalls(capsys):
+    assert main(["models", "--family", "videoprism"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "MSR-VTT" in line]
+    assert rows == [
+        [f"videoprism_{size}", "MSR-VTT,", "1k-A", "50.1", back] for size, back in (("base", "49.8"), ("large", "50.6"))
+    ]
+
+
 def test_the_table_fits_a_terminal_of_80_columns_with_a_line_for_each_result(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["models", "--json"]) == 0

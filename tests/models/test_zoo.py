@@ -255,6 +255,19 @@ def test_facts_are_about_existing_presets():
                 assert result.top5 is None or result.top1 < result.top5 <= 100
 
 
+def test_published_recalls_are_of_weights_with_an_accuracy():
+    for sizes in ZOO.values():
+        for facts in sizes.values():
+            scored = {result.weights for result in facts.results}
+            for found in facts.retrieval:
+                assert found.weights in scored
+                assert found.source
+                assert 0 < found.text_to_video <= 100
+                assert 0 < found.video_to_text <= 100
+    rows = {size: [found.text_to_video for found in ZOO["videoprism"][size].retrieval] for size in ("base", "large")}
+    assert rows == {"base": [50.1, 56.2, 48.8], "large": [50.1, 57.2, 51.3]}  # README.md of google-deepmind/videoprism
+
+
 def test_no_weights_are_claimed_for_two_models():
     names = [r.weights for sizes in ZOO.values() for facts in sizes.values() for r in facts.results if r.weights]
     assert len(names) == len(set(names))

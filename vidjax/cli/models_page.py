@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from vidjax.cli.models_table import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows, sources
+from vidjax.cli.models_table import EXPLAINED, HEADINGS, RETRIEVAL, WEIGHTS_EXPLAINED, retrievals, rows, sources
 
 _HEAD = """# Models
 
@@ -33,6 +33,8 @@ def _family(family: str, cards: list[dict[str, Any]]) -> list[str]:
     names = dict.fromkeys(result["source"] for card in cards for result in card["results"])
     lines = [line for card in cards for line in rows(card)]
     parts = [f"## {FAMILIES[family].heading or FAMILIES[family].title}\n", _table(HEADINGS, lines)]
+    if found := [(card["name"], *line) for card in cards for line in retrievals(card)]:
+        parts.append(_table(("model", *RETRIEVAL), found))
     if where:
         parts.append(_table(("model", "weights", "trained on", "tested with"), where))
     if names:

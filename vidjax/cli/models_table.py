@@ -18,6 +18,7 @@ WEIGHTS_EXPLAINED = (
     "whether the weights are those of the last epoch or of the epoch that scored best on the same videos. predict, "
     "embed and evaluate take clips in the same way by default."
 )
+RETRIEVAL = ("zero-shot retrieval", "text to video, R@1", "video to text, R@1")
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}
 
 
@@ -38,6 +39,11 @@ def sources(card: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return (weights, description, test protocol) for each set of weights of a model, published results first."""
     found = [(result["weights"], _holds(result), tested(result)) for result in card["results"] if result["weights"]]
     return found + [(entry["weights"], entry["what"], "") for entry in card["pretrained"]]
+
+
+def retrievals(card: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (data, text to video, video to text) for each published recall of a model, in per cent."""
+    return [(each["data"], f"{each['text_to_video']}", f"{each['video_to_text']}") for each in card["retrieval"]]
 
 
 def tested(result: dict[str, Any]) -> str:

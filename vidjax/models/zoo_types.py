@@ -72,6 +72,23 @@ class Result:
 
 
 @dataclasses.dataclass(frozen=True)
+class Retrieval:
+    """One published recall of videos and captions, of a model with a text tower that was not trained on these data.
+
+    Attributes:
+      data: name of the data set and its split.
+      text_to_video, video_to_text: recall at rank 1, in per cent.
+      weights, source: as in `Result`.
+    """
+
+    data: str
+    text_to_video: float
+    video_to_text: float
+    weights: str
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Published:
     """The published facts of one preset.
 
@@ -79,8 +96,10 @@ class Published:
       results: the published results, the main one first.
       params: millions as published, an int, or a float with the printed decimals; None if not published.
       pretrained: weights without a video classifier, as in `Result.weights`, each with a description.
+      retrieval: the published recalls of the model with a text tower.
     """
 
     results: tuple[Result, ...] = ()
     params: float | None = None
     pretrained: tuple[tuple[str, str], ...] = ()
+    retrieval: tuple[Retrieval, ...] = ()

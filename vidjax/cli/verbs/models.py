@@ -9,7 +9,7 @@ import argparse
 from typing import Any
 
 from vidjax.cli.models_page import page
-from vidjax.cli.models_table import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows, sources
+from vidjax.cli.models_table import EXPLAINED, HEADINGS, RETRIEVAL, WEIGHTS_EXPLAINED, retrievals, rows, sources
 from vidjax.cli.terminal import print_json
 from vidjax.cli.verb import Verb
 from vidjax.progress import progress
@@ -72,6 +72,13 @@ def _print_table(cards: list[dict[str, Any]]) -> None:
             table.add_row(*line)
     console = Console()
     console.print(table)
+    if found := [(card["name"], *line) for card in cards for line in retrievals(card)]:
+        second = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+        for number, heading in enumerate(("model", *RETRIEVAL)):
+            second.add_column(heading, justify="left" if number < 2 else "right")
+        for line in found:
+            second.add_row(*line)
+        console.print("", second)
     used = {result["note"] for card in cards for result in card["results"]}
     meanings = "; ".join(f"{note}: {meaning}" for note, meaning in NOTES.items() if note in used)
     console.print(f"\n{EXPLAINED} {meanings}", highlight=False, markup=False)

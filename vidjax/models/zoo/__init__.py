@@ -85,6 +85,7 @@ def describe(name: str) -> dict[str, Any]:
         "published_params_millions": facts.params,
         "results": [_result(name, result) for result in facts.results],
         "pretrained": [{"weights": weights, "what": what} for weights, what in facts.pretrained],
+        "retrieval": [dataclasses.asdict(found) for found in facts.retrieval],
     }
 
 
