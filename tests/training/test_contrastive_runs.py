@@ -10,14 +10,18 @@ import pytest
 from shipped import read
 
 import vidjax
+from vidjax.config import to_saved
 from vidjax.data import motion_videos
 from vidjax.data.datasets import motion
 from vidjax.errors import ConfigError
+from vidjax.files import write_json
 from vidjax.models.param_paths import flatten
 from vidjax.tasks import build_objective, check
 from vidjax.training import evaluate, evaluate_run, loop, train
 from vidjax.training import mesh as mesh_lib
+from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.init.parts import init_parts
+from vidjax.training.state import TrainState
 from vidjax.weights.read_run import read_params
 
 SMALL = {
@@ -139,6 +143,20 @@ def test_towers_start_from_one_run_or_each_from_its_own(run, tmp_path):
         start(config_of(contrastive__text_from=str(folder), contrastive__num_tokens=20))
     with pytest.raises(ConfigError, match=r"config.contrastive.text_from: "):
         start(config_of(contrastive__text_from=str(tmp_path / "nothing")))
+
+
+@pytest.mark.parametrize("text", ["none", "lora"])
+def test_a_text_tower_of_random_weights_is_not_frozen(tmp_path, text):
+    config = read("motion_pretrain")
+    params = jax.jit(lambda: build_objective(config, 0).init(jax.random.key(0), {})[0])()
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(0, TrainState(np.int32(0), params, {}, {}, {}), {"fingerprint": {"same": {}, "noted": {}}})
+    checkpoints.close()
+    write_json(tmp_path / "config.json", to_saved(config))
+    with pytest.raises(
+        ConfigError, match=rf"train_text={text} keeps .* but config.init_from=\S+ has no text tower; name"
+    ):
+        start(config_of(init_from=str(tmp_path), contrastive__train_text=text, model__lora__rank=2))
 
 
 def test_a_clip_of_transformers_gives_both_towers_their_projections_and_the_scale(run, tmp_path):

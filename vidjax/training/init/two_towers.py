@@ -46,6 +46,7 @@ def init_two_towers(params: Mapping, config: Config, parts: tuple[Part, Part]) -
             _check_vocabulary(config, names, video, source)
             params, note = _use(params, both, names, video, source)
         else:
+            _check_text(config, source)
             mean, std = config.data.mean, config.data.std
             tower, note = init_video_model(params[VIDEO], video, source, mean=mean, std=std)
             params = {**params, VIDEO: tower}
@@ -82,6 +83,17 @@ def _read_both(source: str, part: Part) -> Mapping | None:
     if isinstance(old, ClipSpec) and isinstance(new, ClipSpec):
         theirs = {**theirs, VIDEO: fit_positions(theirs[VIDEO], old, new)[0]}
     return theirs
+
+
+def _check_text(config: Config, source: str) -> None:
+    """Refuse to freeze a text tower whose weights are random."""
+    train = config.contrastive.train_text
+    if train != "all" and not config.contrastive.text_from:
+        raise ConfigError(
+            f"config.contrastive.train_text={train} keeps the text tower's initial weights, but "
+            f"config.init_from={source!r} has no text tower; name a model that has one as contrastive.text_from, or "
+            "set contrastive.train_text=all"
+        )
 
 
 def _check_vocabulary(config: Config, names: tuple[str, ...], part: Part, source: str) -> None:
