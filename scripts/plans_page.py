@@ -18,11 +18,13 @@ import json
 import math
 import os
 import shutil
+import statistics
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vidjax.aot.topology import CHIPS
 from vidjax.config import Config
 from vidjax.config.official import RECIPES
 from vidjax.errors import ConfigError, UserError, nearest
@@ -33,6 +35,7 @@ from vidjax.training.choices.platform import tokens_of
 
 SLICES = ("v5e:4x4", "v5e:8x8", "v5e:16x16", "v5p:4x4x4")
 NOT_PLANNED = "not compiled"
+INDIVISIBLE = "-"
 FAR = 4  # a compiled step with more than this many times the clips does not predict the time of a smaller one
 SUPERVISED = (
     "classification",
@@ -45,6 +48,7 @@ ROWS = 8  # VideoMamba's kernels take multiples of this many clips
 # Fields of a spec that change initial weights, or that a run replaces by its own keys.
 START = ("num_frames", "image_size", "init_std", "resized_positions", "drop_path", "head_dropout", "remat", "unroll")
 # Rounded numbers of training videos, for data sets where it depends on what can still be downloaded.
+ASSUMED = 10_000  # training videos where nobody states how many there are
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans
 
@@ -62,8 +66,13 @@ fewer clips uses a chip less well. VideoMamba's work grows with the number of to
 their tokens; its kernels take multiples of {rows} clips per chip, and {rows} clips may have no more tokens than a chip
 has in the compiled step. Models with attention are not scaled to other clip sizes.
 
-"{not_planned}" marks steps that nobody has compiled yet, or that cannot be sharded over so many chips.
-{missing} of {all} published recipes have no row ([below](#recipes-without-a-row)). To fill one:
+"≈" marks hours at the share of the peak that the most similar compiled step reaches: one of the same model family, and
+as far as possible for the same kind of task, with a model of the nearest width, on the same kind of chip, and with the
+nearest number of operations per clip. These steps were not compiled, so whether they fit in memory is not known. As a
+check, each compiled step was predicted in this way from the steps of all other recipes{errors}.
+
+"{indivisible}" marks slices over whose chips the clips of a step cannot be divided evenly. {compiled} of {all}
+published recipes were compiled on at least one slice. To compile one:
 
 ```
 pip install -e '.[aot]'
@@ -73,11 +82,9 @@ python scripts/plans_page.py --compile videomae_k400:base --slice v5e:8x8 --no-f
 Without `--no-flag`, the script tries all plans, each of which takes minutes.
 """
 _REST = """
-## Recipes without a row
+## Recipes of unknown length
 
-One compiled step gives the hours of all recipes on a line (VideoMamba's up to its own number of tokens), on every
-slice of that kind of chip over which their clips can be divided. "?" marks recipes whose number of training videos is
-not known.
+We do not know how many training videos these recipes have. Hours for {videos:,} videos:
 
 """
 _EACH = """
@@ -96,16 +103,24 @@ class Recipe:
       kind: equal for recipes whose steps differ only in the number of clips, and in `size`.
       clips: clips per step, over all chips.
       group: each chip has a multiple of this many clips.
-      steps: steps of the whole recipe; None if the number of videos is not known.
+      steps: steps of the whole recipe, for `ASSUMED` videos if their number is not known.
       size: the work of a clip in units that all recipes of the kind share: its tokens if the model's work is
         proportional to them, else 1.
+      family, task, width: the model's family and width, and the kind of task; all supervised tasks are of one kind.
+      flops: floating-point operations of a clip, forward and backward.
+      known: whether the number of steps is that of the recipe.
     """
 
     kind: str
     clips: int
     group: int
-    steps: int | None
+    steps: int
     size: int = 1
+    family: str = ""
+    task: str = ""
+    width: int = 1
+    flops: float = 1.0
+    known: bool = True
 
 
 def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) -> str:
@@ -115,20 +130,18 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
       recipes: all published recipes by experiment, such as "videomae_k400:base".
       plans: results of `plan` by experiment and slice.
     """
-    hours_of = {
-        name: [
-            _hours(plans.get(name, {}).get(slice_)) or in_proportion(name, slice_, recipes, plans) or NOT_PLANNED
-            for slice_ in SLICES
-        ]
-        for name in recipes
-    }
-    known = [name for name, hours in hours_of.items() if set(hours) != {NOT_PLANNED}]
     planned = [name for name in recipes if plans.get(name)]
     videos = ", ".join(f"{count:,} videos of {name}" for name, count in VIDEOS.items())
-    missing = [name for name in recipes if name not in known]
-    head = _HEAD.format(not_planned=NOT_PLANNED, videos=videos, missing=len(missing), all=len(recipes), rows=ROWS)
-    hours = [("recipe", *SLICES), ("---",) * (1 + len(SLICES))]
-    hours += [(f"`{name}`", *hours_of[name]) for name in known]
+    head = _HEAD.format(
+        indivisible=INDIVISIBLE, videos=videos, compiled=len(planned), all=len(recipes), rows=ROWS,
+        errors=_errors(recipes, plans),
+    )  # fmt: skip
+
+    def hours(known: bool) -> list[tuple[str, ...]]:
+        chosen = [name for name in recipes if recipes[name].known == known]
+        return [(f"`{name}`", *(_cell(name, slice_, recipes, plans) for slice_ in SLICES)) for name in chosen]
+
+    heading = [("recipe", *SLICES), ("---",) * (1 + len(SLICES))]
     headings = ("recipe", "slice", "set in addition", "clips", "ms per step", "peak", "clips/s", "GB", "hours")
     each = [(*headings, "chip-hours", "compiled"), ("---",) * (2 + len(headings))]
     for name in planned:
@@ -138,23 +151,18 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
             for slice_ in dict.fromkeys((*SLICES, *found))
             if "ms" in found.get(slice_, ())
         ]
-    return f"{head}\n{_table(hours)}{_EACH}\n{_table(each)}{_REST}{_table(_missing(recipes, missing))}"
+    page = f"{head}\n{_table(heading + hours(known=True))}{_EACH}\n{_table(each)}"
+    return page + _REST.format(videos=ASSUMED) + _table(heading + hours(known=False))
 
 
-def _missing(recipes: Mapping[str, Recipe], names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return the table of recipes without a row: those that one compiled step serves are in one line."""
-    lines: dict[str, list[str]] = {}
-    # The most work per clip first, because a compiled step of fewer tokens does not serve clips of more.
-    for name in sorted(names, key=lambda name: (recipes[name].steps is None, -recipes[name].size)):
-        lines.setdefault(recipes[name].kind, []).append(name)
-    known = {kind: [name for name in found if recipes[name].steps] for kind, found in lines.items()}
-    rows = [("recipes", "compile", "on"), ("---",) * 3]
-    for kind, found in sorted(lines.items(), key=lambda line: -len(known[line[0]])):
-        shown = [f"`{name}`" if recipes[name].steps else f"`{name}` ?" for name in found]
-        slices = (SLICES[1], SLICES[0])
-        best = [(name, slice_) for name in known[kind] for slice_ in slices if _divides(recipes[name], slice_)]
-        rows.append((", ".join(shown), *((f"`{word}`" for word in best[0]) if best else ("", ""))))
-    return rows
+def _cell(name: str, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the hours of a recipe on a slice, from the best source that there is."""
+    return (
+        _hours(plans.get(name, {}).get(topology))
+        or in_proportion(name, topology, recipes, plans)
+        or by_share_of_peak(name, topology, recipes, plans)
+        or (INDIVISIBLE if not _divides(recipes[name], topology) else NOT_PLANNED)
+    )
 
 
 def _divides(recipe: Recipe, topology: str) -> bool:
@@ -167,16 +175,27 @@ def _chips(topology: str) -> int:
 
 def recipe(experiment: str) -> Recipe:
     """Return the facts about a published recipe that determine its hours."""
+    from vidjax.aot.compile_step import num_outputs
+    from vidjax.tasks import build_objective
     from vidjax.training.plan import num_train_steps
 
     config = read_config([f"--config={experiment}"])
     clips = config.data.global_batch * config.data.clips_per_decode
     videos, group = num_videos(config), max(config.optim.clip_group, 1)
-    steps = num_train_steps(config, videos or 0) if videos or config.train.steps else None
-    if config.task in SUPERVISED and family_of(config.model.name)[0] == "videomamba":
-        return Recipe(json.dumps(_work(config)), clips, math.lcm(group, ROWS), steps, tokens_of(config))
+    family, _ = family_of(config.model.name)
+    facts = {
+        "clips": clips,
+        "steps": num_train_steps(config, videos or ASSUMED),
+        "known": bool(videos or config.train.steps),
+        "family": family,
+        "task": SUPERVISED[0] if config.task in SUPERVISED else config.task,
+        "width": config.model.spec.get("width", preset(config.model.name).width),
+        "flops": build_objective(config, num_outputs(config), total_steps=1000).train_flops_per_clip,
+    }
+    if config.task in SUPERVISED and family == "videomamba":
+        return Recipe(json.dumps(_work(config)), group=math.lcm(group, ROWS), size=tokens_of(config), **facts)
     shape = [config.data.num_frames, config.data.image_size]
-    return Recipe(json.dumps([*_work(config), *shape]), clips, group, steps)
+    return Recipe(json.dumps([*_work(config), *shape]), group=group, **facts)
 
 
 def _work(config: Config) -> list[Any]:
@@ -208,8 +227,8 @@ def in_proportion(
     name: str, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Return the hours of a recipe in proportion to the nearest compiled step of its kind; empty if none is near."""
-    chip, chips, recipe = topology.partition(":")[0], _chips(topology), recipes[name]
-    if not _divides(recipe, topology) or not recipe.steps:
+    chip, chips, recipe = _chip(topology), _chips(topology), recipes[name]
+    if not _divides(recipe, topology):
         return ""
     work = recipe.clips / chips * recipe.size
     like = [
@@ -229,6 +248,63 @@ def in_proportion(
         return ""
     _, ms_per_unit = min(near)
     return f"~{_figure(recipe.steps * work * ms_per_unit / 3.6e6)}"
+
+
+def by_share_of_peak(
+    name: str, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return the hours of a recipe if it reached the share of the peak of the most similar compiled step.
+
+    The result is empty if its clips cannot be divided over the slice, or if no step of its family was compiled.
+    """
+    recipe = recipes[name]
+    share = similar_share(recipe, topology, recipes, plans)
+    if recipe.clips % _chips(topology) or not share:
+        return ""
+    return f"≈{_figure(recipe.steps * step_ms(recipe, topology, share) / 3.6e6)}"
+
+
+def step_ms(recipe: Recipe, topology: str, share: float) -> float:
+    """Return the time of a step at a share of the chips' peak."""
+    return 1e3 * recipe.flops * recipe.clips / (_chips(topology) * CHIPS[_chip(topology)].peak * share)
+
+
+def similar_share(
+    recipe: Recipe, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]
+) -> float | None:
+    """Return the share of the peak that the most similar compiled step of the recipe's family reaches."""
+
+    def distance(other: Recipe, slice_: str) -> tuple[bool, float, bool, float]:
+        """The kind of task first, then the model's width, the kind of chip, and the work of a clip."""
+        wider, harder = (abs(math.log(a / b)) for a, b in ((other.width, recipe.width), (other.flops, recipe.flops)))
+        return other.task != recipe.task, wider, _chip(slice_) != _chip(topology), harder
+
+    like = [
+        (distance(recipes[other], slice_), found["peak"])
+        for other, slices in plans.items()
+        for slice_, found in slices.items()
+        if other in recipes and recipes[other].family == recipe.family and found.get("peak") and not found["settings"]
+    ]
+    return min(like)[1] if like else None
+
+
+def _errors(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say how far compiled steps are from what the others predict of them by their share of the peak."""
+    ratios = []
+    for name, slices in plans.items():
+        others = {other: found for other, found in plans.items() if other != name}
+        for slice_, found in slices.items():
+            share = similar_share(recipes[name], slice_, recipes, others) if name in recipes else None
+            if share and found.get("ms") and not found["settings"]:
+                ratios.append(found["ms"] / step_ms(recipes[name], slice_, share))
+    if not ratios:
+        return ""
+    low, typical, high = min(ratios), statistics.median(ratios), max(ratios)
+    return f": the compiler's estimate is {low:.2f} to {high:.2f} times as long, in the median {typical:.2f}"
+
+
+def _chip(topology: str) -> str:
+    return topology.partition(":")[0]
 
 
 def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, Any]:
@@ -288,8 +364,9 @@ def _line(name: str, topology: str, found: Mapping[str, Any]) -> tuple[str, ...]
 
 
 def _figure(hours: float) -> str:
-    """Format hours with two or three digits."""
-    return f"{hours:,.0f}" if hours >= 20 else f"{hours:.1f}" if hours >= 1 else f"{hours:.2f}"
+    """Format hours with two or three digits, and less than 0.01 with one."""
+    digits = 0 if hours >= 20 else 1 if hours >= 1 else 2 if hours >= 0.01 else 3
+    return f"{hours:,.{digits}f}"
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:

@@ -1,5 +1,6 @@
 """docs/plans.md: hours follow from each plan's figures, and cells are empty where nothing was compiled."""
 
+import functools
 import importlib.util
 import json
 import pathlib
@@ -35,16 +36,24 @@ def test_the_page_of_the_documentation_is_up_to_date(script, tmp_path):
 
 def test_each_recipe_lists_its_hours_where_it_was_compiled(script):
     plans = {"one": {"v5e:8x8": FITS, "v5e:4x4": {"nothing": "no plan fits"}, "v5p:4x4x4": FITS | {"hours": None}}}
-    recipes = {"one": script.Recipe("a", 2048, 1, 1_800_000), "two": script.Recipe("b", 2048, 1, 1_800_000)}
-    lines = script.page(recipes, plans).splitlines()
+    recipes = {
+        "one": script.Recipe("a", 2048, 1, 1_800_000),
+        "two": script.Recipe("b", 96, 1, 1_800_000, family="another"),
+        "three": script.Recipe("a", 1024, 1, 1_800_000, known=False),
+    }
+    page, of_unknown_length = script.page(recipes, plans).split("## Recipes of unknown length")
+    lines = page.splitlines()
     hours, each, unknown = (line for line in lines if line.startswith("| `one`"))
     assert hours == "| `one` | nothing fits | **50** (45%) | not compiled | fits; time unknown |"
     # 2048 clips in 100 ms are 20,480 per second; 50 hours on 64 chips are 3,200
     whole = "| `one` | v5e:8x8 | `mesh.fsdp=8` | 2048 | 100.0 | 45% | 20,480 | 4.1 | 50 | 3,200 | 2026-11-23 |"
     assert each == whole
     assert unknown.split(" | ")[-3:-1] == ["?", "?"]
-    assert any("1 of 2 published recipes have no row" in line for line in lines)
-    assert [line for line in lines if "`two`" in line] == ["| `two` | `two` | `v5e:8x8` |"]  # among those without a row
+    assert "1 of 3\npublished recipes were compiled" in page
+    # 96 clips are 6 on each of 16 chips, and cannot be divided over 64 or 256
+    assert [line for line in lines if "`two`" in line] == ["| `two` | not compiled | - | - | - |"]
+    assert "`three`" not in page
+    assert "\n| `three` | not compiled |" in of_unknown_length
 
 
 def test_hours_of_a_similar_recipe_are_proportional_to_its_clips(script):
@@ -53,7 +62,6 @@ def test_hours_of_a_similar_recipe_are_proportional_to_its_clips(script):
         "half as long": script.Recipe("a", 1024, 1, 1_800_000),
         "other": script.Recipe("b", 2048, 1, 1_800_000),
         "clipped in groups": script.Recipe("a", 2048, 16, 1_800_000),
-        "of no known length": script.Recipe("a", 2048, 1, None),
     }
     plans = {"one": {"v5e:8x8": FITS | {"settings": {}}}}  # 32 clips per chip in 100 ms
 
@@ -65,7 +73,7 @@ def test_hours_of_a_similar_recipe_are_proportional_to_its_clips(script):
     # 64 and 16 clips per chip; 4 are too few to extrapolate to from 32
     assert hours("half as long") == ["~100", "~25", "", ""]
     assert hours("clipped in groups") == ["~200", "~50", "", ""]  # 256 chips would have half a group each
-    assert hours("other") == hours("of no known length") == ["", "", "", ""]
+    assert hours("other") == ["", "", "", ""]
 
 
 def test_where_work_is_proportional_to_tokens_hours_follow_from_tokens(script):
@@ -100,18 +108,44 @@ def test_recipes_are_of_one_kind_if_their_clips_cost_the_same(script, one, other
     assert (script.recipe(one).kind == script.recipe(other).kind) is same
 
 
-def test_recipes_without_a_row_are_listed_with_the_step_to_compile(script):
+def test_hours_of_other_steps_follow_from_the_most_similar_share_of_the_peak(script):
+    vit = functools.partial(script.Recipe, family="videomae", task="classification")
     recipes = {
-        "short": script.Recipe("a", 128, 8, 1000, size=100),
-        "long": script.Recipe("a", 128, 8, 1000, size=400),
-        "of no known length": script.Recipe("a", 512, 8, None, size=800),
-        "alone": script.Recipe("b", 64, 1, 1000),
-        "not divisible": script.Recipe("c", 24, 1, 1000),
+        "compiled": vit("a", 640, 1, 3_600_000, width=768, flops=1e12),
+        "wide": vit("b", 640, 1, 3_600_000, width=1024, flops=1e12),
+        "other task": vit("c", 640, 1, 3_600_000, width=900, flops=1e12, task="masked_autoencoding"),
+        "new": vit("d", 640, 1, 3_600_000, width=900, flops=2e12),
+        "of another family": vit("e", 640, 1, 3_600_000, family="vivit", width=900, flops=1e12),
+        "uneven": vit("f", 650, 1, 3_600_000, width=900, flops=1e12),
     }
-    _, rest = script.page(recipes, {}).split("## Recipes without a row")
-    assert "| `long`, `short`, `of no known length` ? | `long` | `v5e:4x4` |" in rest  # 2 clips on each of 64 chips
-    assert "| `alone` | `alone` | `v5e:8x8` |" in rest
-    assert "| `not divisible` |  |  |" in rest
+    found = {"settings": {}, "clips": 640, "chips": 64, "ms": 100.0}
+    plans = {
+        "compiled": {"v5e:8x8": FITS | found | {"peak": 0.25}},
+        "wide": {"v5e:8x8": FITS | found | {"peak": 0.5}, "v5p:4x4x4": FITS | found | {"peak": 0.4}},
+        "other task": {"v5e:8x8": FITS | found | {"peak": 0.1}},
+    }
+
+    def hours(name):
+        return [script.by_share_of_peak(name, slice_, recipes, plans) for slice_ in script.SLICES]
+
+    # 10 clips of 2e12 operations on each of 64 chips of 197e12 per second take 101.5 ms at the peak. The width 1024 is
+    # nearer to 900 than 768 is, so the share is a half: 3.6 million steps take 203.0 hours. On a v5p of 459e12, a step
+    # takes 43.6 ms at the peak and 108.9 at 40 % of it.
+    assert hours("new") == ["≈812", "≈203", "", "≈109"]  # 640 clips are 2.5 on each of 256 chips
+    assert hours("of another family") == hours("uneven") == ["", "", "", ""]
+
+
+def test_the_page_says_how_far_off_predictions_from_other_recipes_are(script):
+    recipes = {
+        "one": script.Recipe("a", 640, 1, 1000, family="videomae", width=768, flops=1e12),
+        "two": script.Recipe("b", 640, 1, 1000, family="videomae", width=768, flops=1e12),
+    }
+    plans = {
+        "one": {"v5e:8x8": FITS | {"settings": {}, "clips": 640, "ms": 100.0, "peak": 0.5}},
+        "two": {"v5e:8x8": FITS | {"settings": {}, "clips": 640, "ms": 200.0, "peak": 0.25}},
+    }
+    # At the peak, 10 clips of 1e12 operations take 50.8 ms: "one" is predicted to take 203.0 ms, "two" 101.5 ms.
+    assert "0.49 to 1.97 times as long, in the median 1.23" in script.page(recipes, plans)
 
 
 def test_hours_are_not_taken_from_plans_with_other_settings(script):
