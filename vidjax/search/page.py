@@ -21,7 +21,8 @@ _SIDE = 240  # maximum long side of a picture, in pixels
 _STYLE = (
     "body{max-width:70rem;margin:auto;padding:1rem 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "h1{font-size:1.5rem;margin-bottom:.3rem;overflow-wrap:anywhere}p{margin:.3rem 0;color:#555}"
-    ".asked{display:flex;gap:1rem;align-items:center}.asked video,.asked img{width:200px;border-radius:6px}"
+    ".asked{display:flex;flex-wrap:wrap;gap:.4rem 1rem;align-items:center}.asked div{flex:1 1 16rem}"
+    ".asked video,.asked img{width:200px;border-radius:6px}"
     ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:1.2rem .9rem;margin-top:1.2rem}"
     ".card{font-size:.85rem;line-height:1.35;overflow-wrap:anywhere}"
     ".card video,.none{width:100%;display:block;border-radius:6px;background:#eee}"
