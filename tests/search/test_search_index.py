@@ -227,6 +227,9 @@ def test_another_format_and_damaged_files_are_named(model, videos, tmp_path):
     (folder / FILE).write_text(header[:-30])
     with pytest.raises(DataError, match="is not the header of an index"):
         open_header(folder)
+    (folder / FILE).write_text(json.dumps(json.loads(header) | {"clip": {}}))
+    with pytest.raises(DataError, match=r"is not the header of an index \(KeyError: 'clip\.image_size'\)"):
+        open_header(folder)
     (folder / FILE).write_text(header)
     [store] = (folder / index_stores.STORES).iterdir()
     part = store / "part-00001.safetensors"
@@ -241,6 +244,33 @@ def test_another_format_and_damaged_files_are_named(model, videos, tmp_path):
         SearchIndex.open(folder)
     shutil.rmtree(store)
     assert index(folder, model, videos).videos == 5
+
+
+@pytest.mark.parametrize("options", [{"feature": "token_max"}, {"dtype": "float16"}])
+def test_a_part_of_another_index_is_refused_and_nothing_is_changed(model, videos, tmp_path, options):
+    folder, other = tmp_path / "index", tmp_path / "other"
+    index(folder, model, videos)
+    before = contents(folder)
+    write(videos / "more.mp4", seed=8)
+    index(other, model, videos, **options)
+    [strange] = (other / index_stores.STORES).iterdir()
+    shutil.copytree(strange, folder / index_stores.STORES / strange.name)
+    for call in (lambda: SearchIndex.open(folder), lambda: index(folder, model, videos)):
+        with pytest.raises(DataError, match=rf"{strange.name} holds other features than \S+ names, .*; remove it and"):
+            call()
+    shutil.rmtree(folder / index_stores.STORES / strange.name)
+    assert_same(contents(folder), before)
+
+
+def test_an_index_whose_header_has_another_dimension_is_refused(model, videos, tmp_path):
+    folder = tmp_path / "index"
+    index(folder, model, videos)
+    header = json.loads((folder / FILE).read_text())
+    (folder / FILE).write_text(json.dumps(header | {"width": 48}))
+    with pytest.raises(DataError, match=r"holds other features than \S+ names"):
+        SearchIndex.open(folder)
+    with pytest.raises(ResumeError, match="width was 48, is now 96"):
+        index(folder, model, videos)
 
 
 def brute_force(opened, vectors, queries, top, per_video=0, without=()):

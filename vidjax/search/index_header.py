@@ -18,6 +18,7 @@ FILE = "index.json"
 EMBEDDING = "embedding"  # the feature that texts share with videos
 FEATURES = (EMBEDDING, "pooled", "token_mean", "token_max", "cls")  # one vector per window; the first present is used
 _FORMAT = 1
+_MODEL, _CLIP, _WINDOWS = {"source", "digest"}, {"num_frames", "stride", "sampling", "image_size"}, {"every", "length"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,13 @@ class IndexHeader:
         data |= {"num_classes": 0, "content_id": content_id, "num_rows": videos}
         arrays = {self.feature: (self.width,)}
         return Header(self.backbone, data, self.clip, arrays, rows_per_part, self.dtype, self.windows)
+
+    def has_features_of(self, store: Header) -> bool:
+        """Return whether a store has the same features of the same model, with the same clips, windows and dtype."""
+        own = self.of_store("", 0, 1)
+        kinds = [(of.backbone["digest"], of.clip, of.arrays, of.windows, of.dtype) for of in (own, store)]
+        one, other = (json.dumps(kind, sort_keys=True) for kind in kinds)  # tuples and lists are equal
+        return one == other
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -103,7 +111,11 @@ def read_index_header(folder: Place) -> IndexHeader | None:
             raise DataError(
                 f"{path} has format {found}, and this version of vidjax reads {_FORMAT}; index into another folder"
             )
-        return IndexHeader(**tree)
+        header = IndexHeader(**tree)
+        for part, keys in (("backbone", _MODEL), ("clip", _CLIP), ("windows", _WINDOWS)):
+            if lacks := keys - tree[part].keys():
+                raise KeyError(f"{part}.{min(lacks)}")
+        return header
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is not the header of an index ({type(error).__name__}: {error}); remove the folder and index again"

@@ -18,7 +18,7 @@ from vidjax.errors import DataError
 from vidjax.evaluation.features.header import Header, read_header, write_header
 from vidjax.evaluation.features.parts import REASONS, missing_parts, open_part
 from vidjax.files import Place, make_folder, read_json_lines, write_json_lines
-from vidjax.search.index_header import IndexHeader
+from vidjax.search.index_header import FILE, IndexHeader
 
 STORES = "stores"
 _VIDEOS, _LIVE = "videos.jsonl", "live.jsonl"
@@ -145,17 +145,24 @@ class IndexStore:
         return changed
 
 
-def find_stores(folder: Place) -> list[IndexStore]:
+def find_stores(folder: Place, header: IndexHeader) -> list[IndexStore]:
     """Return the stores of an index, finished or not, in order of name.
 
     Raises:
-      DataError: if one is damaged.
+      DataError: if one is damaged, or has other features than the index.
     """
     place = folder / STORES
     if not place.is_dir():
         return []
-    stores = [open_store(path) for path in sorted(place.iterdir(), key=lambda path: path.name) if path.is_dir()]
-    return [store for store in stores if store]
+    paths = [path for path in sorted(place.iterdir(), key=lambda path: path.name) if path.is_dir()]
+    stores = [store for store in map(open_store, paths) if store]
+    for store in stores:
+        if not header.has_features_of(store.header):
+            raise DataError(
+                f"{store.folder} holds other features than {folder / FILE} names, as if it were from another index; "
+                f"remove it and run `{header.command(folder)}`"
+            )
+    return stores
 
 
 def open_store(folder: Place) -> IndexStore | None:

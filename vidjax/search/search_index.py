@@ -219,7 +219,7 @@ class _Windows:
     @classmethod
     def open(cls, folder: Place, header: IndexHeader) -> _Windows:
         found, revision, stores = [], hashlib.sha256(), []
-        for store in find_stores(folder):
+        for store in find_stores(folder, header):
             live = sorted((entry for entry in store.live() if not entry.reason), key=lambda entry: entry.row)
             if live:
                 with _reading(folder, header, store.folder):

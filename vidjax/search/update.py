@@ -147,7 +147,7 @@ class _Update:
         self._failed = [(path, "missing") for path, stamp in stamps.items() if stamp is None]
 
     def run(self, on_video: OnRow) -> Updated:
-        stores = find_stores(self._folder)
+        stores = find_stores(self._folder, self._header)
         self._check_overlap(stores)
         write_index_header(self._folder, self._header)
         kept, gone = self._sort(stores)
@@ -161,7 +161,7 @@ class _Update:
         unfinished += begin_stores(self._folder, self._header, new)
         added = self._compute(unfinished, on_video)
         missing = sum(len(missing_parts(store.folder, store.header)) for store in unfinished)
-        stores = find_stores(self._folder)
+        stores = find_stores(self._folder, self._header)
         kept, gone = self._sort(stores)
         self._drop(stores, kept, gone)
         failed = self._failed + [(entry.stamp.path, entry.reason) for _, entry in kept if entry.reason]
