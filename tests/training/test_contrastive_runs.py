@@ -10,6 +10,7 @@ import pytest
 from shipped import read
 
 import vidjax
+from vidjax.cli import main
 from vidjax.config import to_saved
 from vidjax.data import motion_videos
 from vidjax.data.datasets import motion
@@ -39,12 +40,32 @@ def one_device():
         yield
 
 
+@pytest.fixture(scope="module")
+def learned(one_device, tmp_path_factory):
+    """A run of 200 steps from random weights, and its results."""
+    folder = tmp_path_factory.mktemp("learned") / "run"
+    return folder, train(read("motion_contrastive"), folder)
+
+
 @pytest.mark.slow
-def test_captions_and_videos_find_each_other_after_200_steps(tmp_path):
-    results = train(read("motion_contrastive"), tmp_path / "run")
+def test_captions_and_videos_find_each_other_after_200_steps(learned):
+    results = learned[1]
     assert results["eval/num_scored"] == results["eval/num_expected"] == 256
     assert results["eval/t2v_r1"] > 5 * results["eval/chance_t2v_r1"]
     assert results["eval/v2t_r1"] > 5 * results["eval/chance_v2t_r1"]
+
+
+@pytest.mark.slow
+def test_a_search_of_its_index_by_a_sentence_finds_the_colour_and_the_motion(learned, tmp_path, capsys):
+    """Digits take more steps (docs/results.md). By chance, one video in 48 is red and moves to the left."""
+    videos, index = pathlib.Path(motion_videos.prepare()), str(tmp_path / "index")
+    assert main(["index", str(videos / "test"), "--model", str(learned[0]), "--every", "0.4", "--out", index]) == 0
+    capsys.readouterr()
+    assert main(["search", index, "a red seven moves left", "--top", "10", "--per-video", "1", "--json"]) == 0
+    found = [moment["video"] for moment in json.loads(capsys.readouterr().out)["moments"]]
+    captions = {str(videos / about["video"]): about["caption"] for about in motion_videos.annotations(videos)}
+    right = [captions[video].startswith("a red ") and "moves left" in captions[video] for video in found]
+    assert sum(right) >= 4
 
 
 @pytest.fixture(scope="module")
