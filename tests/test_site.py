@@ -7,6 +7,7 @@ import re
 import pytest
 
 import vidjax
+import vidjax.errors
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -69,6 +70,8 @@ def test_the_reference_has_every_public_name():
         for name in room.__all__
         if not name.startswith("__")
     }
+    errors = (kind for kind in vars(vidjax.errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    names |= {f"vidjax.errors.{kind.__name__}" for kind in errors}
     assert names - {"vidjax.weights.from_pretrained"} <= shown  # which is vidjax.from_pretrained
 
 

@@ -44,7 +44,7 @@ class DatasetSpec:
         (root, split, data), where `data` determines how videos are divided into splits.
 
     Raises:
-      ConfigError: when a required function is missing.
+      ConfigError: when an annotation is unknown or a required function is missing.
     """
 
     title: str

@@ -114,8 +114,8 @@ class ContrastiveConfig:
     # A run or a folder with the text tower's initial weights. Empty: the weights of init_from if it has a text tower,
     # otherwise random weights.
     text_from: MayChange[str] = ""
-    # A folder with the vocabulary: tokenizer.json, vocab.json and merges.txt, or spiece.model. Empty: that in text_from
-    # or init_from, or else one that is learned from the training captions.
+    # A folder with the vocabulary: tokenizer.json, vocab.json and merges.txt, or spiece.model. Empty: the
+    # vocabulary in text_from or init_from; without one there, it is learned from the training captions.
     tokenizer: MayChange[str] = ""
     vocab_size: Count = 49408  # Tokens in the vocabulary
     num_tokens: Count = 77  # Largest number of tokens of a caption, including its marks; longer captions are cut
