@@ -15,13 +15,13 @@ The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vje
 scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each at its own rate and decay.
 In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of a video
 (data.segments). Three things differ. Their heads start from different random weights, ours from the same. They report
-the head that is best on the test videos; here the head is chosen on one view of each. Their test clips are random
-windows; ours are evenly spaced.
+the head that scores best on the test videos; ours is chosen by one view of each of these videos, or of those of
+eval.select_split. Their test clips are random windows; ours are evenly spaced.
 """
 
 from vidjax import config as config_lib
 
-# Stride, parts and epochs of their training; their 20 heads, or the 3 that they use with four levels of the encoder.
+# Their stride, clips per video and epochs; their 20 heads, or the 3 that they train on four levels of the encoder.
 LEVELS = {"large": (17, 19, 21, 23), "giant_384": (24, 29, 34, 39)}
 TWENTY = {
     "optim.head_learning_rates": (5e-3, 3e-3, 1e-3, 3e-4, 1e-4),

@@ -91,7 +91,7 @@ class Host:
         self.spread = np.log(max(setting.latency_p99 / setting.latency, 1.0)) / Z99 if setting.latency else 0.0
         self.arriving: list[tuple[float, int, int]] = []  # time, pack, row in the pack
         self.network, self.cores = 0.0, [0.0] * setting.cores
-        self.free = [[0.0] * setting.threads for _ in range(groups)]  # since when readers are free, by process
+        self.free = [[0.0] * setting.threads for _ in range(groups)]  # by process, when its free readers became so
         self.allowed: list[collections.deque[tuple[int, float]]] = [collections.deque() for _ in range(groups)]
         self.decoded: dict[int, float] = {}
         self.joined, self.put = 0, 0.0

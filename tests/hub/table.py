@@ -8,7 +8,7 @@ from collections.abc import Sequence
 MEANINGS = {
     "equal": "the largest difference is within the limit",
     "finite": "nothing to compare with: every output is finite and has the module's shape",
-    "differs": "the difference exceeds the limit: a mistake in vidjax, or another file than was published",
+    "differs": "the difference exceeds the limit: a mistake in vidjax, or a file that is not the published one",
     "failed": "the checkpoint is here but could not be read or computed",
     "not compared": "what the comparison needs was unavailable",
     "not had": "the checkpoint was unavailable",

@@ -56,8 +56,8 @@ class CompareTab:
 def _verdict(one: dict, other: dict) -> str:
     """State whether two models agree."""
     if "top" not in one or "top" not in other:
-        return parts.notes(["Numbers are compared by eye."])
+        return parts.notes(["Compare the numbers by eye."])
     best, second = one["top"][0]["label"], other["top"][0]["label"]
     if best == second:
         return parts.notes([f"Both say {best}."])
-    return parts.notes([f"They disagree: {best} or {second}."])
+    return parts.notes([f"They disagree: the first says {best}, the second {second}."])

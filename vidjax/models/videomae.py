@@ -34,8 +34,8 @@ class VideoMAESpec(ClipSpec):
         published; "first" applies the encoder's final norm and takes the first token, an option of `transformers`.
       final_norm: whether the encoder ends with a norm in pre-training, as published; models pre-trained by
         `transformers` with use_mean_pooling=true, its default, have none.
-      fc_norm_eps, decoder_norm_eps: epsilons of `fc_norm` and of the decoder's norm; some sources use other values than
-        `norm_eps` here.
+      fc_norm_eps, decoder_norm_eps: epsilons of `fc_norm` and of the decoder's norm; some sources use
+        values other than `norm_eps` here.
       init_std: standard deviation of the initial kernels of the classifier's blocks; the published 0.02 is meant for
         widths near 768.
 

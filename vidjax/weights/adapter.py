@@ -106,7 +106,7 @@ def read_adapter(path: Place, start: Callable[[str, Any], Mapping]) -> tuple[Run
     if _checksum(base, about["targets"]) != about["base_checksum"]:
         named = " and ".join(filter(None, (about["base"], about["text_base"])))
         raise WeightsError(
-            f"{folder / ARRAYS} was trained on other weights than those now in "
+            f"{folder / ARRAYS} was trained on weights other than those now in "
             f"{named or 'a random initialisation on this platform'}; name the model it was trained on as "
             f"`base` in {ABOUT}"
         )

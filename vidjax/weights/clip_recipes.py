@@ -26,7 +26,7 @@ def published_recipe(
     """Return the recipe of a model that vidjax did not train: sampling and resizing as published, with one view.
 
     Published protocols have 3 to 30 views per video; users ask for them, for example with `--clips` and `--crops`.
-    Channels are in another order than RGB only if the published model uses that order and has as many classes.
+    Channels are in an order other than RGB only if the published model uses that order and has as many classes.
 
     Args:
       family: a name in `vidjax.models.FAMILIES`.

@@ -181,7 +181,7 @@ def _preprocessor(model: Pretrained) -> dict:
 
 
 def _reorders(model: Pretrained) -> tuple[str, ...]:
-    """Return a note if the model takes channels in another order than RGB; transformers' processors cannot reorder."""
+    """Return a note if the model takes channels in an order other than RGB; transformers' processors cannot reorder."""
     if model.clips.channels == "rgb":
         return ()
     return (

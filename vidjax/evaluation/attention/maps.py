@@ -95,7 +95,7 @@ def attention_maps(model: Model, clip: UInt8[np.ndarray, "t h w 3"]) -> Attentio
       clip: a clip taken by the model's recipe, with its size and order of channels.
 
     Raises:
-      ConfigError: if the model is not of a supported family, or the clip has another size than the model's.
+      ConfigError: if the model is not of a supported family, or the clip's size is not the model's.
     """
     module, pixels, params = _parts(model)
     layers, rollout = jax.device_get(_maps(module, pixels, params, np.asarray(clip)))

@@ -262,7 +262,7 @@ def _chunks(keys: int) -> list[slice]:
 
 
 def _hide(logits, chunk: slice, m: int, places: int):
-    """Mask the logits of padding keys, those after the first m, and of keys at another place than the query."""
+    """Mask the logits of padding keys, those after the first m, and of keys whose place is not the query's."""
     key, query = (lax.broadcasted_iota(jnp.int32, logits.shape, axis) for axis in range(2))
     if chunk.stop > m:
         logits = jnp.where(key < m - chunk.start, logits, -jnp.inf)
