@@ -25,7 +25,7 @@ class Checked:
 
     Attributes:
       data: the name of its data set.
-      share: of the training videos.
+      share: share of the training videos.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The configuration of a run.
 
 Experiments (`configs/*.py`) start from `defaults()`, which holds every key. Therefore `--config.data.root=DIR` works
-for all of them, and a misspelt key is refused with the nearest name.
+for all of them, and the error for a misspelt key suggests the nearest name.
 """
 
 from vidjax.config.changes import get_key, left_open, with_keys

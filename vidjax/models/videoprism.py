@@ -104,7 +104,7 @@ class VideoPrismBlock(nn.Module):
     """Pre-norm transformer block with capped attention, written as a scan step: returns (x, None).
 
     Attributes:
-      activation: of the MLP.
+      activation: activation of the MLP.
     """
 
     num_heads: int

@@ -49,7 +49,7 @@ class Distillation(Classification):
 
     Attributes:
       teacher: a classifier, or a backbone if `weights.logits` is 0; it drops no paths.
-      weights: of the terms of the loss.
+      weights: weights of the terms of the loss.
       temperature: above 0.
       decoder: the projection of tokens, one of `vidjax.models.alignment.DECODERS`.
       loss_of: the distance between tokens, one of `vidjax.objectives.feature_alignment.LOSSES`.

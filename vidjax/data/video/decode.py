@@ -201,7 +201,7 @@ class Video:
         return found if np.array_equal(wanted, numbers) else found[np.searchsorted(wanted, numbers)]
 
     def iterate(self, indices: FrameNumbers) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
-        """Yield the number and the RGB of each wanted frame, as decoded: each once, and only one held at a time.
+        """Yield the number and the RGB pixels of each wanted frame once, as it is decoded; only one is held at a time.
 
         Frames come in the order of the decoder, which is the order of display except in damaged files. Do not call
         another method that reads from this video until the iterator is exhausted or closed.
@@ -285,9 +285,9 @@ class Video:
         return pictures.complete()
 
     def _play(self, start: int, stop: int, rows: dict[int, int] | None) -> Iterator[av.VideoFrame]:
-        """Decode the packets from a key frame to `stop`; if `rows` is given, skip what it does not need.
+        """Decode the packets from a key frame to `stop`.
 
-        That is every picture outside `rows` to which no other picture refers.
+        If `rows` is given, pictures outside it to which no other picture refers are skipped.
         """
         context, floor = self._context, self._index.pts[start]
         try:

@@ -28,7 +28,7 @@ def write_npy_files(folder: str | os.PathLike, store: FeatureStore, name: str) -
 
     Args:
       store: a store of windows.
-      name: of an array with one vector per window.
+      name: name of an array with one vector per window.
 
     Returns:
       the names of the files, without `.npy` and `.json`.
@@ -79,7 +79,7 @@ def on_grid(starts: Float[np.ndarray, " w"], every: float, fps: float) -> Int[np
 
 
 def file_names(ids: Sequence[str]) -> list[str]:
-    """Name the files of each row, without an ending: after the video alone if that is unique, else with its folders."""
+    """Name the files of each row, without extension: after the video alone if that is unique, else with its folders."""
     paths = [pathlib.PurePath(os.path.abspath(name)) for name in ids]
     common = os.path.commonpath([path.parent for path in paths])
     names = [_without_ending(path).name for path in paths]
