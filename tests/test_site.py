@@ -55,6 +55,22 @@ def test_links_lead_to_a_page_and_a_heading(name):
             assert not anchor or anchor in anchors(target), link
 
 
+def test_the_readme_has_at_most_120_lines_and_its_code_needs_no_scrolling():
+    """GitHub shows about 100 characters of a line of code on a desktop, and cuts off the rest."""
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    code = "\n".join(re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL))
+    assert [line for line in code.splitlines() if len(line) > 100] == []
+
+
+def test_no_page_is_empty():
+    """A heading and a list of names is not a page: each has a sentence of its own."""
+    for name in PAGES:
+        lines = prose(DOCS / name).splitlines()
+        words = " ".join(line for line in lines if not line.startswith(("#", ":::", "<!--", "|"))).split()
+        assert len(words) >= 15, name
+
+
 def test_pictures_are_all_shown_and_small():
     shown = "\n".join(page.read_text() for page in (ROOT / "README.md", *(DOCS / name for name in PAGES)))
     sizes = {path.name: path.stat().st_size for path in (DOCS / "images").iterdir()}

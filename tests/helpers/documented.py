@@ -129,10 +129,12 @@ def counts() -> str:
     total = collections.Counter()
     for count in tally.values():
         total.update(count)
-    lines = [
-        f"{how}: {count['commands']} commands, {count['python']} Python blocks" for how, count in sorted(tally.items())
-    ]
-    return "\n".join([*lines, f"all: {total['commands']} commands, {total['python']} Python blocks"])
+    return "\n".join(f"{how}: {_counted(count)}" for how, count in (*sorted(tally.items()), ("all", total)))
+
+
+def _counted(count: collections.Counter) -> str:
+    kinds = (("command", count["commands"]), ("Python block", count["python"]))
+    return ", ".join(f"{number} {name}{'s' * (number != 1)}" for name, number in kinds if number)
 
 
 if __name__ == "__main__":
