@@ -124,7 +124,7 @@ def _text(value: Any) -> str:
 
 
 def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
-    """Facts besides the data that determine what a process trains: configuration, code, packages and checkpoints."""
+    """What determines, apart from the data, what a process trains: configuration, code, packages and checkpoints."""
     facts = {key: value for key, value in flatten(json.loads(json.dumps(to_saved(config)))) if not _is_own(key)}
     facts |= {f"version of {name}": _version(name) for name in PACKAGES}
     facts |= {"version of Python": platform.python_version()}
