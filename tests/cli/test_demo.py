@@ -120,7 +120,9 @@ def test_the_page_states_the_accuracy_of_a_run_if_known(runs, tmp_path):
     (tmp_path / "scored" / "results.json").write_text(json.dumps(figures))
     models = demo.load_models([str(tmp_path / "scored"), str(runs / "finetune"), str(runs / "scratch")])
     scored, empty, none = (model.record for model in models.classifiers)
-    assert scored == "Of 512 videos of val, scored was right on 80.7%; the same answer for all would be right on 12.5%."
+    assert (
+        scored == "scored was right on 80.7% of the 512 videos in val; the same answer for all would be right on 12.5%."
+    )
     assert empty == none == ""
 
 

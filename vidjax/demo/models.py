@@ -121,7 +121,7 @@ class Classifier(Served):
         if not right or not videos or not constant:
             return ""
         return (
-            f"Of {videos} videos of {self.model.config.data.eval_split}, {self.name} was right on {right:.1%}; "
+            f"{self.name} was right on {right:.1%} of the {videos} videos in {self.model.config.data.eval_split}; "
             f"the same answer for all would be right on {constant:.1%}."
         )
 
