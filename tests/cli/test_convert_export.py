@@ -181,8 +181,14 @@ def test_exports_keep_what_the_model_was_trained_for(plain_autoencoder, several_
 
 
 def test_convert_notes_that_a_run_does_not_record_several_labels(several_labels, tmp_path, capsys):
-    assert main(["convert", several_labels, str(tmp_path / "run")]) == 0
-    assert "--score=sigmoid" in capsys.readouterr().err
+    assert main(["convert", several_labels, str(tmp_path / "run"), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "--score=sigmoid" in shown.err
+    said = json.loads(shown.out)
+    assert (said["folder"], said["task"]) == (str(tmp_path / "run"), "classification")
+    assert said["model"].startswith("videomae_")
+    [note] = said["notes"]
+    assert note.endswith("predict with --score=sigmoid")
 
 
 @pytest.mark.parametrize("verb", ["convert", "export"])

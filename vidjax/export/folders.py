@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Generator
 from pathlib import Path
 
 from vidjax.errors import ConfigError
 from vidjax.files import in_bucket, writing
+
+_ATTEMPTS, _PAUSE = 20, 0.2  # seconds between attempts to remove a draft
 
 
 @contextlib.contextmanager
@@ -31,4 +34,13 @@ def whole_folder(folder: str | os.PathLike) -> Generator[Path]:
             yield draft
             draft.replace(folder)  # also replaces an empty folder
     finally:
+        _remove(draft)
+
+
+def _remove(draft: Path) -> None:
+    """Remove a draft if it is still there, again if need be: threads of a failed checkpoint may still write to it."""
+    for _ in range(_ATTEMPTS):
+        if not draft.exists():
+            return
         shutil.rmtree(draft, ignore_errors=True)
+        time.sleep(_PAUSE)

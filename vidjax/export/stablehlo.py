@@ -13,7 +13,6 @@ from pathlib import Path
 import jax
 import jax.export
 import jax.numpy as jnp
-import safetensors.numpy
 
 from vidjax.errors import UserError, WeightsError
 from vidjax.export import load
@@ -21,6 +20,7 @@ from vidjax.export.folders import whole_folder
 from vidjax.export.graph import Graph
 from vidjax.ops import platforms
 from vidjax.weights import Pretrained, preprocessing
+from vidjax.weights.file_formats import write_safetensors
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 GRAPH, WEIGHTS = "model.jaxexport", "weights.safetensors"  # as load.py names them
@@ -43,8 +43,7 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
     program = trace(graph, model.source).serialize()
     with whole_folder(folder) as draft:
         (draft / GRAPH).write_bytes(program)
-        safetensors.numpy.save_file(graph.weights, draft / WEIGHTS)
-        (draft / WEIGHTS).chmod(0o644)  # safetensors makes it readable by the owner only
+        write_safetensors(draft / WEIGHTS, graph.weights)
         preprocessing.write(draft, model)
         shutil.copyfile(Path(load.__file__), draft / "load.py")
 

@@ -192,7 +192,7 @@ class Checkpoints:
             first = str(error).strip().splitlines()[0].split(" [tensorstore_spec")[0]
             raise DataError(
                 f"no checkpoint can be written to {self.directory} ({first}); check that the folder exists, is "
-                "writable and has space, and start again with the same workdir"
+                "writable and has space, and run the same command again"
             ) from error
 
     def _read(self, step: int, shapes: TrainState, meta: dict) -> TrainState:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import flax.linen as nn
 import jax
-import safetensors.numpy
 
 from vidjax.errors import WeightsError
 from vidjax.files import write_json
 from vidjax.models.video_text import VideoTextSpec
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.weights.checkpoint_layouts import Description, Layout, all_layouts, example_inputs
+from vidjax.weights.file_formats import write_safetensors
 from vidjax.weights.model import Pretrained
 from vidjax.weights.rules import Rule, flatten, write
 
@@ -69,8 +69,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
         write_json(folder / "preprocessor_config.json", _preprocessor(model))
         notes = (*notes, *_reorders(model), *_pads(model))
     draft = folder / "model.safetensors.draft"  # the arrays are written last, completely or not at all
-    safetensors.numpy.save_file(state, draft, metadata={"format": "pt"})
-    draft.chmod(0o644)  # safetensors makes it readable by the owner only
+    write_safetensors(draft, state, {"format": "pt"})
     draft.replace(folder / "model.safetensors")
     return notes
 

@@ -1,9 +1,13 @@
-"""Read the arrays of one file: safetensors, PyTorch's zip or pickle, NumPy's zip, or flax msgpack, by its content."""
+"""Read the arrays of one file: safetensors, PyTorch's zip or pickle, NumPy's zip, or flax msgpack, by its content.
+
+Only safetensors files are written.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import pickle
 import re
 import warnings
@@ -14,6 +18,7 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401 - registers bfloat16 with NumPy under that name
 import numpy as np
 import safetensors
+import safetensors.numpy
 from flax import serialization
 
 from vidjax.errors import WeightsError
@@ -87,6 +92,22 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path} is truncated or not a safetensors file ({error}); fetch it again") from error
     except (AttributeError, TypeError) as error:  # raised for types that NumPy lacks, such as float8
         raise WeightsError(f"{path} holds a number type that NumPy lacks ({error}); save it as bfloat16") from error
+
+
+def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
+    """Write arrays by name to a safetensors file that everybody may read.
+
+    Raises:
+      OSError: when the disk is full or fails; safetensors raises an error of its own, with the number in its text.
+    """
+    try:
+        safetensors.numpy.save_file(arrays, path, metadata)
+    except safetensors.SafetensorError as error:
+        if found := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(found[1])
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
+    path.chmod(0o644)  # safetensors makes it readable by the owner only
 
 
 def _is_npz(path: Path) -> bool:

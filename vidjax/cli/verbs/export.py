@@ -54,11 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
             notes = hub_folder.write(model, arguments.folder, arguments.hub_layout, arguments.license)
         else:
             from vidjax import weights
+            from vidjax.export.folders import whole_folder
             from vidjax.weights import preprocessing
 
-            notes = weights.export(model, arguments.folder)
-            if model.clip_recipe and (not model.answer or model.answer.kind == "classes"):
-                preprocessing.write(pathlib.Path(arguments.folder), model)
+            with whole_folder(arguments.folder) as draft:
+                notes = weights.export(model, draft)
+                if model.clip_recipe and (not model.answer or model.answer.kind == "classes"):
+                    preprocessing.write(draft, model)
     for note in notes:
         say(f"note: {note}")
     if arguments.json:
