@@ -74,9 +74,18 @@ def test_several_ratios_are_drawn_one_under_the_other_with_the_error_of_each(aut
     shown = capsys.readouterr()
     [two] = json.loads(shown.out)
     assert "50.0%, 75.0% of the cubes are hidden by a tube mask" in shown.err
+    assert "hide the same share" not in shown.err
     assert [entry["ratio"] for entry in two["hidden"]] == [0.5, 0.75]
     assert two["hidden"][0]["error"] == pytest.approx(one["hidden"][0]["error"])
     assert Image.open(two["png"]).height > 1.5 * Image.open(one["png"]).height
+
+
+def test_ratios_that_hide_the_same_share_are_noted(autoencoder, videos, tmp_path, capsys):
+    """Eight frames in tubelets of two are four slices, of which a frame mask hides two or three."""
+    assert draw(videos, autoencoder, tmp_path, "--mask", "frame", "--ratios", "0.5", "0.55", "0.75") == 0
+    said = capsys.readouterr().err
+    assert "50.0%, 50.0%, 75.0% of the cubes are hidden by a frame mask" in said
+    assert "note: some of these ratios hide the same share, rounded to whole units of a frame mask" in said
 
 
 def test_the_seed_draws_the_mask(autoencoder, videos, tmp_path):

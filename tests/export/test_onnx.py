@@ -4,6 +4,8 @@ import json
 import sys
 
 import jax
+import jax.extend
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_runs import write_run
@@ -12,8 +14,9 @@ from small_disk import small_disk
 
 import vidjax
 from vidjax.cli import main
+from vidjax.export import onnx_file
 
-FAMILIES = ("videomae_tiny", "timesformer_tiny", "vivit_tiny")
+FAMILIES = ("videomae_tiny", "timesformer_tiny", "vivit_tiny", "vjepa2_tiny", "videoprism_tiny", "clip_tiny")
 
 
 def run_of(name, tmp_path_factory, **keys):
@@ -45,6 +48,17 @@ def test_onnx_runtime_matches_the_probabilities_of_the_model(name, jax2onnx, tmp
         found = dict(zip(said["outputs"], session.run(list(said["outputs"]), {"clips": clips[:batch]}), strict=True))
         np.testing.assert_allclose(found["logits"], logits[:batch], rtol=1e-4, atol=1e-4 * np.abs(logits).max())
         np.testing.assert_allclose(found["probabilities"], jax.nn.softmax(logits[:batch]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", [((2, 0, 0), (-1, 3, 0)), ((0, -2, 0), (1, -1, 0)), ((-1, -1, 0), (0, 0, 0))])
+def test_pads_are_traced_as_slices_and_concatenations(config):
+    x = jnp.arange(20.0).reshape(4, 5)
+    wanted = jax.lax.pad(x, 7.0, config)
+    with onnx_file._without_pads():
+        traced = jax.make_jaxpr(lambda x: jax.lax.pad(x, 7.0, config))(x)
+    assert "pad" not in {equation.primitive.name for equation in traced.eqns}
+    np.testing.assert_array_equal(*jax.extend.core.jaxpr_as_fun(traced)(x), wanted)
+    assert "pad" in str(jax.make_jaxpr(lambda x: jax.lax.pad(x, 7.0, config))(x))
 
 
 def test_a_full_disk_leaves_no_partial_folder(jax2onnx, tmp_path, tmp_path_factory):

@@ -10,6 +10,7 @@ from vidjax.demo import parts
 from vidjax.demo.models import Classifier
 from vidjax.demo.site import Site, Step
 from vidjax.demo.uploads import Tell, Upload
+from vidjax.demo.verdict import verdict
 
 
 class CompareTab:
@@ -39,7 +40,8 @@ class CompareTab:
 
     def _draw(self, upload: Upload, tell: Tell, one: str, other: str) -> tuple[str, str, str]:
         answers, shown = [], []
-        for model in (self._classifiers[one], self._classifiers[other]):
+        models = self._classifiers[one], self._classifiers[other]
+        for model in models:
             model.answer(upload, tell)  # so that compilation is not timed
             since = time.monotonic()
             found, remarks = model.answer(upload, tell)
@@ -50,14 +52,4 @@ class CompareTab:
                 (parts.bars(found["top"]) if is_classes else parts.numbers(found["values"]))
                 + parts.notes([*remarks, took])
             )
-        return _verdict(*answers), *shown
-
-
-def _verdict(one: dict, other: dict) -> str:
-    """State whether two models agree."""
-    if "top" not in one or "top" not in other:
-        return parts.notes(["Compare the numbers by eye."])
-    best, second = one["top"][0]["label"], other["top"][0]["label"]
-    if best == second:
-        return parts.notes([f"Both say {best}."])
-    return parts.notes([f"They disagree: the first says {best}, the second {second}."])
+        return parts.notes([verdict(models, (answers[0], answers[1]))]), *shown

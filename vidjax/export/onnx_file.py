@@ -6,14 +6,17 @@ jaxpr of plain operations first, and the jaxpr is converted.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import jax
 import jax.export
 import jax.extend
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from vidjax.errors import ConfigError, UserError, WeightsError
 from vidjax.export.folders import whole_folder
@@ -74,6 +77,33 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
 
 def _stage(graph: Graph, clips: jax.ShapeDtypeStruct) -> Any:
     """Return a function that evaluates the graph's operations one by one, with its weights as constants."""
-    with platforms.restricted_to():
+    with platforms.restricted_to(), _without_pads():
         program = jax.make_jaxpr(lambda clips: tuple(graph.call(graph.weights, clips).values()))(clips)
     return jax.extend.core.jaxpr_as_fun(program)
+
+
+@contextlib.contextmanager
+def _without_pads() -> Generator[None]:
+    """Trace `jax.lax.pad` as slices and concatenations; jax2onnx 0.17 converts no pad of a batch of any size."""
+    pad = jax.lax.pad
+    jax.lax.pad = _pad  # ty: ignore[invalid-assignment]
+    try:
+        yield
+    finally:
+        jax.lax.pad = pad
+
+
+def _pad(operand: Array, padding_value: Array, padding_config: Sequence[tuple[int, int, int]]) -> Array:
+    """`jax.lax.pad` without padding between elements; negative padding cuts off."""
+    x = operand
+    for axis, (low, high, between) in enumerate(padding_config):
+        if between:
+            raise NotImplementedError("padding between elements")
+        x = jax.lax.slice_in_dim(x, max(-low, 0), x.shape[axis] - max(-high, 0), axis=axis)
+        parts = [x]
+        for count, place in ((low, 0), (high, len(parts) + 1)):
+            if count > 0:
+                shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+                parts.insert(place, jnp.full(shape, padding_value, x.dtype))
+        x = jnp.concatenate(parts, axis)
+    return x
