@@ -5,9 +5,12 @@ import json
 import time
 
 import pytest
+from random_runs import write_run
 from videos import encode, flip_bits, moving_texture, sound_only
 
+from vidjax import config as config_lib
 from vidjax.cli import main
+from vidjax.main import read_config
 
 
 @pytest.fixture(scope="session")
@@ -225,6 +228,24 @@ def test_the_slider_changes_what_is_hidden_and_the_picture(visit, short):
     assert after[0] == before[0]
     assert after[1] != before[1]
     assert after[2] != before[2]
+
+
+def test_reconstruction_belongs_to_the_chosen_autoencoder(visit, serve, runs, short, tmp_path):
+    """The other one was trained with another mask, which is then chosen."""
+    config = config_lib.with_keys(
+        read_config(["--config=motion_pretrain"]), {"seed": 7, "model.mask": "random", "model.mask_ratio": 0.8}
+    )
+    write_run(tmp_path / "another", config, 0, scale=0.3)
+    page = visit(serve(*(f"--model={path}" for path in (runs / "hider", tmp_path / "another"))))
+    drop(page, short)
+    opened(page, "Reconstruction")
+    page.get_by_text("9 of 18 cubes are hidden").wait_for()
+    before = page.locator("#vj-pictures img").nth(2).get_attribute("src")
+    page.locator("#vj-hiding input").click()
+    page.get_by_role("option", name="another").click()
+    page.get_by_text("14 of 18 cubes are hidden (77.8%)").wait_for()
+    assert page.locator("#vj-mask input").input_value() == "random cubes"
+    assert page.locator("#vj-pictures img").nth(2).get_attribute("src") != before
 
 
 def test_attention_is_laid_over_the_frames_by_layer_and_head(visit, short):

@@ -20,16 +20,17 @@ _MASKS = {"tube": "tubes", "random": "random cubes", "frame": "whole frames"}
 
 
 class ReconstructionTab:
-    """The reconstructions of the page's first autoencoder."""
+    """The reconstructions of any autoencoder of the page."""
 
     NAME = "Reconstruction"
 
     def __init__(self, site: Site, autoencoders: tuple[Autoencoder, ...]):
         """Lay out the tab."""
-        self._site, self._autoencoder = site, autoencoders[0]
-        trained = self._autoencoder.objective
+        self._site, self._autoencoders = site, {model.name: model for model in autoencoders}
+        names, trained = list(self._autoencoders), autoencoders[0].objective
         masks = [(_MASKS[name], name) for name in MASKS]
         with gr.Tab(self.NAME) as self._tab:
+            self._model = gr.Dropdown(names, value=names[0], label="model", elem_id="vj-hiding", visible=len(names) > 1)
             with gr.Row():
                 self._ratio = gr.Slider(
                     0.05,
@@ -50,24 +51,33 @@ class ReconstructionTab:
     def connect(self) -> None:
         """Register the drawing of the tab, repeated whenever a control changes."""
         controls = [self._ratio, self._mask, self._seed]
-        step = Step(self._draw, [self._pictures], controls)
-        self._site.draws(self._tab, self.NAME, [step], [control.change for control in controls])
+        offered = self._model.change(
+            self._trained_with, self._model, controls[:2], show_progress="hidden", api_visibility="private"
+        )
+        step = Step(self._draw, [self._pictures], [self._model, *controls])
+        self._site.draws(self._tab, self.NAME, [step], [offered.then, *(control.change for control in controls)])
 
-    def _draw(self, upload: Upload, tell: Tell, ratio: float, mask: str, seed: float | None) -> str:
-        objective = self._autoencoder.hiding(mask, ratio)
-        found = self._autoencoder.reconstruct(upload, objective, int(seed or 0) % 2**31, tell)
+    def _trained_with(self, name: str) -> tuple[float, str]:
+        """Return the mask ratio and the mask of a model's training."""
+        objective = self._autoencoders[name].objective
+        return objective.mask_ratio, objective.mask
+
+    def _draw(self, upload: Upload, tell: Tell, name: str, ratio: float, mask: str, seed: float | None) -> str:
+        autoencoder = self._autoencoders[name]
+        objective = autoencoder.hiding(mask, ratio)
+        found = autoencoder.reconstruct(upload, objective, int(seed or 0) % 2**31, tell)
         colours, most = error_map(found["input"][None], found["reconstructed"][None])
-        clips = {_NAMES[name]: clip for name, clip in found.items()} | {_ERROR: colours[0]}
-        pixels = {name: (clip.clip(0, 1) * 255).round().astype(np.uint8) for name, clip in clips.items()}
-        tokens, error = self._autoencoder.model.spec.num_tokens, np.abs(found["reconstructed"] - found["input"])
+        clips = {_NAMES[part]: clip for part, clip in found.items()} | {_ERROR: colours[0]}
+        pixels = {part: (clip.clip(0, 1) * 255).round().astype(np.uint8) for part, clip in clips.items()}
+        tokens, error = autoencoder.model.spec.num_tokens, np.abs(found["reconstructed"] - found["input"])
         hidden = objective.num_masked
         facts = (
             f"{hidden} of {tokens} cubes are hidden ({hidden / tokens:.1%}). Their pixels, from 0 to 1, are off by "
             f"{error.mean() * tokens / hidden:.3f} on average; the brightest error colour means {most:.2f} or more."
         )
-        seconds = upload.seconds(self._autoencoder.model.clips)
+        seconds = upload.seconds(autoencoder.model.clips)
         few = slice(None, None, -(-len(seconds) // _STILLS))
-        strips = (parts.strip(pixels[_NAMES[name]][few], seconds[few]) for name in ("masked", "reconstructed"))
+        strips = (parts.strip(pixels[_NAMES[part]][few], seconds[few]) for part in ("masked", "reconstructed"))
         return (
             parts.moving(pixels, _RATE)
             + "".join(strips)
