@@ -191,6 +191,7 @@ def folders(monkeypatch, tmp_path):
         ("run/finetune", r"'run/finetune' here; did you mean runs/finetune\?$"),
         ("./runs/finetun", r"'./runs/finetun'; did you mean runs/finetune\?$"),
         ("finetun", r"'finetun', nor is it a hub id"),
+        ("random:videomae_tiny", r"'random:videomae_tiny'; random weights are for `vidjax embed`, `vidjax index` and"),
         ("runs/else", r"'runs/else' here; the folder runs holds finetune\. If you mean a model on the hub, fetch it"),
         ("MCG-NJU/videomae-large", r"did you mean MCG-NJU/videomae-base\? If .*: hf download MCG-NJU/videomae-large$"),
     ],

@@ -88,6 +88,8 @@ def check_name(source: str) -> None:
     near, folder = nearest_path(source), Path(source.split("/")[0])
     if not (file or MODEL.match(source)):
         why = f"; did you mean {near}?" if near else ", nor is it a hub id (owner/name, or owner/name/file.pth)"
+        if source.startswith("random:"):
+            why = "; random weights are for `vidjax embed`, `vidjax index` and probes, to compare with"
         raise WeightsError(f"there is no file or folder {source!r}{why}")
     repository, name = (file[1], file[2]) if file else (source, JSON_FILES[0])
     if not (near or folder.is_dir()) or _is_cached(repository, name):
