@@ -313,7 +313,9 @@ def test_two_models_answer_side_by_side(visit, short):
 
 def test_a_page_of_an_autoencoder_has_its_reconstruction(visit, serve, runs, short):
     page = visit(serve(f"--model={runs / 'hider'}"))
-    assert page.locator("#vj-tabs").get_by_role("tab").all_inner_texts() == ["Reconstruction", "Attention"]
+    tabs = page.locator("#vj-tabs").get_by_role("tab")
+    tabs.first.wait_for()
+    assert tabs.all_inner_texts() == ["Reconstruction", "Attention"]
     drop(page, short)
     page.get_by_text("compiling hider for this machine, which happens once").wait_for()  # beside a bar
     page.locator("#vj-pictures img").first.wait_for()
