@@ -12,6 +12,7 @@ import grain
 import numpy as np
 import pytest
 from array_record.python import array_record_module
+from peak_memory import PEAK_MEMORY
 from videos import encode, moving_texture
 
 from vidjax.config import DataConfig
@@ -176,16 +177,17 @@ def test_a_worker_gets_no_copy_of_the_names(tmp_path):
     assert rows[77777].id == names[77777]
 
 
-OPENING = """
-import json, resource, sys, time
+OPENING = f"""
+import json, sys, time
 from vidjax.config import DataConfig
 from vidjax.data import open_source
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+{PEAK_MEMORY}
+before = peak_memory()
 began = time.process_time()
 sources = [open_source(DataConfig(root=sys.argv[1]), split) for split in ("train", "val")]
-spent, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+spent, peak = time.process_time() - began, peak_memory()
 row = sources[0][len(sources[0]) - 1]
-print(json.dumps([[*map(len, sources)], row.id, row.label, spent, peak * 1024, (peak - before) * 1024]))
+print(json.dumps([[*map(len, sources)], row.id, row.label, spent, peak, peak - before]))
 """
 
 
@@ -225,16 +227,17 @@ def test_ten_million_rows_are_opened_within_a_minute_and_a_gigabyte(tmp_path):
     assert spent < 60
 
 
-RESUMING = """
-import itertools, json, resource, sys, time
+RESUMING = f"""
+import itertools, json, sys, time
 from vidjax.config import DataConfig
 from vidjax.data import open_source, train_batches
+{PEAK_MEMORY}
 data = DataConfig(root=sys.argv[1], num_frames=2, stride=1, image_size=16, global_batch=8, threads=1)
 source = open_source(data, "train")
-opened = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+opened = time.process_time(), peak_memory()
 batches = train_batches(source, data, seed=3, start_step=10**6)
 rows = [int(row) for batch in itertools.islice(batches, 2) for row in batch["index"]]
-resumed = time.process_time() - opened[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+resumed = time.process_time() - opened[0], peak_memory()
 batches.close()
 print(json.dumps([len(source), rows, opened, resumed]))
 """

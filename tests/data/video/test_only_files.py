@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from peak_memory import PEAK_MEMORY
 from videos import decode_all, encode, moving_texture
 
 from vidjax.data import probe_video, read_frames
@@ -82,15 +83,17 @@ def test_a_giant_frame_is_refused_before_there_is_memory_for_it(tmp_path):
     gif = bytearray(encode(CLIP, "gif", "gif", pix_fmt="rgb8"))
     gif[6:10] = (12000).to_bytes(2, "little") * 2
     (tmp_path / "giant.gif").write_bytes(gif)
-    script = """if True:
-        import resource, sys
-        from vidjax.data import probe_video
-        from vidjax.errors import VideoError
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        try:
-            probe_video(sys.argv[1])
-        except VideoError as error:
-            print(error.reason, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)"""
+    script = f"""
+import sys
+from vidjax.data import probe_video
+from vidjax.errors import VideoError
+{PEAK_MEMORY}
+before = peak_memory()
+try:
+    probe_video(sys.argv[1])
+except VideoError as error:
+    print(error.reason, (peak_memory() - before) >> 20)
+"""
     run = [sys.executable, "-c", script, str(tmp_path / "giant.gif")]
     reason, mebibytes = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
     assert reason == "too_large"
