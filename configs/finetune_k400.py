@@ -74,7 +74,7 @@ RECIPES = {
         "train.epochs": 30,
         "model.drop_path": 0.2,
     },
-    "giant": {  # the short last stage, whose head takes its 400 classes from that for Kinetics-710; see Giant
+    "giant": {  # the short last stage, whose head keeps 400 classes of the Kinetics-710 head; see Giant
         "data.global_batch": 96,
         "data.mix_group": 6,
         "optim.base_lr": 1e-5,

@@ -60,8 +60,8 @@ class Encoder:
 
         Args:
           source: as for `vidjax.from_pretrained`; or "random:" and the name of a preset, as a baseline.
-          feature: a name from `vidjax.evaluation.features.extraction.features` with one vector per clip; None takes the
-            embedding of a model with a text tower, otherwise what its head takes, or the mean of its tokens.
+          feature: a name from `vidjax.evaluation.features.extraction.features` with one vector per clip; None means
+            "embedding" for a model with a text tower, otherwise "pooled" (the input of a head), or "token_mean".
           stride: frame stride; 0 spreads the frames over the whole video, as mteb's own encoders of video models do;
             None takes the model's own.
 

@@ -70,7 +70,7 @@ class PacketIndex:
         return self._keys[place]
 
     def seconds(self, stream: av.video.stream.VideoStream) -> float:
-        """Seconds from the first shown frame to the end of the last; 0 if the file has no times."""
+        """Seconds from the first shown frame to the end of the last; 0 for a single frame or without times."""
         if self.counted or len(self.display) < 2:
             return 0.0
         first, last = self.pts[self.display[0]], self.pts[self.display[-1]]
@@ -78,7 +78,7 @@ class PacketIndex:
         return float((last - first + step) * (stream.time_base or 0))
 
     def times(self, stream: av.video.stream.VideoStream, fps: float) -> Float[np.ndarray, " frames+1"]:
-        """Seconds from the first shown frame to each, and to the end of the last; at `fps` if the file has no times."""
+        """Seconds from the first shown frame to each, and to the end of the last; at `fps` if `seconds` is 0."""
         total = self.seconds(stream)
         if not total:
             return np.arange(len(self.display) + 1) / fps
