@@ -54,8 +54,8 @@ def test_features_of_a_folder_and_what_a_second_call_says(folder, tmp_path, caps
     out = tmp_path / "out"
     assert shown.out == (
         f"{out}: features of 6 videos; token_mean has the shape (6, 96)\n"
-        f"read them by vidjax.evaluation.features.store.FeatureStore.open('{out}').array('token_mean'), or probe them: "
-        f"vidjax probe --train {out} --test ANOTHER\n"
+        f"read them with vidjax.evaluation.features.store.FeatureStore.open('{out}').array('token_mean'), or probe "
+        f"them: vidjax probe --train {out} --test ANOTHER\n"
     )
     assert FeatureStore.open(out).array("token_mean").shape == (6, 96)
     assert re.search(r"train/b/5.mp4 has no features: (truncated|corrupt)", shown.err)

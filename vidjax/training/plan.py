@@ -42,7 +42,7 @@ class Plan:
 
     Attributes:
       asked: the configuration as given, with the choices of an earlier start if the run resumes.
-      config: the configuration with every key chosen that `asked` leaves open.
+      config: `asked`, with a value chosen for every key that it leaves open.
       source: training videos.
       length: the run's length in steps.
       fit: the step, compiled if the shapes of its batches were known.

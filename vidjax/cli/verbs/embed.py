@@ -224,7 +224,7 @@ def _how_to_read(folder: str, written: Written, store: FeatureStore | None) -> s
         )
     return (
         f"{folder}: features of {header.num_rows} {unit}; {name} has the shape {(header.num_rows, *shape)}\n"
-        f"read them by {opened}.array({name!r}), or probe them: vidjax probe --train {folder} --test ANOTHER"
+        f"read them with {opened}.array({name!r}), or probe them: vidjax probe --train {folder} --test ANOTHER"
     )
 
 

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="INDEX", help="the folder of the index, which may be in a bucket")
     clip_options.add_windows(parser, "each begins where the one before it ends")
     clip_options.add_stride(parser)
-    about = "the vector of a window: embedding, which texts share, pooled, token_mean, token_max or cls (default: the "
-    about += "first of these that the model has)"
+    about = "the vector of a window: embedding (comparable with texts), pooled, token_mean, token_max or cls (default: "
+    about += "the first of these that the model has)"
     add("--feature", default="", metavar="NAME", help=about)
     add("--dtype", default="float16", choices=("float16", "float32"), help="type on disk; default float16")
     add("--batch", type=int, default=0, metavar="N", help="windows per step (8 per device; on a CPU: 2)")
