@@ -84,5 +84,5 @@ def test_malformed_annotations_are_refused_with_the_offending_line(root, file, t
 
 
 def test_the_test_split_has_no_labels(root):
-    with pytest.raises(DataError, match=r"Jester: no jester-v1-labels.csv and list of split 'test' .* train and val"):
+    with pytest.raises(DataError, match=r"Jester: no jester-v1-labels.csv or no list of split 'test' .* train and val"):
         open_source(DataConfig(name="jester", root=str(root)), "test")

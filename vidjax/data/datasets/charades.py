@@ -118,7 +118,7 @@ def _listed(root: str, split: str) -> AnnotatedVideos:
     path, classes = find_annotations(root, split), _file(root, "Charades_v1_classes.txt")
     if path is None or classes is None:
         raise DataError(
-            f"{TITLE}: no Charades_v1_classes.txt and list of split {split!r} under {root}/Charades; "
+            f"{TITLE}: no Charades_v1_classes.txt or no list of split {split!r} under {root}/Charades; "
             f"splits are {', '.join(_FILES)}"
         )
     names = _names(classes)

@@ -94,7 +94,7 @@ def _read(root: str, split: str) -> tuple[tuple[str, ...], list[tuple[str, int, 
     path, classes = find_annotations(root, split), _file(root, "jester-v1-labels.csv")
     if path is None or classes is None:
         raise DataError(
-            f"{TITLE}: no jester-v1-labels.csv and {_FILES.get(split, f'list of split {split!r}')} under {root} or "
+            f"{TITLE}: no jester-v1-labels.csv or no {_FILES.get(split, f'list of split {split!r}')} under {root} or "
             f"{root}/annotations; splits are train and val"
         )
     names = tuple(line for _, line in _lines(classes))

@@ -39,7 +39,7 @@ def listing(root: str, split: str) -> Listing:
     path, classes = find_annotations(root, split), _file(root, "classInd.txt")
     if path is None or classes is None:
         raise DataError(
-            f"{TITLE}: no classInd.txt and list of split {split!r} under {root}/ucfTrainTestlist; "
+            f"{TITLE}: no classInd.txt or no list of split {split!r} under {root}/ucfTrainTestlist; "
             "splits are train, val, test, and train01 to test03 for the three folds"
         )
     numbers = _label_map(classes)
