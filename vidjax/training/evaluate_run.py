@@ -86,7 +86,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
 def _params_to_score(config: Config, run: str | os.PathLike, source: VideoSource) -> tuple[Any, dict[str, Any], str]:
     """The parameters to score, their entries in the results, and a sentence for the screen.
 
-    If public weights have another number of classes than the data set, `config.init_label_map` selects the classes.
+    If the numbers of classes of public weights and the data set differ, `config.init_label_map` selects the classes.
     """
     classes = config.data.num_classes or source.num_classes
     if not is_run(run) and run == config.init_from:

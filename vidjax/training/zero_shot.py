@@ -33,8 +33,8 @@ def classifier(
       described: the objective that the configuration describes; its module has the video tower of config.model.
 
     Raises:
-      ConfigError: if the weights have no text tower, or another video tower than config.model; or if a class has no
-        text, or one longer than the text tower reads.
+      ConfigError: if the weights have no text tower, or not the video tower of config.model; or if a class has no text,
+        or one longer than the text tower reads.
     """
     model = _read_towers(source, config, described.module.spec)
     if params is not None:

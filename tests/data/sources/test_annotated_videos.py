@@ -66,7 +66,7 @@ def test_records_of_charades_give_the_rows_and_batches_of_the_official_layout(ho
     official, files = rows("charades", home, split, annotation)
     source, stored = rows("charades", records, split, annotation)
     numbers = [row.video.number for row in stored]
-    assert split == "val" or numbers != sorted(numbers)  # records are in another order than the rows
+    assert split == "val" or numbers != sorted(numbers)  # the order of records is not that of the rows
     assert [known(row) for row in stored] == [known(row) for row in files]
     assert (source.labels, source.num_classes, source.annotation) == (official.labels, 8, annotation)
     assert_same_pixels(files, stored)
