@@ -37,8 +37,8 @@ vidjax refuses an unknown key, a value of another type and a value outside its r
 keeps all of its keys in `config.json`.
 
 - **Default** is the default of the schema. Experiments have their own: `vidjax configs NAME` prints one.
-- *Chosen* marks a value for which vidjax chooses by the data, the model and the machine. The run prints what it chose;
-  some other automatic values are explained under *meaning*.
+- *Chosen* marks a value that leaves the choice to vidjax: it depends on the data, the model and the machine. The run
+  prints what was chosen; some other automatic values are explained under *meaning*.
 - **Resume**: "yes" marks keys that may differ when a run is resumed. A difference in any other key is refused, except
   in some fields of `model.spec`.
 - In Python, each table is a dataclass of `vidjax.config`.

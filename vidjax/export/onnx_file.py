@@ -48,7 +48,7 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"--format=onnx needs {error.name}; pip install 'vidjax[onnx]', then pip install --no-deps jax2onnx, "
-            "which requires an older orbax-checkpoint than vidjax and packages that are not needed here"
+            "which requires packages that are not needed here, and an older orbax-checkpoint than vidjax does"
         ) from error
     if hasattr(model.spec, "scan"):
         raise WeightsError(
