@@ -12,6 +12,7 @@ from shipped import read
 import vidjax
 from vidjax.cli import main
 from vidjax.data import motion_videos
+from vidjax.main import main as experiment
 from vidjax.models.vjepa2 import VJEPA2Encoder
 from vidjax.objectives import FeaturePrediction
 from vidjax.objectives.normalize import normalize_flat
@@ -83,6 +84,24 @@ def test_fine_tuning_starts_from_the_teacher(run, videos, tmp_path):
     batches = {"data__global_batch": 8, "eval__clips": 1, "eval__crops": 1, "model__dtype": "float32"}
     loop.train(read("finetune", "", data__root=videos, **CHANGES | words | frozen | batches), tmp_path)
     assert same(read_params(tmp_path)[1]["encoder"], read_params(run, ema=True)[1]["encoder"])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--config.data.image_size=16",), "leave nothing to predict on the grid 4x2x2"),
+        (("--config.jepa.block_area=(0.15,1.0)", "--config.jepa.block_aspect=(1.0,1.0)"), "leave nothing to see"),
+        (("--config.jepa.mask=frame", "--config.jepa.mask_ratio=0.1"), "hides 0 of the 4 units of a frame mask"),
+    ],
+)
+def test_masks_that_leave_nothing_end_in_one_sentence_and_write_nothing(words, sentence, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert experiment(["vidjax", "--config=vjepa2:large,smoke", f"--workdir={workdir}", *words]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("vidjax: ")
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+    assert not workdir.exists()
 
 
 def effective_rank(features):

@@ -33,7 +33,12 @@ def _describe_official(state: State, config: Mapping | None) -> Description[VJEP
     notes, ignore = list(depth_note(config, spec, VJEPA2_SPECS)), [POSITIONS]
     num_classes: int | None = 0
     if probe:
-        num_classes = shape_of(state, f"{OFFICIAL.head}.weight", 2)[0]
+        num_classes, width = shape_of(state, f"{OFFICIAL.head}.weight", 2)
+        if width != spec.width:
+            raise WeightsError(
+                f"the probe reads features of width {width}, but the encoder beside it has width {spec.width}; put the "
+                "encoder that the probe was trained on there"
+            )
         ignore += [rf"^{other}" for other in (*ENCODERS[:2], "predictor/") if other != prefix]
         notes.append(f"the probe reads the features of {prefix.rstrip('/') or 'encoder'}")
     elif "predictor/action_encoder.weight" in state:
