@@ -13,7 +13,7 @@ quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the buil
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow and not aot" -n 2
 
-test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebooks, browser, newest Python, TPU compiles; under 85 minutes on 2 cores
+test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebooks, browser, newest Python, TPU compiles; hours on 2 cores
 	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -m "not aot" -n 2  # users' code generator
 	$(MAKE) test-aot
 	$(MAKE) test-browser
