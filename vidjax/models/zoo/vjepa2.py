@@ -37,20 +37,20 @@ PUBLISHED = {
         ),
         pretrained=(
             ("facebook/vjepa2-vitl-fpc64-256", "VideoMix22M, self-supervised"),
-            ("vitl.pt", "the same, and its moving average"),
+            ("vitl.pt", "the same, with the encoder's moving average"),
             ("facebook/vjepa2-vitl-fpc32-256-diving48", "Diving48, probe of the last level"),
         ),
     ),
     "huge": Published(
         pretrained=(
             ("facebook/vjepa2-vith-fpc64-256", "VideoMix22M, self-supervised"),
-            ("vith.pt", "the same, and its moving average"),
+            ("vith.pt", "the same, with the encoder's moving average"),
         ),
     ),
     "giant": Published(
         pretrained=(
             ("facebook/vjepa2-vitg-fpc64-256", "VideoMix22M, self-supervised"),
-            ("vitg.pt", "the same, and its moving average"),
+            ("vitg.pt", "the same, with the encoder's moving average"),
         ),
     ),
     "giant_384": Published(
@@ -66,7 +66,7 @@ PUBLISHED = {
         ),
         pretrained=(
             ("facebook/vjepa2-vitg-fpc64-384", "VideoMix22M, self-supervised"),
-            ("vitg-384.pt", "the same, and its moving average"),
+            ("vitg-384.pt", "the same, with the encoder's moving average"),
             ("facebook/vjepa2-vitg-fpc64-384-ssv2", "SSv2, probe with 22 heads"),
             ("facebook/vjepa2-vitg-fpc32-384-diving48", "Diving48, probe of the last level with 22 heads"),
         ),

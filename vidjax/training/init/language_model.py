@@ -28,7 +28,7 @@ def init_language_model(params: Mapping, part: Part, source: str, config: Config
       The parameters with their shardings, and a sentence that says what was used.
 
     Raises:
-      ConfigError: when the source is not a GPT-2, or one of another size.
+      ConfigError: when the source cannot be loaded, is not a GPT-2, or is a GPT-2 of another size.
     """
     try:
         model = pretrained.load(source)
