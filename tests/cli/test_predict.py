@@ -178,7 +178,7 @@ def test_the_table_names_the_video_its_best_classes_and_how_it_was_looked_at(cla
         assert line["label"] in shown.out
         assert f"{line['probability']:.1%}" in shown.out
     assert shown.out.count("%") == 3
-    assert "1 view of 8 frames, every 2nd; softmax of its logits" in shown.err
+    assert "1 view of 8 frames, every 2nd; softmax of the logits" in shown.err
 
 
 def test_a_broken_video_is_reported_and_the_others_are_answered(classifier, videos, tmp_path, capsys):

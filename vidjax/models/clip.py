@@ -39,7 +39,7 @@ class CLIPVisionSpec(ClipSpec):
       activation: the MLPs' activation, one of `ACTIVATIONS`; OpenAI's models use "quick_gelu".
 
     Raises:
-      ConfigError: if the heads do not divide the width, for an unknown activation, and as `ClipSpec`.
+      ConfigError: if the heads do not divide the width, for an unknown activation, and as in `ClipSpec`.
     """
 
     width: int

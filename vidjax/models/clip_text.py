@@ -27,7 +27,7 @@ class CLIPTextSpec(TextTowerSpec):
       end_token: id of the end-of-text token; None for the last one in the vocabulary.
 
     Raises:
-      ConfigError: for an unknown activation, and as `TextTowerSpec`.
+      ConfigError: for an unknown activation, and as in `TextTowerSpec`.
     """
 
     vocab_size: int = 49408

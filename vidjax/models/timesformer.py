@@ -45,7 +45,8 @@ class TimeSformerSpec(ClipSpec):
         near 768.
 
     Raises:
-      ConfigError: if the heads do not divide the width, for an unknown attention type or resizing, and as `ClipSpec`.
+      ConfigError: if the heads do not divide the width, for an unknown attention type or resizing, and as in
+        `ClipSpec`.
     """
 
     width: int

@@ -40,7 +40,7 @@ class VideoMAESpec(ClipSpec):
         widths near 768.
 
     Raises:
-      ConfigError: if the heads do not divide the width, for an unknown pooling, and as `ClipSpec`.
+      ConfigError: if the heads do not divide the width, for an unknown pooling, and as in `ClipSpec`.
     """
 
     width: int

@@ -41,7 +41,7 @@ class VideoMambaSpec(ClipSpec):
       init_std: standard deviation of initial kernels and positions; the published 0.02 is meant for widths near 768.
 
     Raises:
-      ConfigError: for an unknown merge, initialiser or scan, if `attention` is set, and as `ClipSpec`.
+      ConfigError: for an unknown merge, initialiser or scan, if `attention` is set, and as in `ClipSpec`.
     """
 
     width: int

@@ -43,7 +43,7 @@ class VideoPrismSpec(ClipSpec):
 
     Raises:
       ConfigError: if the heads do not divide the width or `pooler_dim`, for an attention that cannot cap its logits,
-        and as `ClipSpec`.
+        and as in `ClipSpec`.
     """
 
     width: int

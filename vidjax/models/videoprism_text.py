@@ -31,7 +31,7 @@ class VideoPrismTextSpec(TextTowerSpec):
         frequencies that differ from those the authors trained with.
 
     Raises:
-      ConfigError: for unknown positions, an attention that cannot cap its logits, and as `TextTowerSpec`.
+      ConfigError: for unknown positions, an attention that cannot cap its logits, and as in `TextTowerSpec`.
     """
 
     vocab_size: int = 32000

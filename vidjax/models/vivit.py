@@ -48,7 +48,7 @@ class ViViTSpec(ClipSpec):
 
     Raises:
       ConfigError: if the heads do not divide the width, or cannot be halved for `dot_product`; if `encoder` has no
-        temporal blocks; if `drop_path` is set for `self_attention`, which does not use it; and as `ClipSpec`.
+        temporal blocks; if `drop_path` is set for `self_attention`, which does not use it; and as in `ClipSpec`.
     """
 
     width: int

@@ -41,7 +41,7 @@ class VJEPA2Spec(ClipSpec):
 
     Raises:
       ConfigError: if heads do not divide a width or have fewer than 6 channels, if the levels are not blocks in
-        ascending order that end with the last, and as `ClipSpec`.
+        ascending order that end with the last, and as in `ClipSpec`.
     """
 
     width: int

@@ -99,7 +99,7 @@ def attentive_probe(config: Config, num_classes: int, class_weights: tuple[float
     """Build the attentive probes of optim.head_learning_rates and optim.head_weight_decays on a frozen backbone.
 
     Raises:
-      ConfigError: for a pooling that is not attentive, and as `build_backbone`.
+      ConfigError: for a pooling that is not attentive, and as in `build_backbone`.
     """
     model, data, optim = config.model, config.data, config.optim
     if model.pooling not in ATTENTIVE:

@@ -24,7 +24,8 @@ def fetch(source: str) -> Path:
       the local path of the model's folder or of the file.
 
     Raises:
-      WeightsError: if the source does not exist, or is not cached and the hub cannot be reached; and as `check_name`.
+      WeightsError: if the source does not exist, or is not cached and the hub cannot be reached; and as in
+        `check_name`.
     """
     check_name(source)
     import huggingface_hub

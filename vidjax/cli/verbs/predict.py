@@ -192,9 +192,9 @@ def _view_words(recipe: ClipRecipe) -> str:
 def _merge_words(predictor: Predictor) -> str:
     """Describe how the outputs were merged."""
     if not predictor.activation:
-        return "its outputs" if predictor.recipe.views == 1 else "mean of their outputs"
+        return "the outputs" if predictor.recipe.views == 1 else "mean of their outputs"
     if predictor.recipe.views == 1:
-        return f"{predictor.activation} of its logits"
+        return f"{predictor.activation} of the logits"
     if predictor.recipe.merge == "sum_logits":
         return f"{predictor.activation} of their mean logits"
     reduced = "largest" if predictor.recipe.merge.startswith("max") else "mean"
