@@ -256,7 +256,9 @@ def test_a_part_of_another_index_is_refused_and_nothing_is_changed(model, videos
     [strange] = (other / index_stores.STORES).iterdir()
     shutil.copytree(strange, folder / index_stores.STORES / strange.name)
     for call in (lambda: SearchIndex.open(folder), lambda: index(folder, model, videos)):
-        with pytest.raises(DataError, match=rf"{strange.name} holds other features than \S+ names, .*; remove it and"):
+        with pytest.raises(
+            DataError, match=rf"{strange.name} holds features that differ from those in \S+, .*; remove it and"
+        ):
             call()
     shutil.rmtree(folder / index_stores.STORES / strange.name)
     assert_same(contents(folder), before)
@@ -267,7 +269,7 @@ def test_an_index_whose_header_has_another_dimension_is_refused(model, videos, t
     index(folder, model, videos)
     header = json.loads((folder / FILE).read_text())
     (folder / FILE).write_text(json.dumps(header | {"width": 48}))
-    with pytest.raises(DataError, match=r"holds other features than \S+ names"):
+    with pytest.raises(DataError, match=r"holds features that differ from those in \S+"):
         SearchIndex.open(folder)
     with pytest.raises(ResumeError, match="width was 48, is now 96"):
         index(folder, model, videos)

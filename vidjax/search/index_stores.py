@@ -149,7 +149,7 @@ def find_stores(folder: Place, header: IndexHeader) -> list[IndexStore]:
     """Return the stores of an index, finished or not, in order of name.
 
     Raises:
-      DataError: if one is damaged, or has other features than the index.
+      DataError: if one is damaged, or its features differ from those of the index.
     """
     place = folder / STORES
     if not place.is_dir():
@@ -159,8 +159,8 @@ def find_stores(folder: Place, header: IndexHeader) -> list[IndexStore]:
     for store in stores:
         if not header.has_features_of(store.header):
             raise DataError(
-                f"{store.folder} holds other features than {folder / FILE} names, as if it were from another index; "
-                f"remove it and run `{header.command(folder)}`"
+                f"{store.folder} holds features that differ from those in {folder / FILE}, as if it were from "
+                f"another index; remove it and run `{header.command(folder)}`"
             )
     return stores
 
