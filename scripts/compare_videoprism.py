@@ -10,6 +10,7 @@ all parameters of one part of the model. docs/results.md has the errors that thi
 """
 
 import argparse
+import importlib.util
 import json
 import pathlib
 import sys
@@ -27,14 +28,13 @@ from vidjax.weights.model import Pretrained
 
 TINY = {"patch_size": 6, "pos_emb_shape": (4, 3, 3), "model_dim": 32, "mlp_dim": 128, "num_heads": 4}
 SENTENCES = ("A dog jumps into water!", "  Hello,World..  ", "riding a bike", "it's 3 o'clock -- in (Paris)", "x" * 40)
+ANSWERS = {"encoder": "tokens", "classifier": "logits"}  # names of our outputs that equal their first one
 NOISE = 0.02  # on initial weights, so that no bias is 0 and no scale 1
 
 
 def authors(clone: str) -> types.ModuleType:
     """Import the authors' package; a stand-in for TensorFlow, by which they only open files, is enough."""
-    try:
-        import tensorflow  # noqa: F401  # ty: ignore[unresolved-import]
-    except ImportError:
+    if importlib.util.find_spec("tensorflow") is None:
         flow, io = types.ModuleType("tensorflow"), types.ModuleType("tensorflow.io")
         io.gfile = types.SimpleNamespace(GFile=open)
         flow.io, flow.Tensor = io, type("Tensor", (), {})
@@ -114,22 +114,21 @@ def compare(module, kind: str, folder: pathlib.Path, more: bool) -> dict[str, fl
     wanted = jax.jit(theirs)(params, *given)
     errors = {"outputs": error(jax.jit(ours)(model.params, *given), wanted)}
 
-    def score(function):
-        weights = {name: rng.normal(size=out.shape).astype(np.float32) for name, out in sorted(wanted.items())}
-        return lambda params: sum(jnp.vdot(out, weights[name]) for name, out in function(params, *given).items())
+    weights = {name: rng.normal(size=out.shape).astype(np.float32) for name, out in sorted(wanted.items())}
+
+    def gradients(function, params):
+        def score(params):
+            return sum(jnp.vdot(out, weights[name]) for name, out in function(params, *given).items())
+
+        return jax.device_get(jax.jit(jax.grad(score))(params))
 
     if more:
-        state = rng.bit_generator.state
-        found = jax.device_get(jax.jit(jax.grad(score(ours)))(model.params))
-        rng.bit_generator.state = state  # the same weights
-        theirs_ = jax.device_get(jax.jit(jax.grad(score(theirs)))(params))
+        found, raw = gradients(ours, model.params), gradients(theirs, params)
         # Reading adds 1 to the scales of norms and fills in what the files lack; the same for zeros takes that off.
-        trees = (
-            read(tree, folder / "gradients.npz").params for tree in (theirs_, jax.tree.map(np.zeros_like, theirs_))
-        )
-        wanted_ = jax.tree.map(np.subtract, *map(jax.device_get, trees))
-        learned = [name for name in wanted_ if not name.startswith("logit_")]
-        errors["gradients"] = error({name: found[name] for name in learned}, {name: wanted_[name] for name in learned})
+        trees = (read(tree, folder / "gradients.npz").params for tree in (raw, jax.tree.map(np.zeros_like, raw)))
+        expected = jax.tree.map(np.subtract, *map(jax.device_get, trees))
+        learned = [name for name in expected if not name.startswith("logit_")]
+        errors["gradients"] = error({name: found[name] for name in learned}, {name: expected[name] for name in learned})
     if more and kind != "texts":
         given = inputs(module, kind, resized=True)
         _, frames, side, _, _ = given[0].shape
@@ -137,9 +136,6 @@ def compare(module, kind: str, folder: pathlib.Path, more: bool) -> dict[str, fl
         wanted = jax.jit(theirs)(params, *given)
         errors["other sizes"] = error(jax.jit(ours)(model.params, *given), wanted)
     return errors
-
-
-ANSWERS = {"encoder": "tokens", "classifier": "logits"}
 
 
 def compare_tokens(models: types.ModuleType, clone: str, folder: pathlib.Path) -> None:

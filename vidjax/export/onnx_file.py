@@ -98,12 +98,11 @@ def _pad(operand: Array, padding_value: Array, padding_config: Sequence[tuple[in
     x = operand
     for axis, (low, high, between) in enumerate(padding_config):
         if between:
-            raise NotImplementedError("padding between elements")
+            raise NotImplementedError("it pads between elements")  # part of the sentence that the caller raises
         x = jax.lax.slice_in_dim(x, max(-low, 0), x.shape[axis] - max(-high, 0), axis=axis)
-        parts = [x]
-        for count, place in ((low, 0), (high, len(parts) + 1)):
-            if count > 0:
-                shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
-                parts.insert(place, jnp.full(shape, padding_value, x.dtype))
-        x = jnp.concatenate(parts, axis)
+        before, after = (
+            [jnp.full((*x.shape[:axis], count, *x.shape[axis + 1 :]), padding_value, x.dtype)] if count > 0 else []
+            for count in (low, high)
+        )
+        x = jnp.concatenate([*before, x, *after], axis)
     return x
