@@ -5,8 +5,8 @@ Expected   nothing published for fine-tuning; probes on frozen K400 backbones ha
            macro F1 0.22 (not re-run by us)
 Command    python -m vidjax.main --config=configs/afew_va.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
-           :quadrant classifies clips of 7 frames into 4 quadrants. The other folds of the 5, which share no subjects,
-           are data.train_split=train2 with data.eval_split=val2, and so on
+           :quadrant classifies clips of 7 frames into 4 quadrants. The 5 folds share no subjects; fold 2 is
+           data.train_split=train2 with data.eval_split=val2, and so on
 Sizes      valence_arousal (default), quadrant; `smoke` runs a tiny model on the built-in data in minutes
 """
 

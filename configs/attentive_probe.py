@@ -9,14 +9,14 @@ Command    python -m vidjax.main --config=configs/attentive_probe.py:ssv2 --conf
              --config.data.image_size=224
 Sizes      ssv2 (default), k400, coin, diving48, jester with large; with the suffix _giant, giant_384
            (facebook/vjepa2-vitg-fpc64-384); `smoke` runs a tiny random backbone on the built-in data in minutes;
-           configs/motion_probe.py probes your own run on these
+           configs/motion_probe.py probes your own run on that data
 
 The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vjepa2, c2963a4). Learning rates are not
-scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each at its own rate and decay.
-In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of a video
-(data.segments). Three things differ. Their heads start from different random weights, ours from the same. They report
-the head that scores best on the test videos; ours is chosen by one view of each of these videos, or of those of
-eval.select_split. Their test clips are random windows; ours are evenly spaced.
+scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each with its own learning rate
+and weight decay. In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of
+a video (data.segments). Three things differ. Their heads start from different random weights, ours from the same. They
+report the head that scores best on the test videos; we choose the head by one view of each of these videos, or of each
+video of eval.select_split. Their test clips are random windows; ours are evenly spaced.
 """
 
 from vidjax import config as config_lib

@@ -4,8 +4,8 @@ Expected   "Video transformers for classification and captioning on Charades": m
            (class token, windows every 3 s: 25.0 and 29.8), 24.6 with a learned average of all tokens (not re-run by us)
 Command    python -m vidjax.main --config=configs/charades.py:videomamba --config.data.root=DIR \
              --config.init_from=PRETRAINED --workdir=RUN
-           --config.model.pooling=weighted_tokens averages all tokens; --config.eval.window_stride=6 halves the windows;
-           --config.eval.window_stride=0 --config.eval.clips=10 --config.eval.crops=3 is SlowFast's protocol
+           --config.model.pooling=weighted_tokens averages all tokens; --config.eval.window_stride=6 uses half as many
+           windows; --config.eval.window_stride=0 --config.eval.clips=10 --config.eval.crops=3 is SlowFast's protocol
 Sizes      videomamba (default), svt; `smoke` runs a tiny model on the built-in data in minutes
 """
 

@@ -2,8 +2,8 @@
 
 Expected   the paper's top-1, not re-run: k400 78.1, ssv2 59.2, ucf101 93.7 and hmdb51 67.2 (means of three splits). The
            paper averages the class tokens of two clips, 8 frames of 224 pixels and 64 frames of 96 pixels; this file
-           uses the first clip only. With it and the published weights, a user reports 94.2 and 68.2 on UCF101 and
-           HMDB51 (kahnchana/svt, issues 18 and 22)
+           uses the first clip only. With that clip and the published weights, a user reports 94.2 and 68.2 on UCF101
+           and HMDB51 (kahnchana/svt, issues 18 and 22)
 Command    python -m vidjax.main --config=configs/svt_finetune.py:k400 --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: a run of configs/svt_k400.py, whose teacher is used, or the authors' kinetics400_vitb_ssl.pth;
@@ -11,7 +11,7 @@ Command    python -m vidjax.main --config=configs/svt_finetune.py:k400 --config.
 Sizes      k400 (default), ssv2, ucf101, hmdb51; `smoke` runs a tiny model on the built-in data in minutes
 
 There is no published script: the authors initialise TimeSformer's own code with their weights and follow its training
-(issue 18), whose values these are. TimeSformer's code has no UCF101 or HMDB51; here they are trained like Kinetics.
+(issue 18). The values here are those of that code, which has no UCF101 or HMDB51; here, both are trained like Kinetics.
 """
 
 from vidjax import config as config_lib

@@ -1,12 +1,12 @@
-"""Compare VideoPrism with its authors' code: outputs and gradients from the same random weights, and tokens of texts.
+"""Compare our VideoPrism with the authors' code: outputs and gradients for the same random weights, and text tokens.
 
     git clone https://github.com/google-deepmind/videoprism
     pip install einshape
     python scripts/compare_videoprism.py videoprism [--size tiny,base] [--more tiny]
 
-The authors' modules are initialised, and their parameters written as one of their files, which `vidjax.from_pretrained`
-reads. An error is the greatest difference, divided by the greatest absolute value: of an output, or of the gradients of
-all parameters of one part of the model. docs/results.md has the errors that this printed.
+The authors' modules are initialised and their parameters written in the authors' file format, which
+`vidjax.from_pretrained` reads. An error is the greatest difference divided by the greatest absolute value, within an
+output or within the gradients of one part of the model. docs/results.md has the errors that this script printed.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from vidjax.weights.model import Pretrained
 
 TINY = {"patch_size": 6, "pos_emb_shape": (4, 3, 3), "model_dim": 32, "mlp_dim": 128, "num_heads": 4}
 SENTENCES = ("A dog jumps into water!", "  Hello,World..  ", "riding a bike", "it's 3 o'clock -- in (Paris)", "x" * 40)
-ANSWERS = {"encoder": "tokens", "classifier": "logits"}  # names of our outputs that equal their first one
-NOISE = 0.02  # on initial weights, so that no bias is 0 and no scale 1
+ANSWERS = {"encoder": "tokens", "classifier": "logits"}  # our output that equals the authors' first
+NOISE = 0.02  # added to initial weights, so that no bias is 0 and no scale 1
 
 
 def authors(clone: str) -> types.ModuleType:
-    """Import the authors' package; a stand-in for TensorFlow, by which they only open files, is enough."""
+    """Import the authors' package, with a stand-in for TensorFlow, which they use only to open files."""
     if importlib.util.find_spec("tensorflow") is None:
         flow, io = types.ModuleType("tensorflow"), types.ModuleType("tensorflow.io")
         io.gfile = types.SimpleNamespace(GFile=open)
@@ -47,7 +47,7 @@ def authors(clone: str) -> types.ModuleType:
 
 
 def modules(models: types.ModuleType, size: str) -> dict:
-    """Return their encoder, a classifier of 5 classes, and the model with texts."""
+    """Return the authors' encoder, classifier with 5 classes, and model of videos and texts."""
     encoders, real = models.encoders, "base" if size == "tiny" else size
     encoder, texts = dict(models.CONFIGS[f"videoprism_v1_{real}"]), dict(models.CONFIGS[f"videoprism_lvt_v1_{real}"])
     if size == "tiny":
@@ -62,7 +62,7 @@ def modules(models: types.ModuleType, size: str) -> dict:
 
 
 def inputs(module, kind: str, resized: bool = False) -> tuple:
-    """Return a clip of the model's size, or of 3/2 its frames and 4/3 its pixels, and texts with their padding."""
+    """Return a clip of the model's size, or with 3/2 its frames and 4/3 its side; for `texts` also ids and padding."""
     params = module.encoder_params if kind == "classifier" else vars(module)
     (t, side, _), rng = params["pos_emb_shape"], np.random.default_rng(0)
     frames, pixels = (t * 3 // 2, side * 4 // 3) if resized else (t, side)
@@ -75,14 +75,14 @@ def inputs(module, kind: str, resized: bool = False) -> tuple:
 
 
 def read(tree: dict, place: pathlib.Path) -> Pretrained:
-    """Write a tree as the authors do, and read it."""
+    """Write a tree of parameters in the authors' file format, and read it."""
     flat = flax.traverse_util.flatten_dict(tree, sep="/")
     np.savez(place, **{f"params/{name}": np.asarray(leaf) for name, leaf in flat.items()})
     return vidjax.from_pretrained(place)
 
 
 def error(found: dict, wanted: dict) -> float:
-    """Return the greatest error of the parts of two dicts of trees."""
+    """Return the greatest error over the parts of a model, given as two dicts of trees by part."""
     assert found.keys() == wanted.keys()
     parts = []
     for name, tree in wanted.items():
@@ -124,7 +124,7 @@ def compare(module, kind: str, folder: pathlib.Path, more: bool) -> dict[str, fl
 
     if more:
         found, raw = gradients(ours, model.params), gradients(theirs, params)
-        # Reading adds 1 to the scales of norms and fills in what the files lack; the same for zeros takes that off.
+        # Reading adds 1 to the scales of norms and fills in what files lack. Subtracting what zeros give undoes both.
         trees = (read(tree, folder / "gradients.npz").params for tree in (raw, jax.tree.map(np.zeros_like, raw)))
         expected = jax.tree.map(np.subtract, *map(jax.device_get, trees))
         learned = [name for name in expected if not name.startswith("logit_")]
@@ -152,9 +152,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clone", help="folder of google-deepmind/videoprism")
     parser.add_argument(
-        "--size", default="tiny,base", help="of tiny, base and large; base with texts takes at least 6 GB"
+        "--size", default="tiny,base", help="some of: tiny, base, large; base with texts takes at least 6 GB"
     )
-    parser.add_argument("--more", default="tiny", help="sizes of which gradients and other clips are compared too")
+    parser.add_argument("--more", default="tiny", help="sizes to compare also by gradients and clips of another size")
     asked = parser.parse_args()
     theirs = authors(asked.clone)
     with tempfile.TemporaryDirectory() as temporary:

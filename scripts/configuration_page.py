@@ -2,7 +2,7 @@
 
     python scripts/configuration_page.py [--docs docs]
 
-The meaning of a key is its comment in that file.
+The meaning of a key is the comment on its field.
 """
 
 import argparse
@@ -144,7 +144,7 @@ def page() -> str:
 
 
 def sections(section: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted names and types of the sections within a section, at any depth."""
+    """Yield the dotted names and types of the sections within a section, at any depth."""
     for name, hint in hints_of(section).items():
         if dataclasses.is_dataclass(plain(hint)):
             yield prefix + name, hint

@@ -33,7 +33,7 @@ def start(source: str, most: int) -> tuple[subprocess.Popen, int]:
 
 
 def client(port: int, video: bytes, until: float, times: list[float]) -> None:
-    """Send the video again and again, and add the seconds to each answer to `times`."""
+    """Send the video again and again, and append the seconds until each answer to `times`."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     while (began := time.monotonic()) < until:
         connection.request("POST", "/predict", video, {"Content-Type": "video/mp4"})

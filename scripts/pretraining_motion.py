@@ -43,7 +43,7 @@ from vidjax.weights.backbones import load_backbone
 from vidjax.weights.model import Pretrained
 from vidjax.weights.read_run import read_objective
 
-# SVT's recipe for shaking digits, applied to moving ones: the others' clips, and local views half as long.
+# SVT's recipe for shaking digits, applied to moving ones: the clips of the other methods, and local views half as long.
 _SVT = {
     "data.name": "motion", "data.num_frames": 8, "data.stride": 2, "data.image_size": 24, "data.global_views": (8, 8),
     "data.local_views": (4, 4), "data.local_size": 16, "data.local_span": 0.5, "data.mean": (0.25, 0.25, 0.25),
@@ -54,7 +54,7 @@ _VJEPA_DIGITS = {
     "data.name": "motion_digits", "data.clips_per_decode": 2, "jepa.mask": "random", "jepa.mask_ratio": 0.75,
     "optim.base_lr": 2e-3, "optim.min_lr": 2e-5, "optim.warmup_steps": 50,
 }  # fmt: skip
-# The recipe of docs/tasks.md for these videos: two frames, as SVT's recipe has.
+# The recipe of docs/tasks.md for these videos: two frames, as in SVT's recipe.
 _VIDEOMAE_DIGITS = {
     "data.name": "motion_digits", "data.num_frames": 2, "data.stride": 10, "data.image_size": 32,
     "data.mean": (0.15, 0.15, 0.15), "data.std": (0.25, 0.25, 0.25), "model.spec.tubelet_size": 1,
@@ -136,7 +136,7 @@ def _digit_of_video(spec: motion_videos.MotionSpec) -> dict[str, int]:
 
 
 def summary(rows: list[dict]) -> Table:
-    """Return the table: the mean and deviation over seeds for each method, and for random weights."""
+    """Return the table: mean and standard deviation over seeds for each method, and for random weights."""
     table = Table(title="Linear probes on frozen features, 512 test videos")
     for name in ("pre-training", "weights", "motion", "digit", "rank"):
         table.add_column(name)
@@ -159,7 +159,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tera", type=float, default=6.0, help="10^12 floating-point operations of each run")
     parser.add_argument("--data", choices=METHODS, default="motion")
-    parser.add_argument("--methods", default="V-JEPA 2,VideoMAE,SVT", help="some of these")
+    parser.add_argument("--methods", default="V-JEPA 2,VideoMAE,SVT", help="some of these, separated by commas")
     parser.add_argument("--runs", type=pathlib.Path, nargs="*", help="use these runs, and score them on val")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     args = parser.parse_args()

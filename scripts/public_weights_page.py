@@ -69,7 +69,7 @@ def page(cards: Iterable[Mapping[str, Any]], measured: Mapping[str, Any]) -> str
 
     Args:
       cards: the presets, as `vidjax models --json` prints them.
-      measured: `accuracies`, {top1, top5, videos}, and `outputs`, text that compares outputs, by the names of weights.
+      measured: `accuracies` ({top1, top5, videos}) and `outputs` (text that compares outputs), each by name of weights.
     """
     lines = [_HEADINGS, ("---",) * len(_HEADINGS)]
     for card in cards:

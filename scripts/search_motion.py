@@ -19,7 +19,7 @@ from vidjax.weights import from_pretrained
 
 
 def precision(folder: str, top: int = 5) -> dict[str, float]:
-    """Return the mean precision of all videos, and that of each class."""
+    """Return the number of videos, their mean precision, and that of each class."""
     index = SearchIndex.open(folder)
     asker = Asker.of(from_pretrained(index.header.backbone["source"]), index.header, folder)
     found = collections.defaultdict(list)

@@ -1,9 +1,9 @@
-"""Time nearest neighbours among many vectors: exact, and approximate with its recall.
+"""Time nearest-neighbour search among many vectors: exact, and approximate with its recall.
 
     python scripts/search_speed.py --vectors=1000000 --width=768
 
 The vectors are those of synthetic films: each film has a random direction, and its windows lie around it. A query is
-another window of such a film, not among the vectors. Prints one JSON object.
+a further window of such a film, not among the vectors. The script prints one JSON object.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from vidjax.data.machine import usable_cores
 from vidjax.search import neighbours
 
 _FILM = 100  # windows per film
-_SPREAD = 1.0  # deviation of a film's windows from its direction, as a share of its length
+_SPREAD = 1.0  # distance of a film's windows from its direction, as a share of the direction's length
 _BLOCK = 50_000
 
 
@@ -33,7 +33,7 @@ def blocks(vectors: int, width: int) -> Iterator[Float32[np.ndarray, "n d"]]:
 
 
 def queries(vectors: int, width: int, count: int) -> Float32[np.ndarray, "q d"]:
-    """Return windows of the first films that are not among the vectors."""
+    """Return further windows of the first films, none of them among the vectors."""
     films = np.random.default_rng(0).standard_normal((-(-min(_BLOCK, vectors) // _FILM), width), np.float32)[:count]
     return unit(films + _SPREAD * np.random.default_rng(1).standard_normal((len(films), width), np.float32))
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--top", type=int, default=128)
     parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--only-exact", action="store_true", help="leave out the clusters, which take minutes")
+    parser.add_argument("--only-exact", action="store_true", help="skip the approximate index, which takes minutes")
     options = parser.parse_args()
     asked = queries(options.vectors, options.width, options.queries)
     exact = neighbours.exact(options.width, options.vectors, blocks(options.vectors, options.width))

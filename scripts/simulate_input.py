@@ -9,8 +9,8 @@ The model has four stations for every host of a synchronous job; each serves vid
    which take packs of rows in turn. The latency is log-normal, with the given median and 99th percentile.
 2. The bytes pass through the host's network, one video after the other, at `megabytes-per-second`.
 3. One of the host's `cores` decodes and augments; each video takes `decode-ms` of its time.
-4. Rows are joined in order into batches, `prefetch` of them ahead of the step, as in `vidjax.data.loader`. For each
-   reader, a process is at most two rows (or packs) ahead of the joined rows; a worker process may add four packs.
+4. Rows are joined in order into batches, `prefetch` of them ahead of the step, as in `vidjax.data.loader`. A process
+   reads at most two rows (or packs) per reader ahead of the joined rows; a worker process may read four more packs.
 
 While a step runs, the next batch is taken, as in the training loop. A step begins when the one before it has ended and
 every host has its part of the batch; the time in between is the data wait.
@@ -91,7 +91,7 @@ class Host:
         self.spread = np.log(max(setting.latency_p99 / setting.latency, 1.0)) / Z99 if setting.latency else 0.0
         self.arriving: list[tuple[float, int, int]] = []  # time, pack, row in the pack
         self.network, self.cores = 0.0, [0.0] * setting.cores
-        self.free = [[0.0] * setting.threads for _ in range(groups)]  # by process, when its free readers became so
+        self.free = [[0.0] * setting.threads for _ in range(groups)]  # by process, when its free readers became free
         self.allowed: list[collections.deque[tuple[int, float]]] = [collections.deque() for _ in range(groups)]
         self.decoded: dict[int, float] = {}
         self.joined, self.put = 0, 0.0

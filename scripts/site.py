@@ -1,6 +1,6 @@
 """Build the documentation site into `site/`, strictly.
 
-Any warning fails the build and prints its output; otherwise all dead links are listed and fail it.
+If there is any warning, the build fails and its output is printed. Otherwise dead links are listed, and any fails it.
 
     python scripts/site.py
 

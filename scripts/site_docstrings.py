@@ -1,7 +1,7 @@
 """A Griffe extension for the site: renders vidjax's docstrings, whose style differs from Griffe's in two places.
 
 vidjax writes `Example:` and describes parameters that belong together in one entry, `num_frames, image_size: ...`.
-Griffe recognises a section of code only as `Examples:` and needs one entry per parameter.
+Griffe recognises examples only under `Examples:` and needs one entry per parameter.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Compare `vidjax embed --every --window` with one call per window: processor time, in alternating rounds.
 
-One call per window opens the video, decodes the window's frames from the key frame before it, and runs the model on the
-one clip. Both are timed after the first round, which compiles.
+One call per window opens the video, decodes the window's frames from the key frame before it, and runs the model on
+that clip. Both are timed after the first round, which compiles.
 
     python scripts/windows_speed.py VIDEO --model random:videomae_tiny --every 0.5 --window 2
 """
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _writer(model, options: argparse.Namespace, folder: str, before: StoreWriter | None) -> StoreWriter:
-    """Make a writer into a new folder, which keeps the compiled step of the one before."""
+    """Make a writer for a new folder; it reuses the compiled step of the previous writer."""
     root, name = pathlib.Path(options.video).parent, pathlib.Path(options.video).name
     source = FileSource("all", Files.of(str(root), [str(root / name)]))
     split = Split(source, DataConfig(root=str(root), threads=4), "all", windows=model.clip_recipe.windows)

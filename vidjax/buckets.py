@@ -18,7 +18,7 @@ _BLOCK = 2**22  # bytes hashed at a time
 def object_checksums(address: str) -> dict[str, str]:
     """Return the store's checksum of every object below an address, by relative path; reads no content.
 
-    An object without a checksum is given with its size.
+    The size stands in for a missing checksum.
     """
     system, root = _system(address)
     found = {}
@@ -61,7 +61,7 @@ def download(address: str, folder: pathlib.Path, names: Iterable[str]) -> Iterat
 def is_copy(path: pathlib.Path, checksum: str) -> bool:
     """Whether a local file matches a checksum returned by `object_checksums`.
 
-    Returns True without a check for any other kind: an ETag is not always an MD5.
+    Returns True without a check for an ETag, which is not always an MD5.
     """
     kind, _, value = checksum.partition(" ")
     if value == "bytes":

@@ -76,7 +76,7 @@ class VideoError(DataError):
 
 
 class OutputError(UserError):
-    """Outputs of a model for a video that are NaN or infinite."""
+    """Model outputs that are NaN or infinite for a video."""
 
 
 def printable(text: str) -> str:
@@ -117,7 +117,7 @@ def check_options(what: str, given: Collection[str], names: Collection[str]) -> 
     """Refuse options that `what` does not have.
 
     Raises:
-      ConfigError: with the nearest option that it has.
+      ConfigError: for an unknown option, with the nearest one that it has.
     """
     for name in given:
         if name not in names:

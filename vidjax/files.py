@@ -87,7 +87,7 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
       content: bytes, or text to be encoded as UTF-8.
 
     Raises:
-      DataError: when the file cannot be written.
+      DataError: when a local file cannot be written; errors of a bucket's package are raised as they are.
     """
     content = content.encode() if isinstance(content, str) else content
     if in_bucket(path):

@@ -192,7 +192,7 @@ def slurm(job: Job) -> Launch:
         *(f"#SBATCH --{key}={value}" for key, value in options.items() if value),
         "#SBATCH --requeue",
         "set -uo pipefail",
-        "# The environment is on a file system of all nodes:",
+        "# The environment is on a file system that all nodes share:",
         f"#   python -m venv venv && venv/bin/pip install {shlex.quote(job.install or ON_GPU)}",
         'export PATH="$PWD/venv/bin:$PATH"',
         "code=0",

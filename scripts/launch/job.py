@@ -65,7 +65,7 @@ class Job:
         """The kind of chip of the topology."""
         kind = self.topology.partition(":")[0]
         if kind not in CHIPS:
-            raise LaunchError(f"--topology={self.topology}: there are {', '.join(f'{name}:...' for name in CHIPS)}")
+            raise LaunchError(f"--topology={self.topology}: use one of {', '.join(f'{name}:...' for name in CHIPS)}")
         return CHIPS[kind]
 
     @property
@@ -117,7 +117,7 @@ class Launch:
 
     Attributes:
       files: contents by file name.
-      commands: commands to run one after the other; a file's name is a word of them, or follows an equals sign.
+      commands: commands to run one after the other; a file's name is a word of its own, or follows an equals sign.
       then: commands with which the user watches the job and ends it.
     """
 

@@ -224,7 +224,7 @@ def compiled(**fields):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({}, ["90.0 ms without kernels", "20.0 ms, 48 calls", "30%", "counts both"]),
+        ({}, ["90.0 ms without kernels", "20.0 ms, 48 calls", "30%", "includes the kernels"]),
         ({"kernel_ms": None}, ["without kernels", "unknown time, 48 calls", "share of the peak are unknown"]),
         ({"kernels": 0, "kernel_ms": 0.0}, ["90.0 ms\n", "37%"]),
         ({"communication_ms": 8.0, "waited_ms": 5.0}, ["8.0 ms, of which 3.0 overlap other work", "29%"]),

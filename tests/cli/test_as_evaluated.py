@@ -248,7 +248,7 @@ def test_reconstructions_use_the_runs_own_clips_and_mask(root, tmp_path, monkeyp
         in capsys.readouterr().err
     )
     assert main(["reconstruct", paths[1], f"--model={run}", f"--out={tmp_path / 'tubes'}", "--mask=tube"]) == 0
-    assert "note: it was trained with a random mask and a ratio of 0.5" in capsys.readouterr().err
+    assert "note: the model was trained with a random mask and a ratio of 0.5" in capsys.readouterr().err
 
 
 def test_a_run_that_hid_time_slices_is_shown_with_time_slices_hidden(root, tmp_path, monkeypatch):

@@ -179,7 +179,7 @@ def test_a_folder_is_reported_as_training_will_use_it(write, tmp_path, capsys):
         assert re.search(rf"^ {name} +{counts[0]} +{counts[1]} $", said, re.MULTILINE)
     assert re.search(r"^ train +2 +20 +10 +48x48 +$", said, re.MULTILINE)  # seconds, frames, rate, size
     for experiment, batch, least in (("pretrain", 16, 600), ("finetune", 8, 2000)):  # for a tiny model
-        words = rf"configs/{experiment}.py: (\d+) steps of {batch} videos, (\d+) times through the {train}, for a tiny"
+        words = rf"configs/{experiment}.py: (\d+) steps of {batch} videos, or (\d+) epochs of {train}, for a tiny"
         steps, epochs = map(int, re.search(words, said).groups())
         assert steps == pytest.approx(epochs * train / batch, abs=0.5)
         assert least <= steps < least + train / batch + 1

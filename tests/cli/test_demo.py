@@ -63,7 +63,7 @@ def test_a_model_with_a_text_tower_takes_the_classes_of_a_visitor(tmp_path):
     for words, message in (
         ("cooking", "'cooking' is the only class"),
         ("a\nb\na", "'a' is both class 1 and class 3"),
-        ("\n".join(map(str, range(101))), "101 classes are named, but this page takes 100"),
+        ("\n".join(map(str, range(101))), "101 classes are named, but this page takes at most 100"),
     ):
         with pytest.raises(ConfigError, match=message):
             reader.classifier(words)

@@ -211,7 +211,7 @@ def job_of(folder):
         (["--every", "0"], "--every=0 must be above 0 seconds"),
         (["--window", "-1"], "--window=-1 must be above 0 seconds"),
         (["--every", "nan"], "--every=nan must be above 0 seconds"),
-        (["--window", "1", "--stride", "2"], "stride=2 sets how far frames are apart, window=1 spreads them over that"),
+        (["--window", "1", "--stride", "2"], "stride=2 sets how far apart frames are, window=1 spreads them over that"),
         (
             ["--window", "2"],
             "a window of 2 s is longer than the longest of 6 videos, which has 1.6 s; ask for a shorter",
@@ -222,7 +222,7 @@ def job_of(folder):
         (["--every", "1", "--npy", __file__], "cannot be a folder"),
         (
             ["--every", "1", "--npy", "arrays", "--features", "tokens"],
-            "--npy writes one vector per window, but tokens are many; put another of --features first",
+            "--npy writes one vector per window, not tokens; put another of --features first",
         ),
         (["--every", "1", "--data", "synthetic"], "has synthetic frames, over which no windows slide; give videos"),
         (["--every", "1", "--batch", "3"], "a batch of 3 videos is not a multiple of the 8 devices here; use 8"),

@@ -197,7 +197,7 @@ def test_a_broken_video_is_reported_and_the_others_are_answered(classifier, vide
     assert reasons == ["truncated", "", "not_video", "missing", "not_video", ""]
     assert [len(entry["top"]) for entry in answers] == [0, 5, 0, 0, 0, 5]
     for video, reason in zip(asked, reasons, strict=True):
-        assert (f"{video} is not answered: {reason}" in shown.err) == bool(reason)
+        assert (f"no answer for {video}: {reason}" in shown.err) == bool(reason)
     assert "picture.png is a single picture; give a video" in shown.err
 
 

@@ -225,7 +225,7 @@ def test_a_video_damaged_where_no_window_looks_is_answered_but_not_copied(use, t
     words = [str(damaged), "--model", "colours", "--every", "100", f"--out={out}", f"--srt={subtitles}"]
     assert main(["predict", *words]) == 3
     assert not out.exists()
-    assert f"{damaged} is answered but not copied: corrupt" in capsys.readouterr().err
+    assert f"no annotated copy of {damaged}: corrupt" in capsys.readouterr().err
     assert subtitles.exists()
 
 

@@ -92,7 +92,7 @@ def test_charades_counts_intervals_by_class_and_notes_what_its_protocol_allows(h
         shown = [part["class"] for part in videos[name][1]["intervals"]]
         expected = {f"Doing {action}": shown.count(action) for action in motion_videos.CLASSES}
         assert (splits[split]["unit"], splits[split]["class_counts"]) == ("intervals", expected)
-    assert "Charades: of 4 intervals 1 run past the end, the first in AB001" in said(splits, "notes")[0]
+    assert "Charades: of 4 intervals, 1 run past the end, the first in AB001" in said(splits, "notes")[0]
     assert "only 8 classes are named; Charades has 157" in said(splits)
     (home / "Charades_v1_480" / "AB002.mp4").unlink()
     splits = check(capsys, "charades", home)

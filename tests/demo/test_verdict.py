@@ -31,7 +31,7 @@ PLAIN, OTHER = model("riding a bike", "cooking"), model("Cooking", "Riding_a_bik
         (
             (PLAIN, model(classes=400)),
             ("cooking", "class 121"),
-            "Not comparable: the classes of the second have no names.",
+            "Not comparable: the classes of the second model have no names.",
         ),
         ((model(classes=3), model(classes=3)), ("class 1", "class 1"), "Both say class 1."),
         (

@@ -31,8 +31,12 @@ def test_overlapping_classes_are_compared_with_a_remark():
     ("first", "second", "sentence"),
     [
         (Said(["Zumba"], 3, LABELS), Said(["left"], 1, ["left"]), "not comparable: the two models share no class name"),
-        (Said(["Zumba"], 3, LABELS), Said(["class 2"], 3), "not comparable: the classes of the second have no names"),
-        (Said(["class 2"], 4), Said(["class 2"], 3), "not comparable: the classes of the first and of the second have"),
+        (
+            Said(["Zumba"], 3, LABELS),
+            Said(["class 2"], 3),
+            "not comparable: the classes of the second model have no names",
+        ),
+        (Said(["class 2"], 4), Said(["class 2"], 3), "not comparable: the classes of the first and the second model"),
     ],
 )
 def test_models_that_cannot_be_compared_have_a_reason_but_no_share(first, second, sentence):
@@ -49,4 +53,4 @@ def test_nameless_classes_are_compared_by_number_and_without_answers_there_is_no
 
 
 def test_an_empty_list_of_names_counts_as_no_names():
-    assert "the second have no names" in agreement(Said(["Zumba"], 3, LABELS), Said(["class 2"], 3, ())).remark
+    assert "the second model have no names" in agreement(Said(["Zumba"], 3, LABELS), Said(["class 2"], 3, ())).remark

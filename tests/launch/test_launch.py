@@ -160,7 +160,7 @@ def test_the_words_of_the_run_reach_it_as_they_were(tmp_path):
     [
         (("tpu", "--name=a", "--topology=v5e:8x8"), ("--workdir=/tmp/run",), "is lost with its machine; name a bucket"),
         (("slurm", "--name=a"), ("--config=videomae_k400:base",), "--workdir=DIR is missing among them"),
-        (("tpu", "--name=a", "--topology=v9:8x8"), RUN, "--topology=v9:8x8: there are v4:..., v5e:..."),
+        (("tpu", "--name=a", "--topology=v9:8x8"), RUN, "--topology=v9:8x8: use one of v4:..., v5e:..."),
         (("tpu", "--name=a", "--topology=v5e:eight"), RUN, "--topology=v5e:eight is not of the form v5e:8x8"),
         (("xpk", "--name=a", "--topology=v5e:8x8"), RUN, "--cluster=NAME is missing"),
         (("tpu", "--name=My_Job", "--topology=v5e:8x8"), RUN, "--name=My_Job: use lower-case letters"),

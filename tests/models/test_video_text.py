@@ -155,5 +155,5 @@ def test_an_impossible_pair_is_refused_with_the_remedy(name, options, sentence):
 
 def test_a_text_beyond_the_tower_is_refused():
     model = VideoTextModel(SPEC)
-    with pytest.raises(ConfigError, match="texts of 10 tokens do not fit a text tower of 9; shorten them"):
+    with pytest.raises(ConfigError, match="texts of 10 tokens do not fit a text tower with context=9; shorten them"):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *VIDEO.clip_shape)), jnp.zeros((1, 10), jnp.int32))

@@ -196,7 +196,7 @@ def test_scoring_a_run_needs_no_teacher():
         ({"teacher__image_size": 20}, "teacher.name='timesformer_tiny': a frame side of 20 pixels"),
         ({"teacher__spec__dpth": 3}, "config.teacher.spec.dpth is unknown for teacher.name=timesformer_tiny; .*depth"),
         ({"teacher__token_weight": 1.0, "model__freeze_backbone": True}, "model.freeze_backbone=True would freeze"),
-        ({"teacher__token_weight": 1.0, "model__lora__rank": 2}, "model.lora.rank=2 would freeze; set one"),
+        ({"teacher__token_weight": 1.0, "model__lora__rank": 2}, "model.lora.rank=2 would freeze; set the first"),
         ({"optim__class_weights": "balanced"}, "class_weights=balanced is for task=classification"),
     ],
 )  # fmt: skip

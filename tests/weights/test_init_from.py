@@ -191,7 +191,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
 def test_a_temporal_encoder_of_another_depth_is_refused_not_started_fresh(make_run):
     model = {"model__name": "vivit_tiny", "model__spec__factorization": "encoder"}
     run = make_run(**model, model__spec__temporal_depth=3)
-    with pytest.raises(ConfigError, match=r"has 3 blocks in its temporal encoder, the model 2: set .*temporal_depth=3"):
+    with pytest.raises(ConfigError, match=r"has 3 blocks in its temporal encoder, .* model has 2; set .*_depth=3"):
         taken(run, **model)
     _, params, _ = taken(run, **model, model__spec__temporal_depth=3)
     assert_same(params["temporal"], read_params(run)[1]["temporal"])
@@ -233,8 +233,8 @@ def test_a_head_is_reduced_to_fewer_classes_as_in_videomae_v2(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[0, 1, 2, 0]", r"has 4 classes but the model has 3; use the map to the classes of its data"),
-        ("[0, 3, 1]", r"takes class 1 from class 3 of init_from, which has 3, 0 to 2; use the map from its classes"),
+        ("[0, 1, 2, 0]", r"has 4 classes but the model has 3; use the map for its data set"),
+        ("[0, 3, 1]", r"takes class 1 from class 3 of init_from, which has 3, 0 to 2; use a map made for its classes"),
         ("[0, -1, 1]", r"takes class 1 from class -1"),
         ('{"0": 1}', r"is not a JSON list of class numbers, such as misc/label_710to400.json"),
         ("[0.5, 1, 2]", r"is not a JSON list of class numbers"),

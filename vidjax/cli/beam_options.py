@@ -7,12 +7,12 @@ import os
 
 from vidjax.files import in_bucket
 
-RUNNERS = "a runner of Beam: DaskRunner, DataflowRunner, FlinkRunner, SparkRunner"
+RUNNERS = "a Beam runner: DaskRunner, DataflowRunner, FlinkRunner, SparkRunner"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a runner."""
-    about = "for Beam, such as dask_client_address=HOST:8786 or project=NAME; may be repeated"
+    """Add --beam-option."""
+    about = "an option for Beam, such as dask_client_address=HOST:8786 or project=NAME; may be repeated"
     parser.add_argument("--beam-option", action="append", default=[], metavar="KEY=VALUE", help=about)
 
 

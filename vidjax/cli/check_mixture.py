@@ -21,7 +21,7 @@ SAMPLED = 1000  # videos of a folder that are opened unless asked otherwise
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """A source and what was found.
+    """A source of a mixture and the findings for it.
 
     Attributes:
       data: the name of its data set.
@@ -36,7 +36,7 @@ class Checked:
 
 
 def check_mixture_of(arguments: argparse.Namespace) -> int:
-    """Check and print; the exit code is 0 if nothing is missing or damaged, else 1.
+    """Check the mixture and print the findings; return 0 if nothing is missing or damaged, else 1.
 
     Raises:
       ConfigError: for an experiment without a mixture, or options that are for a single data set.

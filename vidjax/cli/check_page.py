@@ -55,15 +55,15 @@ def steps_sentence(videos: int, experiment: str) -> str:
 
     runs = [choose_length(read_config([f"--config={experiment}:{size}"]), videos, 1) for size in ("tiny", "base")]
     tiny, larger = (
-        f"{num_train_steps(run, videos)} steps of {run.data.global_batch} videos, {run.train.epochs:g} times through "
-        f"the {videos}"
+        f"{num_train_steps(run, videos)} steps of {run.data.global_batch} videos, or {run.train.epochs:g} epochs of "
+        f"{videos}"
         for run in runs
     )
     return f"configs/{experiment}.py: {tiny}, for a tiny model (as on a CPU); {larger}, for a larger one"
 
 
 def division_sentence(audits: Sequence[SplitAudit]) -> str:
-    """Describe how unevenly the hash splits the classes; empty if evenly, or without classes or a hash."""
+    """Describe how unevenly the hash splits the classes; empty if the split is even, or without classes or a hash."""
     if len(audits) < 2 or not all(about.hashed and about.class_counts for about in audits):
         return ""
     train, val = audits[0].class_counts, audits[1].class_counts

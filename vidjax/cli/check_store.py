@@ -13,7 +13,7 @@ SHOWN = 5  # problems and failures listed individually
 
 
 def is_store(folder: str) -> bool:
-    """Return whether a folder holds features, not videos or records (those of TFDS have a features.json too)."""
+    """Return whether a folder holds features, not videos or records (TFDS records have a features.json too)."""
     header = read_json(os.path.join(folder, "features.json")) if os.path.isdir(folder) else None
     return isinstance(header, dict) and "backbone" in header
 

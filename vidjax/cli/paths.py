@@ -79,7 +79,7 @@ def shown(path: str) -> str:
 
 
 def names_of(videos: Iterable[str]) -> dict[str, str]:
-    """Return a base name for each video's output files, with parent folders where names would clash."""
+    """Return a name for each video's output files: its base name, or if two of these are equal, its relative path."""
     videos = list(dict.fromkeys(videos))
     names = [pathlib.Path(video).stem for video in videos]
     if len(set(names)) < len(names):

@@ -16,7 +16,7 @@ def parse_share(word: str | None) -> tuple[int, int] | None:
     """Parse K/P.
 
     Raises:
-      ConfigError: if it is something else.
+      ConfigError: if `word` is not of this form.
     """
     if word is None:
         return None

@@ -1,4 +1,4 @@
-"""The time-line files that `vidjax predict` writes, and their paths."""
+"""The timeline files that `vidjax predict` writes, and their paths."""
 
 from __future__ import annotations
 

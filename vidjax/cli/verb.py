@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Callable
 
-EXIT_MISSING_VIDEOS = 3  # at least one video could not be answered
+EXIT_MISSING_VIDEOS = 3  # at least one video could not be processed
 
 
 @dataclasses.dataclass(frozen=True)

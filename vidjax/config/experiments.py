@@ -12,7 +12,7 @@ from vidjax.registry import is_outside
 
 
 def defaults():
-    """A `ConfigDict` with every key of `Config` at its default, locked except for the fields of specs."""
+    """A `ConfigDict` with every key of `Config` at its default, locked except for specs and the mixture."""
     from ml_collections import ConfigDict
 
     config = ConfigDict(dataclasses.asdict(Config()))

@@ -73,7 +73,7 @@ def checked(hint: Any, value: Any, key: str) -> Any:
     """Convert a value to a key's type: if the type requires it, integers become floats, and lists become tuples.
 
     Raises:
-      ConfigError: for another type, a value out of range, or a name that is not one of the choices.
+      ConfigError: for a value of the wrong type or out of range, or a name that is not one of the choices.
     """
     kind = plain(hint)
     if typing.get_origin(kind) is tuple:

@@ -28,7 +28,7 @@ def from_saved(tree: Any) -> Config:
     """The configuration for the content of a config.json.
 
     Raises:
-      ConfigError: when it is not a configuration, has another schema number or none, or fails as in `from_dict`.
+      ConfigError: when it holds no configuration, has another schema number or none, or fails as in `from_dict`.
     """
     if complaint := other_schema(tree):
         raise ConfigError(complaint)
@@ -36,7 +36,7 @@ def from_saved(tree: Any) -> Config:
 
 
 def other_schema(tree: Any) -> str:
-    """The reason why the content of config.json or of a checkpoint's meta cannot be read; empty if it can."""
+    """The reason why the content of config.json or of a checkpoint's `meta` cannot be read; empty if it can."""
     if not isinstance(tree, Mapping):
         return "it holds no settings"
     if tree.get(KEY) == SCHEMA:

@@ -25,7 +25,7 @@ def find_experiment(word: str) -> Path:
         configs/NAME.py, its path in a clone.
 
     Raises:
-      ConfigError: when it is neither, with the nearest file or name.
+      ConfigError: when `word` is neither; the message suggests the nearest file or name.
     """
     path, experiments = Path(word), shipped()
     if path.is_file():

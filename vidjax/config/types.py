@@ -97,7 +97,7 @@ class Changeable:
 
 @dataclasses.dataclass(frozen=True)
 class Auto:
-    """A key that may be left to vidjax, which chooses its value to suit data and machine (`vidjax.training.choices`).
+    """A key that may be left to vidjax, which chooses it for the data and the machine (`vidjax.training.choices`).
 
     Attributes:
       value: the value that leaves the key open.

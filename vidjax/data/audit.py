@@ -105,7 +105,7 @@ def audit(
 
     Raises:
       ConfigError: when there is no data set of that name, or when vidjax generates its videos.
-      DataError: when root is not a folder.
+      DataError: when root is not a folder (or a list, for a user's own videos), or a list of checksums is malformed.
     """
     root, spec = os.path.abspath(os.path.expanduser(root)), DATASETS.find(name)
     if not spec.needs_root:
@@ -175,11 +175,11 @@ def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
 
 
 def _with_checksums(about: SplitAudit, found: Inventory, checksums: Checksums, opening: Opening) -> Inventory:
-    """Attach their checksums to the videos, and report videos without one as a problem."""
+    """Attach the known checksums to the videos, and report videos without a checksum as a problem."""
     videos = [dataclasses.replace(listed, video=checksums.checked(listed.video)) for listed in found.videos]
     with_one = sum(isinstance(listed.video, CheckedFile) for listed in videos)
     if with_one and not opening.check:
-        about.notes.append(f"{with_one} videos have a checksum in {checksums.path}; --read compares them")
+        about.notes.append(f"{with_one} videos have a checksum in {checksums.path}; --read verifies them")
     unlisted = [listed.video for listed in videos if listed.there and isinstance(listed.video, str)]
     if unlisted and not opening.adding_checksums:
         about.problems.append(

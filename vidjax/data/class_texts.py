@@ -17,7 +17,7 @@ _LONGEST = 40
 
 
 def read_lines(given: Sequence[str]) -> list[str]:
-    """Return the given texts; a single one that is the path of a text file stands for the lines of that file.
+    """Return the given texts or, if the only one is the path of a text file, the lines of that file.
 
     Raises:
       DataError: if the file is not text.
@@ -110,7 +110,7 @@ def texts_of_classes(labels: Sequence[str] | None, path: str, num_classes: int) 
     if unnamed:
         raise ConfigError(
             f"class {unnamed[0]} of the data has a number instead of a name ({len(unnamed)} of {len(names)} classes "
-            "do), which no text tower understands; name a file with one line per class in config.zero_shot.class_names"
+            "do), which no text tower understands; set config.zero_shot.class_names to a file with one line per class"
         )
     return check_classes([words.get(name) or readable(name) for name in names])
 

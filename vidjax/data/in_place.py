@@ -63,7 +63,7 @@ def placed(array: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
 
 
 def pack(thing: Any) -> Packed:
-    """Pickle an object for other processes of this machine; the result is valid as long as this process lives."""
+    """Pickle an object for other processes of this machine; valid while this process and the object's arrays live."""
     arrays: list[pickle.PickleBuffer] = []
     pickled = cloudpickle.dumps(thing, protocol=5, buffer_callback=arrays.append)
     return pickled, [_place(array.raw()) for array in arrays]

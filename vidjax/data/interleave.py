@@ -27,7 +27,7 @@ class Interleaved(grain.transforms.DatasetSelectionMap):
         """
         unit = math.lcm(*(share.denominator for share in shares))
         self._shares, self._length = [int(share * unit) for share in shares], length
-        self._rests = list(accumulate(reversed(self._shares)))[::-1]  # sum from each source's share on
+        self._rests = list(accumulate(reversed(self._shares)))[::-1]  # sum of each source's share and all later ones
 
     def __len__(self) -> int:
         return self._length

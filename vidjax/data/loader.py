@@ -39,7 +39,7 @@ MOST_WORKERS = 64
 _CACHED_SHARE = 4  # by default, the cache of decoded frames may fill 1 / _CACHED_SHARE of the free memory
 WORKER_MEMORY = 10**9  # upper estimate in bytes for a worker with its clips
 # A worker's unread output must fit into a pipe of 64 KiB; otherwise the worker does not exit until the pipe is read.
-_PACK, _PACKS_AHEAD = 4, 4  # rows per pack; packs per worker
+_PACK, _PACKS_AHEAD = 4, 4  # most rows per pack; packs buffered per worker
 _SMALL = 2**10  # bytes; larger arrays of a pack travel through shared memory
 
 
@@ -53,8 +53,8 @@ def train_batches(
     fine-tuning) and differ in their spatial augmentation.
 
     Args:
-      source: from a `Mixture`, every stretch of training draws on the sources in proportion to their weights, and the
-        videos of each source are shuffled and repeated separately.
+      source: the rows. With a `Mixture`, every stretch of training draws on its sources in proportion to their
+        weights, and the videos of each source are shuffled and repeated separately.
       process: (index of this process, number of processes); each reads one block of rows of the global batch.
 
     Returns:
@@ -64,7 +64,7 @@ def train_batches(
         index (rows) int64, the data-set row that was used;
         failed (rows 8) int32, the rows that were tried first and could not be decoded, padded with -1;
         failed_reason (rows 8) int8, indices into `VideoError.REASONS`, padded with -1;
-        source (rows) int32, with data.mixture: the source of each video, counted in alphabetical order.
+        source (rows) int32, with data.mixture: the index of each video's source, in alphabetical order.
       Only the first of the R clips lists failures. A row that fails is replaced by another of its class (in a
       mixture, of its source), chosen with random numbers keyed by its position. With data.balance=classes the rows of
       each class are repeated in turn until every class has as many as the largest.

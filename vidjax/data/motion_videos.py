@@ -175,13 +175,13 @@ def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
 def prepare(root: str = "", spec: MotionSpec = MotionSpec()) -> str:
     """Write the data set unless it exists, and return its folder.
 
-    The folder holds `{train,val,test}/<class>/<id>.mp4`, `long/<id>.mp4` if asked for, and `annotations.jsonl`. It is
-    written to a temporary folder beside it and renamed when complete, so that readers never see a part of it and
-    concurrent writers do not clash. If root is empty, the folder is in `$VIDJAX_CACHE` (or `~/.cache/vidjax`), named
-    after the spec.
+    The folder holds `{train,val,test}/<class>/<id>.mp4`, `long/<id>.mp4` if the spec has long videos, and
+    `annotations.jsonl`. The files are first written to a temporary folder, which is renamed when complete, so that
+    readers never see a partial data set and concurrent writers do not clash. If root is empty, the folder is in
+    `$VIDJAX_CACHE` (or `~/.cache/vidjax`), named after the spec.
 
     Raises:
-      DataError: if the folder exists but holds something else.
+      DataError: if the folder exists but holds something else, or cannot be created.
     """
     target = Path(root).expanduser() if root else _cache() / f"motion-{fingerprint(spec)}"
     if _is_prepared(target, spec):

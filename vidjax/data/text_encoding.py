@@ -1,7 +1,7 @@
 """Turn texts into the tokens of a text tower, with the vocabulary beside its weights.
 
 CLIP's byte-level BPE puts a text between a start and an end token. VideoPrism's SentencePiece vocabulary, c4_en, marks
-neither, and its texts are in lower case, without punctuation and with a full stop at the end.
+neither start nor end, and its texts are in lower case, without punctuation and with a full stop at the end.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _WIDER = str.maketrans(string.punctuation, " " * len(string.punctuation))
 
 
 class TextEncoder(Protocol):
-    """Converts texts to the tokens of one text tower."""
+    """The interface that turns texts into the tokens of one text tower."""
 
     @property
     def context(self) -> int:
-        """The most tokens of a text, including those that mark its start and end."""
+        """The maximum number of tokens of a text, including those that mark its start and end."""
         ...
 
     @property
@@ -65,7 +65,7 @@ class CLIPEncoder:
     """CLIP's tokens: a start token, the text, and end tokens up to `context`.
 
     Attributes:
-      backend: a tokenizer of the package tokenizers, whose vocabulary has the start and the end token.
+      backend: a `tokenizers.Tokenizer` whose vocabulary has the start and the end token.
       context: see `TextEncoder`.
     """
 
@@ -140,7 +140,7 @@ class UnigramEncoder:
     """VideoPrism's tokens from the tokenizer.json that `transformers` writes for a SentencePiece vocabulary.
 
     Attributes:
-      backend: a tokenizer of the package tokenizers.
+      backend: a `tokenizers.Tokenizer`.
       context: see `TextEncoder`.
     """
 
@@ -213,7 +213,7 @@ _BPE = {"end_of_word_suffix": "</w>", "unk_token": END_OF_TEXT}
 
 
 def clip_backend(model: models.Model) -> Tokenizer:
-    """Return a tokenizer that makes texts lower case, splits them as CLIP does, and encodes each word by `model`."""
+    """Return a tokenizer that makes texts lower case, splits them as CLIP does, and encodes each word with `model`."""
     backend = Tokenizer(model)
     backend.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]

@@ -23,7 +23,7 @@ class TextTokenizer:
     """A vocabulary whose end-of-text token opens and closes every text.
 
     Attributes:
-      backend: a tokenizer of the package tokenizers.
+      backend: a `tokenizers.Tokenizer`.
       eos: the number of the end-of-text token, which also starts a text and pads it.
     """
 

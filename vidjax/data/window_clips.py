@@ -1,4 +1,4 @@
-"""Batches of the clips of all windows of many videos, decoded by threads, each frame once."""
+"""Decode the clips of all windows of many videos in threads, each frame once, and batch them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class WindowedVideo:
     """The windows of one row.
 
     Attributes:
-      windows: number of its windows in the batches; for a video that fails, of those before the failure.
-      times: start and end of each window, in seconds of the video; none for a video that fails.
+      windows: number of its windows in the batches; for a video that fails, only those before the failure.
+      times: start and end of each window, in seconds of the video; empty for a video that fails.
       fps: average frames per second; duration: in seconds.
       reason: why it failed, one of `VideoError.REASONS`; empty if it did not.
     """
@@ -48,14 +48,14 @@ class WindowedVideo:
 
 
 class WindowBatch(NamedTuple):
-    """Clips of consecutive windows of the rows of one part.
+    """Clips of consecutive windows, all from the rows of one part.
 
     Attributes:
       part: index of the part among the requested ones.
       clips: one per window, the last one repeated to fill the batch; None if the part has no more.
       count: number of windows.
-      rows: number of rows read since the part's previous batch; a row read in part counts as a fraction.
-      videos: one per row of the part, with the part's last batch; otherwise None.
+      rows: number of rows read since the part's previous batch; a partly read row counts as a fraction.
+      videos: one per row of the part, in the part's last batch; None in its other batches.
     """
 
     part: int
@@ -67,7 +67,7 @@ class WindowBatch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class WindowBatching:
-    """How windows are taken and combined.
+    """How windows are taken and batched.
 
     Attributes:
       recipe: takes one clip of each window of recipe.windows.
@@ -90,7 +90,7 @@ class WindowBatches:
         """Start decoding.
 
         Args:
-          parts: row numbers; data: gives the number of threads and the stall limit.
+          parts: row numbers of each part; data: gives the number of threads and the stall limit.
         """
         self._source, self._parts, self._batching = source, parts, batching
         self._stall, self._decoded, self._left = data.stall_seconds, 0, len(parts)
@@ -122,7 +122,7 @@ class WindowBatches:
         return batch
 
     def _take(self) -> WindowBatch | Exception:
-        """Wait for the next batch; count the seconds one by one, so that a process that was suspended is not late."""
+        """Wait for the next batch; count seconds one by one, so that time spent suspended does not count."""
         decoded, waited = self._decoded, 0
         while True:
             try:
@@ -182,8 +182,8 @@ class _Reading:
     """Iterate over the clips of one row's windows.
 
     Attributes:
-      share: the fraction of its windows that were read before the last one.
-      video: about the row, once all its windows are read.
+      share: the fraction of the row's windows that were read before the latest one.
+      video: the row's `WindowedVideo`, once all its windows are read or one has failed.
     """
 
     def __init__(self, row: Row, batching: WindowBatching):
@@ -252,7 +252,7 @@ def check_length(windows: Windows | None, seconds: float, which: str) -> None:
 
 
 def _lanes(batching: WindowBatching, threads: int) -> int:
-    """Choose how many parts are read at once: each fills a batch, and another may wait for its turn."""
+    """Choose how many parts are read at once: each fills one batch, and another batch may wait for its turn."""
     recipe = batching.recipe
     batch_bytes = 3 * batching.batch * recipe.num_frames * recipe.frame_size[0] * recipe.frame_size[1]
     memory = free_host_memory()

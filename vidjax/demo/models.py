@@ -163,14 +163,16 @@ class Reader(Served):
     _asked: dict[tuple[str, ...], Classifier] = dataclasses.field(default_factory=dict)
 
     def classifier(self, words: str) -> Classifier:
-        """Return a classifier of the classes in some lines; cached for the last few.
+        """Return a classifier for the classes in `words`, one per line; the last few are cached.
 
         Raises:
           ConfigError: if there are too few or too many classes, one is named twice, or the text tower cannot read one.
         """
         classes = check_classes([line for line in words.splitlines() if line.strip()])
         if len(classes) > MOST_CLASSES:
-            raise ConfigError(f"{len(classes)} classes are named, but this page takes {MOST_CLASSES}; name fewer")
+            raise ConfigError(
+                f"{len(classes)} classes are named, but this page takes at most {MOST_CLASSES}; name fewer"
+            )
         if classes not in self._asked:
             while len(self._asked) > 7:
                 self._asked.pop(next(iter(self._asked)))
@@ -258,7 +260,7 @@ def as_shown(frames: np.ndarray, recipe: ClipRecipe) -> np.ndarray:
 
 
 def names_of(sources: Sequence[str]) -> list[str]:
-    """Return the models' names on the page: a hub id, or the end of a path, as short as is unique."""
+    """Return each model's name on the page: its hub id, or the shortest end of its path that is unique."""
     parts = [[source] if _is_hub_id(source) else os.path.abspath(source).split(os.sep)[1:] for source in sources]
     names = ["/".join(part[-1:]) for part in parts]
     for depth in range(2, max(map(len, parts), default=0) + 1):  # lengthen names until they are unique

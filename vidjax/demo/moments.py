@@ -23,7 +23,7 @@ _TOP = 8  # moments shown
 
 @dataclasses.dataclass(frozen=True)
 class Searched:
-    """An index in memory, and what computes queries for it.
+    """An index in memory, and the asker that embeds queries for it.
 
     Attributes:
       name: the last part of the index's path.
@@ -35,7 +35,7 @@ class Searched:
 
     @property
     def takes_text(self) -> bool:
-        """Whether texts can be searched for."""
+        """Whether the index can be searched with a text."""
         return self.index.header.feature == EMBEDDING
 
     @property

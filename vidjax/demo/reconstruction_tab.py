@@ -14,8 +14,8 @@ from vidjax.viz.reconstruction import NORMALIZED, PLAIN, error_map
 
 _RATE = 6.0  # frames per second of the animations
 _STILLS = 8  # frames of a clip also shown side by side
-_NAMES = {"input": "the clip", "masked": "what the model sees", "reconstructed": "what it makes of it"}
-_ERROR = "how far off that is"
+_NAMES = {"input": "the clip", "masked": "what the model sees", "reconstructed": "what it reconstructs"}
+_ERROR = "the error of the reconstruction"
 _MASKS = {"tube": "tubes", "random": "random cubes", "frame": "whole frames"}
 
 

@@ -63,7 +63,7 @@ class Site:
                 then = self._on(then, name, step, again).then
 
     def _on(self, event: Callable[..., Any], name: str, step: Step, again: bool) -> Any:
-        """Draw a step on an event."""
+        """Register a step to be drawn on an event."""
 
         def call(request: gr.Request, progress: gr.Progress = PROGRESS, current: str = "", *values: Any):
             upload = self.uploads.of(str(request.session_hash))

@@ -22,12 +22,12 @@ _SPREAD = 10.0  # seconds per window for models that spread their frames: as lon
 _LONG = 2  # minimum length of a video for a timeline, in clips
 _LANES = 8  # number of colours, and of classes drawn: those that win most windows
 _TALL = 40  # height of the curves, in SVG units
-_MARKS = 6  # times below
+_MARKS = 6  # times shown below the timeline
 _MINUTES = 120.0  # seconds from which times are in minutes
 
 
 def windows_for(recipe: ClipRecipe, info: VideoInfo) -> Windows | None:
-    """Return windows that overlap by half, or fewer if these are too many; None for a video under two clips long."""
+    """Return windows that overlap by half, or less if they would be too many; None for a video under two clips long."""
     seconds = _SPREAD if recipe.spread else recipe.covers(info.frames, info.fps) / info.fps
     if info.duration < _LONG * seconds:
         return None
@@ -36,7 +36,7 @@ def windows_for(recipe: ClipRecipe, info: VideoInfo) -> Windows | None:
 
 
 def sliding(predictor: Predictor, windows: Windows) -> Predictor:
-    """Return a predictor with other windows that shares the compiled functions."""
+    """Return a predictor with other windows and the same compiled functions."""
     other = copy.copy(predictor)
     other.recipe = dataclasses.replace(predictor.recipe, windows=windows)
     return other

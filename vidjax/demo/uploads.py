@@ -27,7 +27,7 @@ from vidjax.demo.preview import is_playable, write_preview
 from vidjax.errors import UserError, VideoError
 
 KEPT = 3600  # seconds that a video is kept after its last use
-_UNCLAIMED = 120  # seconds that a file is kept without a visitor, who may have left or dropped ten files at once
+_UNCLAIMED = 120  # seconds that an unclaimed file is kept; its visitor may have left, or dropped ten files at once
 _ROUND = 30.0  # seconds between sweeps
 _VISIT = "visit-"  # prefix of visitors' folders
 Tell = Callable[[float, str], None]  # called with the share of the work that is done and a description
@@ -171,7 +171,7 @@ class Uploads:
 
     @contextlib.contextmanager
     def kept_swept(self) -> Generator[None]:
-        """While open, sweep regularly in a thread."""
+        """Sweep regularly in a thread while the context is open."""
         over = threading.Event()
 
         def sweep_again():
@@ -192,7 +192,7 @@ class Uploads:
                 return Upload(path, name, info, path)
             os.link(path, player)  # browsers rely on the file name
             return Upload(path, name, info, player)
-        whole = write_preview(path, info, player, lambda share: tell(share, "making a copy that browsers play"))
+        whole = write_preview(path, info, player, lambda share: tell(share, "making a copy that browsers can play"))
         copy = "a small, silent copy" if whole else "a copy of its key frames"
         note = f"Browsers cannot play {name}: the player shows {copy}; the model sees the original."
         return Upload(path, name, info, player, (note,))

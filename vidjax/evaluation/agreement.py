@@ -28,7 +28,7 @@ class Agreement:
     Attributes:
       videos: number of videos that both answered.
       same: number of these with the same best class.
-      shared: number of classes that both have; 0 if they cannot be compared.
+      shared: number of classes that both have; 0 if the models cannot be compared.
       remark: why the two cannot be compared, or how their classes differ; may be empty.
     """
 
@@ -46,8 +46,8 @@ class Agreement:
 def agreement(first: Said, second: Said) -> Agreement:
     """Compare the best classes of two models.
 
-    Two classes are the same if their names are, ignoring case and treating underscores and hyphens as spaces. Classes
-    without names are compared by number, if both models have equally many.
+    Two classes are the same if their names match, ignoring case and treating underscores and hyphens as spaces. Classes
+    without names are compared by number, if both models have the same number of classes.
     """
     both = [
         (plain(a), plain(b)) for a, b in zip(first.best, second.best, strict=True) if a is not None and b is not None
@@ -58,7 +58,7 @@ def agreement(first: Said, second: Said) -> Agreement:
     if not first.labels and not second.labels and first.classes == second.classes:
         return Agreement(len(both), same, first.classes, "classes without names are compared by their numbers")
     if nameless := [which for which, said in (("first", first), ("second", second)) if not said.labels]:
-        words = f"not comparable: the classes of the {' and of the '.join(nameless)} have no names"
+        words = f"not comparable: the classes of the {' and the '.join(nameless)} model have no names"
         return Agreement(len(both), 0, 0, words)
     names, others = ({plain(name) for name in said.labels or ()} for said in (first, second))
     shared = len(names & others)

@@ -37,7 +37,7 @@ class Captions:
 class CaptioningEvaluator(Evaluator[Captioning, Captions]):
     """Score one caption per video, of its central view; a video that cannot be decoded has an empty caption.
 
-    For comparison, the results also give the metrics of the best constant: one caption for all videos, chosen among the
+    For comparison, the results also give the metrics of the best constant: one caption for all videos, chosen from the
     references.
     """
 
@@ -95,7 +95,7 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
         return {"captions.jsonl": self._lines(found)}
 
     def reasons(self, found: Captions) -> Sequence[str]:
-        """Return the reason why each video was not captioned; empty if it was."""
+        """Return why each video was not captioned; an empty string for a captioned video."""
         return found.scores.reasons
 
     def judged(self, found: Captions) -> Judged:

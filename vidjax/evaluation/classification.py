@@ -34,7 +34,8 @@ class ClassificationEvaluator(VideoEvaluator):
         highest, classes = int(found.labels.max()), found.scores.shape[1]
         if highest >= classes:
             raise ConfigError(
-                f"the data has label {highest}, but the model has {classes} classes; set data.num_classes"
+                f"the data has label {highest} (counted from 0), but the model has {classes} classes; set "
+                "data.num_classes"
             )
         return found
 
@@ -141,9 +142,10 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
 
 
 def calibration(result: VideoScores, recipe: ClipRecipe) -> Reliability | None:
-    """Return the calibration of the scored videos' best classes; None if scores are not probabilities, as with `max`.
+    """Return the calibration of the scored videos' best classes.
 
-    Sums of logits are converted to the softmax of their mean.
+    Sums of logits are converted to the softmax of their mean. The result is None if no video was scored, or if the
+    scores are not probabilities, as with `max`.
     """
     if recipe.merge not in ("mean_softmax", "sum_logits") or not result.scored.any():
         return None

@@ -35,7 +35,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
     Attributes:
       main: the metric that ranks checkpoints, without its prefix; higher is better.
-      quick: the metrics of validations on one view during training; those that a pass does not yield are left out.
+      quick: the metrics that one-view validations report during training; metrics that a pass lacks are left out.
     """
 
     main: ClassVar[str]
@@ -175,7 +175,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
     @abc.abstractmethod
     def reasons(self, found: Found) -> Sequence[str]:
-        """Return the reason why each row of the split was not scored; empty if it was."""
+        """Return why each row of the split was not scored; an empty string for a scored row."""
 
     @abc.abstractmethod
     def sentence(self, results: Mapping[str, Any], found: Found) -> str:
@@ -194,5 +194,5 @@ class VideoEvaluator(Evaluator[Scoring, VideoScores]):
         return self.score_rows(params, self.source, recipe, progress=progress)
 
     def reasons(self, found: VideoScores) -> Sequence[str]:
-        """Return the reason why each video was not scored; empty if it was."""
+        """Return why each video was not scored; an empty string for a scored video."""
         return found.reasons

@@ -112,7 +112,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return np.stack(whole), np.concatenate(moments)
 
     def summarise(self, found: Scores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Return the mean average precision over videos and moments, also of constant scores, and one per class."""
+        """Return the mean average precision of the model and of constant scores, and the model's per class."""
         windows = found.windows
         mean, each = mean_average_precision(found.videos, self._positives)
         there, there_at = self._positives.any(axis=0), self._positives_at.any(axis=0)
@@ -143,7 +143,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         }
 
     def reasons(self, found: Scores) -> list[str]:
-        """Return the reason of each video's first unscored window; empty if all its windows were scored."""
+        """Return why each video's first unscored window was not scored; an empty string if all windows were scored."""
         reasons = [""] * len(self.source)
         for video, reason in zip(self._windows.video_of, found.windows.reasons, strict=True):
             reasons[video] = reasons[video] or reason

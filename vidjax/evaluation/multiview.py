@@ -30,7 +30,7 @@ class Scoring(Protocol):
     """An objective that scores clips."""
 
     def scores(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
-        """Return logits, or the numbers of a regression."""
+        """Return logits, or the predicted values of a regression."""
         ...
 
 

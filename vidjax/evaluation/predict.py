@@ -62,7 +62,7 @@ class Predictor:
 
     @property
     def numbers(self) -> bool:
-        """Whether scores are the numbers of a regression, not scores of classes."""
+        """Whether scores are the predicted values of a regression, not scores of classes."""
         return self.activation not in ("softmax", "sigmoid")
 
     def compile(self) -> None:
@@ -94,7 +94,7 @@ class Predictor:
 
         Returns:
           the start and end of each window in seconds, and its scores. Times are those at which a player shows the
-          frames, also at a variable frame rate.
+          frames, even at a variable frame rate.
 
         Raises:
           VideoError: if the video cannot be decoded.
@@ -145,7 +145,7 @@ class Predictor:
         ]
 
     def values(self, scores: Float[np.ndarray, " targets"]) -> list[dict[str, Any]]:
-        """Return the name and value of each number of a regression."""
+        """Return the name and value of each target of a regression."""
         return [{"name": self.name(number), "value": float(value)} for number, value in enumerate(scores)]
 
     def name(self, number: int) -> str:
@@ -180,7 +180,8 @@ class Predictor:
         scores = np.asarray(self._merged(np.stack(logits)))
         if not np.isfinite(scores).all():
             raise OutputError(
-                "the model's outputs are NaN or infinite; its weights are damaged or its training diverged: try others"
+                "the model's outputs are NaN or infinite; its weights are damaged or its training diverged: try other "
+                "weights"
             )
         return scores
 
@@ -202,7 +203,7 @@ class ActionPredictor(Predictor):
     def _shares(
         self, scores: Float[np.ndarray, "w outputs"]
     ) -> tuple[Callable[[int], dict[str, Any]], Float[np.ndarray, "w k"]]:
-        """See `Predictor`; the answers are the actions that are the best of at least one window."""
+        """See `Predictor`; the answers are the best actions of the windows."""
         best = [best_actions(*np.split(row, [self._nouns]), 1)[0] for row in scores]
         pairs = np.unique(best, axis=0)
         noun, verb = self._of_parts(scores)

@@ -1,4 +1,4 @@
-"""Evaluation of regressions: how well numbers agree with their targets over all rows."""
+"""Evaluation of regressions: how well predictions agree with their targets over all rows."""
 
 from __future__ import annotations
 

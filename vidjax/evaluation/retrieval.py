@@ -104,7 +104,7 @@ class RetrievalEvaluator(Evaluator[Contrastive, Retrieved]):
         return {"retrieval.jsonl": self._lines(found)}
 
     def reasons(self, found: Retrieved) -> Sequence[str]:
-        """Return the reason why each video was not embedded; empty if it was."""
+        """Return why each video was not embedded; an empty string for an embedded video."""
         return found.scores.reasons
 
     def judged(self, found: Retrieved) -> Judged:
@@ -131,7 +131,7 @@ class RetrievalEvaluator(Evaluator[Contrastive, Retrieved]):
         return [text for index in range(len(source)) for text in check_captions(source[index])]
 
     def _embed_texts(self, params: Params) -> Float[np.ndarray, "texts e"]:
-        """Embed the distinct captions, on every process alike."""
+        """Embed the distinct captions; every process embeds all of them."""
         texts, parts = self._texts.texts, []
         with jax.set_mesh(self.mesh):
             for first in range(0, len(texts), _TEXTS):

@@ -24,7 +24,7 @@ class Judged:
 
     Attributes:
       marks: one per video, higher is better; NaN if the video was not scored.
-      words: describes the answer to a video, given its number.
+      words: describes the answer to a video, given its index.
       classes: the class of each video, if it has one; the best videos are then of different classes, if possible.
     """
 
@@ -36,7 +36,7 @@ class Judged:
 def best_and_worst(
     marks: Float[np.ndarray, " n"], most: int = SHOWN, classes: Int[np.ndarray, " n"] | None = None
 ) -> tuple[list[int], list[int]]:
-    """Return the numbers of the best videos and of the worst, worst first; no video is in both.
+    """Return the indices of the best videos, best first, and of the worst, worst first; no video is in both.
 
     Args:
       marks: see `Judged`.

@@ -67,7 +67,7 @@ def best_segments(
 def likely_segments(
     times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"], threshold: float
 ) -> list[Segment]:
-    """Return the timeline of answers that may overlap: the segments in which each answer is likely, by start.
+    """Return the timeline of answers that may overlap: the segments in which each answer is likely, ordered by start.
 
     Args:
       times: start and end of each window.

@@ -55,7 +55,7 @@ class Watch:
         """Compile the model, so that no answer waits for the compiler.
 
         Args:
-          predictor: makes the answers. If its recipe spreads clips over a window, it must have windows.
+          predictor: makes the answers. If its recipe spreads clips over a window, the recipe must set `windows`.
           every: seconds between two answers.
         """
         self._predictor, self._every = predictor, every

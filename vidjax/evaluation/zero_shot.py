@@ -1,4 +1,4 @@
-"""Evaluation of classes that are given in words, by the protocol of classification."""
+"""Zero-shot evaluation: classes are given in words and scored by the protocol of classification."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ZeroShotEvaluator(ClassificationEvaluator):
         """Find the words for each class.
 
         Raises:
-          ConfigError: if a class has none.
+          ConfigError: if a class has none, or a template is invalid.
         """
         self.texts, self.templates = words(self.config, self.source)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from vidjax.errors import ConfigError
 from vidjax.files import in_bucket, writing
 
-_ATTEMPTS, _PAUSE = 20, 0.2  # seconds between attempts to remove a draft
+_ATTEMPTS, _PAUSE = 20, 0.2  # attempts to remove a draft, and seconds between them
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ def whole_folder(folder: str | os.PathLike) -> Generator[Path]:
 
 
 def _remove(draft: Path) -> None:
-    """Remove a draft if it is still there, again if need be: threads of a failed checkpoint may still write to it."""
+    """Remove a draft if it still exists; retry, because threads of a failed checkpoint may still write to it."""
     for _ in range(_ATTEMPTS):
         if not draft.exists():
             return

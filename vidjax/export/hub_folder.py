@@ -60,7 +60,7 @@ def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str 
         raise ConfigError(f"--license={license!r} is not a hub licence; give its short name, such as apache-2.0")
     if model.clip_recipe is None or (model.answer and model.answer.kind != "classes"):
         raise WeightsError(
-            f"{model.source} predicts no classes; the hub layouts are for classifiers, backbones and autoencoders"
+            f"{model.source} has no layout on the hub; only classifiers, backbones and autoencoders have one"
         )
     with whole_folder(folder) as draft:
         notes = export(model, draft)

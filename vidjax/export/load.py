@@ -1,4 +1,4 @@
-"""Run the exported model of this folder with jax alone: `from load import load; load()(clips)["probabilities"]`.
+"""Run the exported model in this folder with jax alone: `from load import load; load()(clips)["probabilities"]`.
 
 Clips are uint8 RGB (batch, frames, height, width, 3) of the size in preprocessing.json, with any batch size.
 """

@@ -21,7 +21,7 @@ _RECIPE = {  # the configuration keys that readers look for first
     "initial weights": "init_from",
     "steps": "train.steps",
     "epochs": "train.epochs",
-    "clips per step": "data.global_batch",
+    "videos per step": "data.global_batch",
     "optimiser": "optim.name",
     "base learning rate": "optim.base_lr",
     "reference batch of that rate": "optim.reference_batch",
@@ -102,7 +102,7 @@ def _training(model: Pretrained) -> str:
         return ""
     rows = {title: _value(model.config, key) for title, key in _RECIPE.items()}
     rows.pop("epochs" if model.config.train.steps else "steps")
-    return "## Recipe\n\n" + _table("key", {title: value for title, value in rows.items() if value})
+    return "## Recipe\n\n" + _table("setting", {title: value for title, value in rows.items() if value})
 
 
 def _figures(model: Pretrained) -> str:
@@ -114,7 +114,7 @@ def _figures(model: Pretrained) -> str:
         for name, value in results.items()
         if not name.startswith(_PER_CLASS) and _is_figure(value)
     }
-    return "## Figures\n\nFrom the run's evaluation (`results.json`).\n\n" + _table("figure", rows) if rows else ""
+    return "## Results\n\nFrom the run's evaluation (`results.json`).\n\n" + _table("metric", rows) if rows else ""
 
 
 def _is_figure(value: Any) -> bool:

@@ -1,7 +1,8 @@
 """Score a vidjax model with `mteb`, whose video benchmark MVEB (arXiv:2606.14958) compares embeddings.
 
 mteb decodes videos with torchcodec and gives its encoders tensors. `Encoder` takes the files instead and decodes them
-itself, so the embeddings are those of `vidjax embed`, and torchcodec and FFmpeg are not needed.
+itself. The embeddings are therefore those of `vidjax embed` with the same stride, and torchcodec and FFmpeg are not
+needed.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Encoder:
         Args:
           source: as for `vidjax.from_pretrained`; or "random:" and the name of a preset, as a baseline.
           feature: a name from `vidjax.evaluation.features.extraction.features` with one vector per clip; None means
-            "embedding" for a model with a text tower, otherwise "pooled" (the input of a head), or "token_mean".
+            "embedding" for a model with a text tower, otherwise "pooled" (the input of a head) or else "token_mean".
           stride: frame stride; 0 spreads the frames over the whole video, as mteb's own encoders of video models do;
             None takes the model's own.
 
@@ -84,7 +85,7 @@ class Encoder:
 
     @functools.cached_property
     def mteb_model_meta(self) -> ModelMeta:
-        """Metadata that mteb stores with results; it caches them by name, revision and settings."""
+        """Metadata that mteb stores with results; mteb caches results by name, revision and settings."""
         from mteb.models.model_meta import ModelMeta, ScoringFunction
 
         content, random = content_of(self._source), self._source.startswith(RANDOM)
@@ -126,6 +127,7 @@ class Encoder:
           options: the other arguments of mteb's protocol, which do not change an embedding.
 
         Raises:
+          ConfigError: for a data set with neither column.
           VideoError: for a video that cannot be decoded; the message names the row.
           OutputError: if the embedding of a video is not finite.
         """

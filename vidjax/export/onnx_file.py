@@ -26,7 +26,7 @@ from vidjax.weights import Pretrained, preprocessing
 
 NAME = "model.onnx"
 _OPSET = 21  # ONNX Runtime 1.20 and later
-# These warn about each shape left to ONNX Runtime and, with tracebacks, about packages that are not needed here.
+# These loggers warn about each shape left to ONNX Runtime and, with tracebacks, about packages not needed here.
 _NOISY = ("onnx_ir", "jax2onnx.plugins.plugin_system")
 
 
@@ -47,8 +47,8 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
         import jax2onnx
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--format=onnx needs {error.name}; pip install 'vidjax[onnx]', then pip install --no-deps jax2onnx, "
-            "which requires packages that are not needed here, and an older orbax-checkpoint than vidjax does"
+            f"--format=onnx needs {error.name}; pip install 'vidjax[onnx]', then pip install --no-deps jax2onnx "
+            "(jax2onnx also requires packages that are not needed here, and an older orbax-checkpoint than vidjax)"
         ) from error
     if hasattr(model.spec, "scan"):
         raise WeightsError(
@@ -84,7 +84,7 @@ def _stage(graph: Graph, clips: jax.ShapeDtypeStruct) -> Any:
 
 @contextlib.contextmanager
 def _without_pads() -> Generator[None]:
-    """Trace `jax.lax.pad` as slices and concatenations; jax2onnx 0.17 converts no pad of a batch of any size."""
+    """Trace `jax.lax.pad` as slices and concatenations; jax2onnx 0.17 cannot pad a batch of symbolic size."""
     pad = jax.lax.pad
     jax.lax.pad = _pad  # ty: ignore[invalid-assignment]
     try:

@@ -45,7 +45,7 @@ class AlignmentStudent(CompiledInit):
     """An encoder of the visible tokens, with one decoder for each of its tapped blocks.
 
     Attributes:
-      encoder: a module of a family whose `hidden` takes an `index`.
+      encoder: a family's encoder; its method `hidden` must take an `index`.
       features: channels of the teacher's features.
       decoder: one of `DECODERS`.
       class_token: whether the class token is aligned too; if so, it comes first.
@@ -94,7 +94,7 @@ class AlignmentTeacher(CompiledInit):
     """A frozen encoder of all tokens of a clip.
 
     Attributes:
-      encoder: a module of a family with `hidden`.
+      encoder: a family's encoder, with a method `hidden`.
       tubelet_size: the student's tubelet_size. A teacher of single frames sees the middle frame of each of the
         student's cubes, the only frame that a kernel inflated around its centre would see (`inflate_weight` in the
         authors' `clip.py`).
@@ -113,7 +113,7 @@ class AlignmentTeacher(CompiledInit):
         return self.encoder.spec
 
     def __call__(self, clips: Float[Array, "b t h w c"]) -> dict[str, Array]:
-        """Encode a student's normalised clips, resized so that both have the same grid of tokens.
+        """Encode a student's normalised clips, resized so that teacher and student have the same grid of tokens.
 
         Returns:
           features (k b n e), float32; n counts all tokens and, if it is returned, the class token. If the encoder

@@ -42,7 +42,7 @@ def beam_search(
     open. Other arguments are as in `greedy`.
 
     Returns:
-      as `greedy`, but with k texts per row, best first: tokens (b k max_tokens), lengths (b k), scores (b k). Scores
+      as in `greedy`, but with k texts per row, best first: tokens (b k max_tokens), lengths (b k), scores (b k). Scores
       are sums of log-probabilities, not divided by a power of the length.
 
     Raises:

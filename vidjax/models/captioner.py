@@ -27,7 +27,7 @@ class CaptionerSpec:
 
     Attributes:
       encoder_features: "pooled", the one vector per clip that a classifier's head would see, such as the class token;
-        or "tokens", all states of the last layer, a class token first.
+        or "tokens", all states of the last layer, with any class token first.
       mapper: whether a linear layer maps the states to the text's width even if the widths are equal; if they differ,
         there is always such a layer.
       num_clips: clips per video; their states are concatenated.
@@ -126,7 +126,7 @@ def join(captioner: Captioner, backbone_params: dict, decoder_params: dict, rng:
     """Join the parameters of a captioner's parts; `rng` initialises the mapper, if there is one.
 
     Raises:
-      ConfigError: as `Captioner.__call__`.
+      ConfigError: as in `Captioner.__call__`.
     """
     clip_shape, s = captioner.backbone.spec.clip_shape, captioner.spec
 

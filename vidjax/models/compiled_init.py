@@ -17,8 +17,8 @@ class CompiledInit(nn.Module):
         """Initialise the module's variables; arguments and result are those of `flax.linen.Module.init`.
 
         Flax's own `init` runs the module on the inputs, one operation after another, which takes ten seconds for a
-        large module. This method compiles a function that only draws the parameters, once for all equal modules.
-        Inputs may be `jax.ShapeDtypeStruct`s.
+        large module. This method compiles a function that only draws the parameters; equal modules share it. Inputs
+        may be `jax.ShapeDtypeStruct`s.
         """
         given = dict(enumerate(args)) | options
         arrays = {name: value for name, value in given.items() if isinstance(value, _ARRAYS)}

@@ -1,7 +1,8 @@
 """Greedy and sampled text generation with GPT-2, one text per row, compiled with fixed shapes.
 
-Each function is jitted and compiles once for each shape of prompt and states, each `max_tokens`, and each filter of
-`Sampling`. Generation stops when all texts have ended; the positions after a text's end hold the end token.
+`greedy` and `sample` are jitted. They compile once for each shape of prompt and states, each `max_tokens`, and each
+temperature, top_k and top_p of `Sampling`. Generation stops when all texts have ended; the positions after a text's end
+hold the end token.
 """
 
 import dataclasses
@@ -80,7 +81,7 @@ def sample(
     Other arguments are as in `greedy`.
 
     Returns:
-      as `greedy`; scores are log-probabilities before the filter.
+      as in `greedy`; scores are log-probabilities before the filter.
     """
 
     def choose(logits, step):

@@ -20,7 +20,7 @@ class Family:
       pretraining: module class, called with (spec,), if the family has its own pre-training.
       encoder: called with (spec, taps), returns the classifier's encoder for feature alignment; None if the family has
         none. The encoder's method `hidden` returns the outputs of the blocks `taps`. Its attribute `takes_index` tells
-        whether `hidden` accepts the `index` of some tokens, as a student needs; `has_class_token` and
+        whether `hidden` can encode only the tokens of an `index`, as a student needs; `has_class_token` and
         `has_attention` tell whether `hidden` returns a class token and the class token's attention.
       sampling, interpolation: how clips are taken and resized for weights with no published result on videos, keys of
         `vidjax.data.clips.sampling.SAMPLINGS` and `vidjax.data.clips.resize.INTERPOLATIONS`.

@@ -123,7 +123,7 @@ class GPT2(CompiledInit):
 
         Raises:
           ConfigError: if a text is too long, if states are given to a model without cross-attention, or if they are
-            missing for a model with it.
+            missing or of the wrong width for a model with it.
         """
         rate = self.spec.dropout if train and self.spec.dropout > 0 else None
         hidden, _ = self._read(tokens, None, states, states_mask, rate)

@@ -18,7 +18,7 @@ from vidjax import ops
 from vidjax.ops.attention.fused import KEPT
 from vidjax.ops.scan.branch_tpu import KEPT as KEPT_BY_SCANS
 
-REMAT = {  # the choices of model.remat: what the backward pass keeps; it recomputes the rest
+REMAT = {  # the choices of model.remat: what is kept for the backward pass, which recomputes the rest
     "none": None,
     "dots": jax.checkpoint_policies.save_from_both_policies(  # the outputs of matmuls, attention and scans
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -158,11 +158,11 @@ class HeadsOut(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; `implementation` names one of `vidjax.ops.attention`.
+    """Multi-head self-attention; `implementation` names one of those in `vidjax.ops.attention`.
 
     Attributes:
       attend: function of queries, keys and values: `ops.attention` over the tokens of each row (b n d), or
-        `ops.attention_over_time` over the frames at each place (b t s d).
+        `ops.attention_over_time` over the frames at each spatial position (b t s d).
       out_init: initialiser of the output projection's kernel; None for `kernel_init`.
     """
 
@@ -314,7 +314,8 @@ def run_tapped(
     The scan carries x and the k kept outputs, instead of stacking every layer's output.
 
     Args:
-      inputs: the layers' inputs, stacked, such as their drop path rates; shared: inputs that all layers share.
+      inputs: the layers' inputs, stacked, such as their drop path rates.
+      shared: inputs that all layers share.
 
     Returns:
       x after the k blocks, in the order of `taps`; and the second outputs of all blocks, stacked.
@@ -331,7 +332,7 @@ def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, " dept
 
 
 def _flattened(init: Callable, input_axes: int) -> Callable:
-    """Return `init` for kernels of several axes.
+    """Adapt `init` to kernels with more than two axes.
 
     Fan-in is the product of the first `input_axes` axes, and fan-out that of the rest.
     """

@@ -8,7 +8,7 @@ the kernel's shape, in which `..` is the layer axis of stacked blocks; every lay
     .../NAME/kernel (.. i o)       .../NAME, i x o
 
 The terms are stored next to the module's parameters, as "lora/<projection>/A" and ".../B". B starts at zero, so that
-the model starts as its base; A starts as in the authors' library and in peft, uniformly within 1 / sqrt(inputs).
+the model starts as its base; A starts as in the authors' library and in peft, uniformly within +-1 / sqrt(inputs).
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def adapted(params: Mapping, lora: LoraConfig) -> dict[str, Projection]:
         if lora.rank > min(inputs, outputs):
             raise ConfigError(
                 f"config.model.lora.rank={lora.rank} is larger than {name}, a matrix of {inputs} x {outputs}; use at "
-                f"most {min(inputs, outputs)}, or leave it out of {key}"
+                f"most {min(inputs, outputs)}, or leave this matrix out of {key}"
             )
     return {name: found[name] for name in sorted(chosen)}
 
@@ -119,7 +119,7 @@ def initial_terms(params: Mapping, lora: LoraConfig, key: Array) -> dict[str, An
 
 
 def merge(params: Mapping, alpha: float) -> dict[str, Any]:
-    """Return the module's parameters from those of a run: W + alpha / rank * A B in place of W, and no terms.
+    """Return a module's parameters from those of a run, with W + alpha / rank * A B for W and without the terms.
 
     Args:
       params: the module's parameters and, as "lora", the terms; NumPy arrays stay on the host.

@@ -41,7 +41,7 @@ DT_BIAS_INITS = {"zero": nn.initializers.zeros, "mamba": _inverse_softplus}
 
 
 class Halves(nn.Module):
-    """A projection to two halves without bias, as two products, because splitting a single product makes a TPU copy it.
+    """A bias-free projection to two halves, as two products, because splitting a single product makes a TPU copy it.
 
     Attributes:
       features: channels of each half.
@@ -116,7 +116,7 @@ def _gated(y: Float[Array, "b l d"], gate: Float[Array, "b l d"]) -> Float[Array
 class Mixer(nn.Module):
     """Both directions over one projection of the tokens, merged, gated, and projected back.
 
-    The published code gates each scan. Gating the merged scans gives the same, because both scans have the same gate.
+    The published code gates each scan. Gating the merged scans is equivalent, because both scans have the same gate.
 
     Attributes:
       inner: channels of the scans.

@@ -56,7 +56,7 @@ class PooledClassifier(CompiledInit):
 
     @property
     def spec(self):
-        """The spec of the backbone, for clips of all segments."""
+        """The spec of the backbone, for clips that hold all segments."""
         return joined_spec(self.backbone.spec, self.segments)
 
     def clone(self, *, spec: ClipSpec | None = None, **options: Any) -> Self:
@@ -91,7 +91,7 @@ class PooledClassifier(CompiledInit):
 def all_tokens(out: dict[str, Array]) -> Float[Array, "b n d"]:
     """Return every token of a clip: the class token, if there is one, and those of the cubes.
 
-    For a V-JEPA 2 that reads several levels, they are the tokens of these levels, side by side.
+    For a V-JEPA 2 that reads several levels, they are the tokens of these levels, concatenated along the token axis.
 
     Args:
       out: the outputs of a classifier without a head.
@@ -103,11 +103,11 @@ def all_tokens(out: dict[str, Array]) -> Float[Array, "b n d"]:
 
 
 def encode_segments(backbone: nn.Module, clips: Float[Array, "b t h w c"], segments: int, train: bool) -> dict:
-    """Encode each of the equally long segments of clips separately.
+    """Split clips into segments of equal length, and encode each segment separately.
 
     Returns:
-      the outputs of the backbone for one segment; otherwise only `tokens` (b n d), those of `all_tokens` side by side,
-      and `pooled` (b d), averaged over segments.
+      with one segment, the backbone's outputs. Otherwise only `tokens` (b n d), the `all_tokens` of all segments, one
+      segment after another, and `pooled` (b d), averaged over segments.
     """
     if segments == 1:
         return backbone(clips, train)

@@ -28,7 +28,7 @@ def family_of(name: str) -> tuple[str, str]:
     """Return the family and size of a preset: ("videomae", "base"), or ("my_models:TOY", "tiny").
 
     Raises:
-      ConfigError: for an unknown name; it suggests the nearest.
+      ConfigError: for an unknown name; the message suggests the nearest names.
     """
     if is_outside(name):
         family, size = _outside(name)
@@ -46,7 +46,7 @@ def preset(name: str) -> ClipSpec:
     """Return the spec of a preset.
 
     Raises:
-      ConfigError: as `family_of`.
+      ConfigError: as in `family_of`.
     """
     family, size = family_of(name)
     return FAMILIES.find(family).specs[size]

@@ -12,7 +12,7 @@ from vidjax.models.layers import Head, normal_002
 from vidjax.models.pooling import PooledClassifier, all_tokens, attentive_pooler, encode_segments, joined_spec
 from vidjax.models.spec import ClipSpec
 
-HEADS = "heads"  # the parameters of all probes, stacked on axis 0; the others are the backbone's
+HEADS = "heads"  # the parameters of all probes, stacked on axis 0; all other parameters are the backbone's
 
 
 class ProbeGrid(CompiledInit):
@@ -43,7 +43,7 @@ class ProbeGrid(CompiledInit):
 
     @property
     def spec(self) -> Any:
-        """The spec of the backbone, for clips of all segments."""
+        """The spec of the backbone, for clips that hold all segments."""
         return joined_spec(self.backbone.spec, self.segments)
 
     @property

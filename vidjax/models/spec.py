@@ -18,7 +18,7 @@ class Positions:
 
     Attributes:
       axes: the axes of the grid of cubes that the table covers, among t, h and w; a class token's row may come first.
-      methods: how each axis is resized for other clips, as named in `vidjax.weights.resize_positions`.
+      methods: how each axis is resized for clips of other sizes, as named in `vidjax.weights.resize_positions`.
       flat: whether the table is resized as one axis of all its rows, with a single method.
     """
 
@@ -127,7 +127,7 @@ class ClipSpec(abc.ABC):
         """Copy the spec with a user's values for some fields.
 
         Raises:
-          ConfigError: if one of the fields has no effect, and as the constructor.
+          ConfigError: if one of the fields has no effect, and as in the constructor.
         """
         return dataclasses.replace(self, **fields)
 

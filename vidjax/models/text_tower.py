@@ -27,7 +27,7 @@ class TextTowerSpec(abc.ABC):
       attention: an implementation of `vidjax.ops.attention`; None chooses by platform.
 
     Raises:
-      ConfigError: if the heads do not divide the width, for an unknown name, or a size below 1.
+      ConfigError: if the heads do not divide the width, for an unknown name, or for a size below 1.
     """
 
     width: int
@@ -70,6 +70,6 @@ class TextTowerSpec(abc.ABC):
         """
         if tokens.shape[1] > self.context:
             raise ConfigError(
-                f"texts of {tokens.shape[1]} tokens do not fit a text tower of {self.context}; shorten them, or build "
-                f"it with context={tokens.shape[1]}"
+                f"texts of {tokens.shape[1]} tokens do not fit a text tower with context={self.context}; shorten them, "
+                f"or build it with context={tokens.shape[1]}"
             )

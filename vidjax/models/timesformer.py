@@ -105,7 +105,7 @@ Tokens = Float[Array, "b t s d"]
 
 
 class DividedBlock(nn.Module):
-    """Attention over the frames at each place, then within each frame, then an MLP; written as a scan step.
+    """Attention over time at each place in the frame, then within each frame, then an MLP; written as a scan step.
 
     The class token takes no part in attention over time. Within frames, each frame sees a copy of it, and the updates
     of these copies are averaged. Stochastic depth drops places in attention over time (before `temporal_fc`, as in the

@@ -36,7 +36,7 @@ class VideoTextSpec:
       projection: channels of the shared space, to which a linear map takes the pooled output of each tower.
       scale, bias: initial factor on the similarities of videos and texts, and initial bias added to the product.
       auxiliary: number of blocks of VideoPrism's own head (`VideoPrismHead`), which takes the place of both linear maps
-        if two towers of VideoPrism have the same width; None for linear maps.
+        if both towers are VideoPrism's and equally wide; None for linear maps.
 
     Raises:
       ConfigError: if `projection` is below 1, if `scale` is not above 0, or if `auxiliary` is set and the towers or

@@ -1,7 +1,7 @@
 """VideoMamba: bidirectional selective scans over all tokens of a clip (Li et al. 2024, arXiv:2403.06977).
 
 The class token comes first, then the patches frame by frame. Details follow the authors' code
-(`video_sm/models/videomamba.py`, `mamba_ssm/modules/mamba_simple.py`), which is the paper's section 3 with the residual
+(`video_sm/models/videomamba.py`, `mamba_ssm/modules/mamba_simple.py`): section 3 of the paper, with the residual
 stream in float32.
 """
 
@@ -154,7 +154,7 @@ class VideoMambaEncoder(nn.Module):
 
     @property
     def kernel_init(self) -> Callable:
-        """The initialiser of the model's linear layers, and of layers added on top."""
+        """The initialiser of the mixers' projections, except the last, and of layers added on top."""
         return nn.initializers.normal(self.spec.init_std)
 
     @property
@@ -197,7 +197,7 @@ class VideoMambaEncoder(nn.Module):
         """Return the outputs of the blocks `taps` in float32; the scan leaves out tokens that are not in `index`.
 
         Args:
-          patches: normalised cubes, in ascending order of tokens.
+          patches: normalised cubes, in ascending order of their token indices.
           index: token indices of the patches; None for all.
           norm: whether to apply the encoder's final norm to the outputs of every block.
 

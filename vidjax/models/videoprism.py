@@ -162,7 +162,7 @@ class VideoPrismEncoder(nn.Module):
 
 
 class VideoPrismTemporal(nn.Module):
-    """Encode the frames at each place; returns (b t s d) in the compute dtype."""
+    """Encode each place in the frame over time; returns (b t s d) in the compute dtype."""
 
     spec: VideoPrismSpec
 
@@ -204,7 +204,7 @@ class VideoPrismPooler(nn.Module):
 
 
 class VideoPrismClassifier(ClipClassifier[VideoPrismSpec]):
-    """Both encoders, pooling by a learned query and a linear head; `num_classes=0` omits the last two."""
+    """Both encoders, a pooler with a learned query, and a linear head; `num_classes=0` omits the pooler and head."""
 
     def setup(self):
         s = self.spec
@@ -214,7 +214,7 @@ class VideoPrismClassifier(ClipClassifier[VideoPrismSpec]):
         self.head = layers.Head(self.num_classes, s.head_dropout, lecun)
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Return the tokens, and their pooled vector, or their mean if there is no head."""
+        """Return the tokens, and `pooled`: the head's input, or the tokens' mean if there is no head."""
         s = self.spec
         rates = layers.drop_path_rates(s.drop_path, s.depth + s.temporal_depth, train)
         early, late = (None, None) if rates is None else (rates[: s.depth], rates[s.depth :])
@@ -246,11 +246,11 @@ def head_macs(spec: VideoPrismSpec, depth: int) -> int:
 
 
 def sine_positions(length: int, width: int, last: bool) -> Float[np.ndarray, "n d"]:
-    """Return sine positions: sines, then cosines, of angles position / 10000^(i / (width / 2)).
+    """Return sine positions: sines, then cosines, of the angles position / 10000^(i / n) for i from 0 to width / 2 - 1.
 
     Args:
-      last: whether the last exponent is 1, as in the authors' code, whose denominator is width / 2 - 1; in
-        `transformers` it stays below 1.
+      last: whether n is width / 2 - 1, as in the authors' code, so that the last exponent is 1. Otherwise n is
+        width / 2, as in `transformers`.
     """
     count = width // 2
     angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(count) / (max(count - 1, 1) if last else count))

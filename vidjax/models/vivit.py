@@ -37,14 +37,14 @@ class ViViTSpec(ClipSpec):
 
     Attributes:
       width, depth, num_heads, mlp_dim: size of the blocks.
-      factorization: the paper's model 1 to 4. `joint` (scenic's spacetime) attends over all tokens; `encoder`
+      factorization: one of the paper's models 1 to 4. `joint` (scenic's spacetime) attends over all tokens; `encoder`
         (factorized_encoder) encodes each frame, then the frames' class tokens; `self_attention`
         (factorized_self_attention_block) attends over time, then within frames, in each block; `dot_product`
         (factorized_dot_product_attention) attends over time with half of the heads, and within frames with the rest.
         The first two classify by a class token, the others by the mean of all tokens.
       temporal_depth: number of blocks of the second encoder, for `encoder` only.
       tubelet_init: how the embedding of cubes starts from an image model's (section 3.4). `central_frame` embeds one
-        frame of a cube as the image model does; `inflation` embeds the mean of its frames.
+        frame of a cube as the image model does; `inflation` embeds the mean of the cube's frames.
 
     Raises:
       ConfigError: if the heads do not divide the width, or cannot be halved for `dot_product`; if `encoder` has no
@@ -101,7 +101,7 @@ class ViViTSpec(ClipSpec):
     def learned_positions(self) -> Mapping[str, Positions]:
         """See `ClipSpec`; tables are resized as in scenic's `vivit/model_utils.py`.
 
-        If there are two encoders, the first has one position for each place in a frame, and the second one for each
+        With two encoders, the first has a position for each place in a frame, and the second has a position for each
         frame.
         """
         if self.factorization == "encoder":

@@ -33,10 +33,10 @@ class VJEPA2Spec(ClipSpec):
       width, depth, num_heads, mlp_dim: size of the encoder.
       predictor_width, predictor_depth, predictor_heads, predictor_mlp_dim: size of the predictor.
       num_mask_tokens: number of the predictor's mask tokens; each call uses one.
-      pooler_depth: blocks of self-attention in a classifier's attentive pooler; pooler_heads: its attention heads;
-        pooler_norm_eps: epsilon of its norms.
-      levels: the encoder's blocks, from 0, whose outputs the pooler reads side by side, each after the final norm; the
-        last block must be among them. Empty for the last block alone. The authors' probes on Diving48 read four.
+      pooler_depth: blocks of self-attention in a classifier's attentive pooler.
+      pooler_heads, pooler_norm_eps: the pooler's attention heads, and the epsilon of its norms.
+      levels: the encoder's blocks, from 0, whose output tokens the pooler reads together, each after the final norm;
+        the last block must be among them. Empty for the last block alone. The authors' probes on Diving48 read four.
       init_std: standard deviation of initial kernels; the published 0.02 is meant for widths near 1024.
 
     Raises:
@@ -161,7 +161,7 @@ class VJEPA2Encoder(nn.Module):
         return self.spec.width
 
     def embed_patches(self, patches: Float[Array, "b k p"]) -> Float[Array, "b k d"]:
-        """Embed normalised patches, which may come from the host; positions are applied in each block."""
+        """Embed normalised patches, which may be NumPy arrays; positions are applied in each block."""
         return self.patch_embed(patches.astype(self.spec.dtype))
 
     def __call__(
@@ -236,7 +236,7 @@ class VJEPA2Predictor(nn.Module):
 
 
 class VJEPA2Pretraining(CompiledInit):
-    """The encoder of the context and the predictor."""
+    """The context encoder and the predictor."""
 
     spec: VJEPA2Spec
 
@@ -290,9 +290,9 @@ class VJEPA2Classifier(ClipClassifier[VJEPA2Spec]):
         self.head = layers.Head(self.num_classes, s.head_dropout, nn.initializers.normal(s.init_std))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Return the last block's tokens, and the head's input, or their mean if there is no head.
+        """Return the last block's tokens, and `pooled`: the head's input, or the tokens' mean if there is no head.
 
-        With `levels` there are also `level_tokens` (b levels*n d), side by side.
+        With `levels` there are also `level_tokens` (b levels*n d), the tokens of one level after another.
         """
         if self.encoder.taps:
             of_levels = self.encoder.hidden(patches, train=train)["tokens"].astype(self.spec.dtype)

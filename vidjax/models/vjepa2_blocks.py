@@ -1,4 +1,4 @@
-"""V-JEPA 2's blocks: pre-norm, with rotary positions in the encoder and predictor, and without in the pooler."""
+"""V-JEPA 2's blocks: pre-norm, with rotary positions in the encoder and predictor, and with none in the pooler."""
 
 import functools
 from collections.abc import Callable
@@ -19,11 +19,11 @@ Tables = tuple[Float[Array, "*b n e"], Float[Array, "*b n e"]]  # from `ops.rota
 class Block(nn.Module):
     """Attention, then an MLP; written as a scan step.
 
-    The kernels that write to the residual stream start smaller by the square root of twice the block's number, as in
+    Initial kernels that write to the residual stream are divided by the square root of twice the block's number, as in
     the authors' `_rescale_blocks` (`src/models/vision_transformer.py:139`).
 
     Attributes:
-      init_std: standard deviation of initial kernels, before that scaling.
+      init_std: standard deviation of initial kernels, before that division.
     """
 
     num_heads: int
@@ -65,7 +65,7 @@ def smaller(init: Callable, number: Any) -> Callable:
 
 
 def numbers(depth: int) -> Float[np.ndarray, " depth"]:
-    """The blocks' numbers, from 1."""
+    """Return the blocks' numbers, from 1."""
     return np.arange(1, depth + 1, dtype=np.float32)
 
 

@@ -15,7 +15,7 @@ CLASSES = "classes"  # the head's parameter
 
 
 class ZeroShotClassifier(CompiledInit):
-    """The video tower of a model of videos and texts; logits are its scaled similarities with texts.
+    """The video tower of a model of videos and texts; logits are the scaled similarities of clips and class texts.
 
     The video tower's parameters keep their names, and the text tower's are not needed. `classes` (k e) holds one
     text embedding of unit length per class.

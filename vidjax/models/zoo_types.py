@@ -39,7 +39,7 @@ class Result:
     Attributes:
       data: a key of `CLASSES`.
       top1, top5: per cent; None if the source has no figure.
-      clips, crops: views per video; None if the source does not say.
+      clips, crops: clips per video and crops per clip; None if the source does not say.
       stride: distance between the frames of a clip; 0 if they are spread over the whole video; None if the source does
         not say.
       sampling: a key of `vidjax.data.clips.sampling.SAMPLINGS`: how clips were taken in training and testing.
@@ -73,7 +73,7 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
-    """One published recall of videos and captions, of a model with a text tower that was not trained on these data.
+    """Published zero-shot recalls of one model with a text tower: videos found by caption, and captions by video.
 
     Attributes:
       data: name of the data set and its split.

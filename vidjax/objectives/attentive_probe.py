@@ -26,7 +26,7 @@ class AttentiveProbe(Classification):
 
     @property
     def frozen(self) -> str:
-        """All parameters except the heads."""
+        """Pattern of all parameters except those of the heads."""
         return rf"^(?!{HEADS}/)"
 
     @property
@@ -54,7 +54,8 @@ class AttentiveProbe(Classification):
         """Compute the mean loss of the heads from `video` (uint8), `label` and `valid`; see `Classification.loss`.
 
         The gradient is that of the sum over heads, so that each head is trained as if it were alone. A head whose loss
-        or gradient is not finite has a gradient of 0 and is left out of the mean, so that it cannot stop the others.
+        or gradient is not finite has a gradient of 0, so that it cannot stop the others. The mean leaves out losses
+        that are not finite.
 
         The metrics are top1, of the best head in this batch; top1_mean and top1_lowest over heads; and diverged, the
         number of heads whose loss is not finite.

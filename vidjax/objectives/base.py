@@ -52,7 +52,7 @@ class Objective(abc.ABC):
 
     Attributes:
       module: the Linen module to train; a model with a `spec`, unless `parts` says otherwise.
-      train_flops_per_clip: FLOPs of the forward and backward pass, 2 x MACs.
+      train_flops_per_clip: FLOPs of the forward and backward pass, 2 per multiply-accumulate.
       frozen: pattern of the paths of parameters that are not trained; empty for none. See `training.optim.freezing`.
       unused_blocks: number of the encoder's last blocks on which the loss does not depend; training leaves them
         unchanged, and weight decay does not apply to them.

@@ -61,7 +61,7 @@ class Classification(Supervised):
         return mean_over_valid(soft_cross_entropy(logits, targets), batch["valid"]), (metrics, extra)
 
     def augment(self, clips: Array, targets: Array, rng: Array, batch: Batch) -> tuple[Array, Array]:
-        """Erase and mix clips; boxes are drawn per row, and the strength of mixing per group."""
+        """Erase and mix clips; erased boxes are drawn per row, and mixing weights per group."""
         erase_rng, mix_rng = jax.random.split(rng)
         if self.erase > 0:
             clips = random_erase(row_keys(erase_rng, batch), clips, self.erase)
@@ -79,7 +79,7 @@ def smooth(targets: Float[Array, "b classes"], amount: float) -> Float[Array, "b
 
 
 def balanced_weights(counts: Sequence[int], names: Sequence[str] | None = None) -> tuple[float, ...]:
-    """Return weights with which all classes have the same total weight, and videos a mean weight of 1.
+    """Return class weights that give all classes the same total weight, and videos a mean weight of 1.
 
     The weight of a class is all videos / (number of classes * videos of the class).
 

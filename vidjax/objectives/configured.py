@@ -1,6 +1,6 @@
 """Build objectives and their modules from a configuration: `config.model` and the clips of `config.data`.
 
-Nothing here needs the data libraries, so that steps can be built and timed without them.
+Nothing here needs the data libraries, so steps can be built and timed without them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _prediction_masks(jepa: JepaConfig) -> tuple[Blocks, ...] | tuple[Hidden, ..
     if len(jepa.blocks) != len(jepa.block_area) or not jepa.blocks:
         raise ConfigError(
             f"jepa.blocks={jepa.blocks} and jepa.block_area={jepa.block_area} describe the same masks; give both the "
-            "same length, at least one"
+            "same length, at least 1"
         )
     shapes = zip(jepa.blocks, jepa.block_area, strict=True)
     return tuple(Blocks(number, area, jepa.block_aspect, jepa.mask_group) for number, area in shapes)

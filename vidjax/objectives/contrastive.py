@@ -54,7 +54,7 @@ STARTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Contrastive(StatisticalObjective):
-    """The loss of all pairs of a video and a text of the global batch.
+    """The loss of all pairs of a video and a text in the global batch.
 
     If two rows have captions with the same tokens, each caption also describes the other video. With
     `same_caption="positive"` such pairs are positive too, because calling them negative would contradict the data.
@@ -67,7 +67,7 @@ class Contrastive(StatisticalObjective):
       same_caption: how a pair of rows with equal captions counts: positive or negative.
       train_text: the trained parameters of the text tower: all, those of LoRA, or none. Projections are always trained.
       freeze_backbone: whether the video tower is frozen.
-      lora: adapt the video tower, and a text tower with `train_text="lora"`; None for no LoRA.
+      lora: adapt the video tower and, with `train_text="lora"`, the text tower; None for no LoRA.
     """
 
     module: VideoTextModel
@@ -137,7 +137,7 @@ class Contrastive(StatisticalObjective):
     def loss_from(self, parts: dict[str, Array]) -> tuple[Float[Array, ""], Metrics]:
         """Compute the loss of a batch from the embeddings of its micro-batches, stacked on axis 0.
 
-        The metrics are the scale, the bias, and `batch_r1`: the share of videos whose nearest caption of the batch
+        The metrics are the scale, the bias, and `batch_r1`: the share of videos whose nearest caption in the batch
         describes them.
         """
         # Rows stay on their devices if the micro-batches become the second axis. Every device compares its own videos
@@ -223,7 +223,7 @@ LOSSES = {"sigmoid": sigmoid_loss, "softmax": softmax_loss}
 def at_most(value: Float[Array, ""], limit: float) -> Float[Array, ""]:
     """Return the smaller of a value and a limit; a value above the limit still gets gradients that lower it.
 
-    This is CLIP's clipping of the learned scale, which would otherwise stay at the limit for ever.
+    It clips the learned scale, as CLIP does. With a plain minimum, the scale would stay at the limit for ever.
     """
     return jnp.minimum(value, limit)
 

@@ -20,6 +20,7 @@ def uint8_cubes(batch: Batch, spec: ClipSpec) -> UInt8[Array, "b n p"]:
     if video.shape[1:] != (spec.num_tokens, spec.patch_dim):
         raise ConfigError(
             f"data.cubes gives {video.shape[1]} cubes of {video.shape[2]} values, but the model takes "
-            f"{spec.num_tokens} of {spec.patch_dim}; use data.cubes=({spec.tubelet_size},{spec.patch_size}), or ()"
+            f"{spec.num_tokens} cubes of {spec.patch_dim} values; use "
+            f"data.cubes=({spec.tubelet_size},{spec.patch_size}), or ()"
         )
     return video

@@ -48,7 +48,7 @@ class Distillation(Classification):
     never change, and checkpoints leave them out.
 
     Attributes:
-      teacher: a classifier, or a backbone if `weights.logits` is 0; it drops no paths.
+      teacher: a classifier, or a backbone if `weights.logits` is 0; it always runs in evaluation mode.
       weights: weights of the terms of the loss.
       temperature: above 0.
       decoder: the projection of tokens, one of `vidjax.models.alignment.DECODERS`.
@@ -151,7 +151,7 @@ def divergence(
 
 
 def compact(params: Params, dtype: str) -> Params:
-    """Store the kernels of a frozen model in the dtype in which it computes; heads compute in float32."""
+    """Cast the kernels of a frozen model's blocks to its compute dtype; other parameters keep their dtype."""
     flat = flatten(params)
     small = {path for path in flat if path.endswith("/kernel") and "blocks" in path.split("/")}
     return nest({path: leaf.astype(dtype) if path in small else leaf for path, leaf in flat.items()})

@@ -48,15 +48,15 @@ class FeaturePrediction(Objective):
     """The distance between a predictor's features of hidden cubes and a teacher's, under several masks.
 
     Let a mask show the cubes C to the encoder f and ask the predictor g for the cubes T, let t be the teacher, and let
-    norm subtract the mean over channels and divide by their deviation. The loss of a row is
+    norm subtract the mean over channels and divide by their standard deviation. The loss of a row is
 
       mean over masks of  mean over T and channels of  |g(f(cubes in C))  -  norm(t(all cubes))|
 
     After the optimiser's step, teacher = m teacher + (1 - m) encoder, with a constant m.
 
     A collapse, in which the teacher computes the same features for all cubes, would bring the loss to zero. The metric
-    target_std would show it: it is the deviation of the targets over the cubes and rows of a batch, between 0 after a
-    collapse and about 1.
+    target_std reveals a collapse: it is the standard deviation of the targets over the cubes and rows of a batch, at
+    most about 1, and 0 after a collapse.
 
     The objective's own state holds the teacher's parameters.
 
@@ -91,16 +91,16 @@ class FeaturePrediction(Objective):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Encoder and predictor; a run that continues another starts from its trained parameters."""
+        """Encoder and predictor; a run that continues another starts from the other's trained parameters."""
         return (Part("", self.module.spec, trained=True),)
 
     @property
     def extra_parts(self) -> tuple[Part, ...]:
-        """The teacher of the other run, or its encoder if it has no teacher."""
+        """The teacher; a run that continues another reads the other's teacher, or its encoder if it has no teacher."""
         return (Part("teacher", self.module.spec),)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Return random parameters, and a teacher that starts as a copy; the batch is not used."""
+        """Return random parameters, and a teacher that starts as a copy of the encoder; the batch is not used."""
         del batch
         spec, (seen, predicted) = self.module.spec, self.num_tokens[0]
         index = jnp.arange(seen + predicted)[None]
@@ -164,7 +164,7 @@ class FeaturePrediction(Objective):
 
 
 def layer_norm(features: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
-    """Subtract the mean over channels, and divide by their deviation, in float32."""
+    """Subtract the mean over channels, and divide by their standard deviation, in float32."""
     features = features.astype(jnp.float32)
     centred = features - features.mean(axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + NORM_EPS)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Num, UInt8
 def normalize(
     pixels: Num[Array, "*dims c"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "*dims c"]:
-    """Compute (pixels - mean) / std per channel in float32; integers are first divided by 255, floats are in [0, 1]."""
+    """Compute (pixels - mean) / std per channel in float32, after dividing integers by 255; floats are in [0, 1]."""
     unit = pixels.astype(jnp.float32)
     if not jnp.issubdtype(pixels.dtype, jnp.floating):
         unit = unit / 255

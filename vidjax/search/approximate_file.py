@@ -35,7 +35,7 @@ def write_approximate(folder: Place, revision: str, vectors: Float[np.ndarray, "
 
 
 def has_approximate(folder: Place, revision: str) -> bool:
-    """Whether an index has clusters of these windows."""
+    """Whether an index has clusters for this revision of its windows."""
     about = read_json(folder / _ABOUT)
     return isinstance(about, dict) and about.get("revision") == revision
 

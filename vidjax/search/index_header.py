@@ -27,7 +27,7 @@ class IndexHeader:
 
     Attributes:
       feature: the name of the feature, one of `FEATURES`.
-      width: numbers in a vector.
+      width: dimension of a vector.
       backbone: source and family of the model, for readers, and the digest of its weights and spec.
       clip: how the clip of each window is taken and normalised, as in a feature store's header.
       windows: seconds from the start of one window to the next (`every`), and the `length` of a window, 0 for the span
@@ -46,7 +46,7 @@ class IndexHeader:
 
     @classmethod
     def of(cls, store: Header, words: Sequence[str]) -> IndexHeader:
-        """Return the header of an index whose stores are like this one, with a single feature."""
+        """Return the header of an index whose stores are like the given one, which has a single feature."""
         [(feature, (width,))] = store.arrays.items()
         windows = store.windows or {}
         return cls(feature, width, store.backbone, store.clip, windows, store.dtype, list(words))
@@ -140,5 +140,5 @@ def check_same_index(folder: Place, found: IndexHeader, wanted: IndexHeader) -> 
     if unlike:
         changed = [f"{key} was {ours.get(key, 'absent')}, is now {theirs.get(key, 'absent')}" for key in unlike]
         raise ResumeError(
-            f"{folder} is an index of other features: {'; '.join(changed)}. Name another folder, or undo these"
+            f"{folder} is an index of other features: {'; '.join(changed)}. Name another folder, or undo these changes"
         )

@@ -40,7 +40,7 @@ class Stamp:
 
     @classmethod
     def of(cls, path: str) -> Stamp | None:
-        """Return the stamp of a file; None if there is none."""
+        """Return the stamp of a file; None if there is no such file."""
         try:
             found = os.stat(path)
         except (OSError, ValueError):
@@ -159,7 +159,7 @@ def find_stores(folder: Place, header: IndexHeader) -> list[IndexStore]:
     for store in stores:
         if not header.has_features_of(store.header):
             raise DataError(
-                f"{store.folder} holds features that differ from those in {folder / FILE}, as if it were from "
+                f"{store.folder} holds features that differ from those in {folder / FILE}, so it seems to be from "
                 f"another index; remove it and run `{header.command(folder)}`"
             )
     return stores

@@ -23,10 +23,10 @@ Nearest: TypeAlias = faiss.Index  # ntotal vectors, and search(queries, count) -
 
 
 def exact(width: int, count: int, blocks: Iterable[Float[np.ndarray, "n d"]]) -> Nearest:
-    """Build an exact search over unit vectors, numbered in order.
+    """Build an index for exact search over unit vectors, which are numbered in order.
 
     Args:
-      width: numbers in a vector; count: number of vectors.
+      width: dimension of a vector; count: number of vectors.
       blocks: the vectors, consumed block by block.
     """
     cores = min(usable_cores(), _MOST_SHARDS)

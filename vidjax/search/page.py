@@ -44,7 +44,7 @@ def page(
 
     Args:
       kind: what the query is: text, video or image; query: the text, or the path of the file.
-      moments: {video, start, end, score}, best first.
+      moments: {video, start, end, score}, best first; `query`, if present, is the {start, end} of the query's window.
       about: what was searched.
       on_moment: called after each moment.
     """

@@ -28,14 +28,14 @@ from vidjax.weights.backbones import load_backbone
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asker:
-    """Embeds queries with the model of an index."""
+    """The model of an index, which embeds queries."""
 
     model: Pretrained
     header: IndexHeader
 
     @classmethod
     def of(cls, model: Pretrained, header: IndexHeader, folder: str | os.PathLike) -> Asker:
-        """Check that a model is that of an index.
+        """Return an `Asker`, after checking that a model is that of the index.
 
         Raises:
           ConfigError: if its weights differ.
@@ -113,7 +113,7 @@ class Asker:
     def _vector(self, clips: UInt8[np.ndarray, "1 t h w 3"], name: str) -> Float32[np.ndarray, "1 d"]:
         found = np.asarray(self._compiled(self.model.params, clips))
         if not np.isfinite(found).all():
-            raise OutputError(f"the model's outputs for {name} are not finite; it cannot be searched for")
+            raise OutputError(f"the model's outputs for {name} are not finite; try another query")
         return found
 
     @functools.cached_property

@@ -31,7 +31,7 @@ class Moment(NamedTuple):
 
     Attributes:
       video: path; start, end: in seconds of the video.
-      score: cosine of the angle to the query, seen from the centre of the index; from -1 to 1.
+      score: cosine similarity to the query, after the index's centre is subtracted from both; from -1 to 1.
       query: index of the query that it is nearest to.
     """
 
@@ -108,8 +108,8 @@ class SearchIndex:
     ) -> list[Moment]:
         """Find the moments nearest to any of some queries, best first.
 
-        A window that overlaps a better one of the same video, or begins less than one stride of the index after it ends
-        or before it begins, shows the same moment and is left out. The moment has the time of its best window.
+        A window that overlaps a better one of the same video, or lies less than one stride of the index before or after
+        it, shows the same moment and is left out. The moment has the time of its best window.
 
         Args:
           queries: vectors of any length except 0, as the model computes them.
@@ -146,7 +146,7 @@ class _Found(NamedTuple):
     """The neighbours of some queries.
 
     Attributes:
-      scores, numbers: (q, k), best first; the number is -1 where there are fewer.
+      scores, numbers: (q, k), best first; the number is -1 where there are fewer than k.
       whole: whether there are no others.
     """
 

@@ -46,9 +46,9 @@ class Updated(NamedTuple):
 
     Attributes:
       header: the index's header.
-      videos, windows: what the index has now.
+      videos, windows: how many the index has now.
       added, moved, dropped: numbers of videos computed, renamed without being computed again, and removed.
-      missing: parts that belong to other processes.
+      missing: number of parts that other processes have not written yet.
       failed: path and reason of each video of the list that has no windows.
     """
 
@@ -177,7 +177,7 @@ class _Update:
         if found and not any(entry.stamp.content in names or entry.stamp.path in self._wanted for entry in found):
             raise ConfigError(
                 f"none of the {len(found)} videos of {self._folder} is among those named, so all would be dropped; "
-                "name another --out, or these videos too"
+                "name another --out, or add the indexed videos to those named"
             )
 
     def _sort(self, stores: Sequence[IndexStore]) -> tuple[list[tuple[IndexStore, Live]], list]:

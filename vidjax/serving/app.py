@@ -42,7 +42,7 @@ class Service:
     """
 
     def __init__(self, model: ServedModel, limits: Limits, most: int):
-        """Batch up to `most` clips, a power of two."""
+        """Start the threads; a batch has at most `most` clips, a power of two."""
         self.model, self.limits, self.stopping, self.broken_off = model, limits, False, 0
         self._in_flight, self._usual = 0, 0.0
         self.metrics = Metrics(lambda: self._in_flight)

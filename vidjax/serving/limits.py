@@ -12,8 +12,9 @@ class Limits(VideoLimits):
     """Limits of a server.
 
     Attributes:
-      megabytes: maximum body size in MiB (2^20 bytes); bodies are kept in memory. seconds: maximum video length.
-      queue: maximum number of requests in flight: received, decoded, waiting or computed.
+      megabytes: maximum body size in MiB (2^20 bytes); bodies are kept in memory.
+      seconds: maximum video length.
+      queue: maximum number of requests in flight: being received, decoded, batched or computed.
       upload_seconds: time limit for a client to send its request.
       drain_seconds: time after a stop signal to finish accepted requests.
 

@@ -13,7 +13,7 @@ class Metrics:
     """Metrics of one server.
 
     Attributes:
-      requests: responses by status code.
+      requests: responses of /predict by status code.
       seconds: duration of requests answered with 200, from the arrival of the request to the response.
       received: bytes of videos received.
       batch: clips per batch.

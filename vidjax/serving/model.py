@@ -29,7 +29,7 @@ class ServedModel:
 
     Attributes:
       name: base name of the folder or file.
-      about: the description.
+      about: the description of clips and outputs.
       call: (weights, clips) -> the outputs by name.
       weights: the weights, on the device.
     """

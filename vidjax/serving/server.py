@@ -100,12 +100,12 @@ def _refuse_new(listening: socket.socket) -> None:
 
 
 def _protocol(seconds: float) -> type[H11Protocol]:
-    """Return an HTTP protocol that limits the time for a request's head; `receive_video` limits that for its body."""
+    """Return an HTTP protocol with a time limit for the head of a request; `receive_video` has one for the body."""
 
     class Protocol(H11Protocol):
         def connection_made(self, transport: Any) -> None:
-            # asyncio sets this only for sockets that it opens itself. Without it, the body of an answer waits some
-            # 40 ms for the client's kernel to acknowledge the head.
+            # asyncio sets TCP_NODELAY only for sockets that it opens itself. Without it, the body of an answer waits
+            # some 40 ms for the client's kernel to acknowledge the head.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             super().connection_made(transport)
             self._watch()

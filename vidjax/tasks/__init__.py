@@ -1,4 +1,4 @@
-"""Tasks: what a run learns, how it is scored, and what it answers; one file per task, found by `config.task`."""
+"""Tasks: what a run learns, how it is scored, and what its model answers; one file per task, named by `config.task`."""
 
 import dataclasses
 from typing import Any, cast

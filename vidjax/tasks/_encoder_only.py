@@ -1,4 +1,4 @@
-"""Keep only the encoder of a model that was pre-trained."""
+"""Keep only the encoder of a pre-trained model."""
 
 from __future__ import annotations
 

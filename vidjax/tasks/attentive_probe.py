@@ -31,7 +31,7 @@ def check(config: Config) -> None:
     for name in ("head_learning_rates", "head_weight_decays"):
         values = getattr(optim, name)
         if not values:
-            raise ConfigError(f"optim.{name} is empty, so there is no head to train; give at least one")
+            raise ConfigError(f"optim.{name} is empty, so there is no head to train; give at least one value")
         if min(values) < 0:
             raise ConfigError(f"optim.{name} has {min(values):g}, which must be at least 0")
     if optim.base_lr <= 0:

@@ -46,7 +46,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse incompatible numbers of clips and tokens, and classification settings."""
+    """Refuse classification settings, clips that do not divide the frames, and an invalid end token."""
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights", "model.head_dropout")
     data, caption = config.data, config.caption
     if data.num_frames % caption.num_clips:
@@ -63,7 +63,7 @@ def training_rows(source: VideoSource, config: Config) -> TokenSource:
 
 
 def save_files(source: VideoSource, workdir: Place) -> None:
-    """Write the vocabulary, so that the run can caption without the tokenizer's original files."""
+    """Write the vocabulary, so that the run can write captions without the tokenizer's original files."""
     if isinstance(source, TokenSource):
         source.tokenizer.save(workdir)
 

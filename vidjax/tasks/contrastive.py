@@ -41,7 +41,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse classification settings, and LoRA on the text tower without a rank.
+    """Refuse classification settings, text-tower settings without weights or a rank, and groups for clipping.
 
     Raises:
       ConfigError: naming the key and the remedy.
@@ -74,7 +74,7 @@ def training_rows(source: VideoSource, config: Config) -> EncodedCaptions:
 
 
 def save_files(source: VideoSource, workdir: Place) -> None:
-    """Write the vocabulary, so that the run can embed texts without the captions or folders it came from."""
+    """Write the vocabulary, so that the run can embed texts without the captions or folder that it came from."""
     if isinstance(source, EncodedCaptions):
         with tempfile.TemporaryDirectory() as folder:  # the run may be in a bucket
             source.encoder.save(folder)

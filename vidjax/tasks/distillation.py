@@ -1,4 +1,4 @@
-"""Distillation: a student learns a frozen teacher's answers, alone or mixed with labels, or its tokens."""
+"""Distillation: a student learns from a frozen teacher's logits or tokens, with or without labels."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def check(config: Config) -> None:
         key = "freeze_backbone=True" if model.freeze_backbone else f"lora.rank={model.lora.rank}"
         raise ConfigError(
             f"config.teacher.token_weight={weights.tokens} trains a projection of tokens, which model.{key} would "
-            "freeze; set one of the two to 0"
+            "freeze; set the first to 0 or turn the second off"
         )
 
 
@@ -115,12 +115,12 @@ def _teacher(config: Config, num_classes: int, student: Any) -> nn.Module:
         raise ConfigError(
             f"config.teacher.token_weight={about.token_weight} compares tokens in pairs, but {about.name} has {theirs} "
             f"tokens (t h w) and {config.model.name} {ours}; choose teacher.image_size so that they agree, or learn "
-            "from its logits alone"
+            "from the teacher's logits alone"
         )
     return teacher
 
 
-AGREEMENT = Curve("train/agreement", "same first class as the teacher", fraction=True)
+AGREEMENT = Curve("train/agreement", "same top-1 class as the teacher", fraction=True)
 TASK = Task(
     build=build,
     sized_by_data=True,

@@ -40,10 +40,10 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
         raise ConfigError(f"task=feature_alignment: {model.name} cannot drop tokens; {_families(index=True)} can")
     for name, encoder in ((model.name, student), (align.teacher, teacher)):
         if align.class_token and not encoder.has_class_token:
-            raise ConfigError(f"align.class_token: {name} has no class token; set it to false")
+            raise ConfigError(f"align.class_token=True: {name} has no class token; set it to False")
     if model.mask == ATTENTION and not teacher.has_attention:
         raise ConfigError(
-            f"model.mask=attention needs an image model with a class token as its teacher, such as clip_base; "
+            f"model.mask=attention needs an image model with a class token as the teacher, such as clip_base; "
             f"with align.teacher={align.teacher} use tube or random"
         )
     objective = FeatureAlignment(

@@ -124,7 +124,7 @@ def _text(value: Any) -> str:
 
 
 def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
-    """What determines, apart from the data, what a process trains: configuration, code, packages and checkpoints."""
+    """Facts that, besides the data, determine what a process trains: configuration, code, packages and checkpoints."""
     facts = {key: value for key, value in flatten(json.loads(json.dumps(to_saved(config)))) if not _is_own(key)}
     facts |= {f"version of {name}": _version(name) for name in PACKAGES}
     facts |= {"version of Python": platform.python_version()}
@@ -160,7 +160,7 @@ def data_facts(splits: Mapping[str, VideoSource | None]) -> dict[str, Any]:
 
 
 def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
-    """Yield size and checksum of the start of evenly spaced videos, as equal lists may refer to different files."""
+    """Yield the size, and a checksum of the start, of evenly spaced videos: equal lists may name different files."""
     for row in np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)).tolist():
         video, name = source[row].video, f"the video {source[row].id}"
         if isinstance(video, bytes):

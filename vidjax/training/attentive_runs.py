@@ -26,8 +26,8 @@ def run_config(config: Config, backbone: Pretrained, probe: str) -> Config:
     """Return the configuration that trains an attentive probe: its backbone's clips and model, and the probe's heads.
 
     Args:
-      config: a configuration with mode=probe; its data, eval, train and mesh are used, and the grid of its heads.
-      backbone: with the clip recipe for these data.
+      config: a configuration with mode=probe; its sections data, eval, train and mesh and its grid of heads are used.
+      backbone: the backbone, with the clip recipe for this data.
       probe: a key of `ATTENTIVE`.
 
     Raises:
@@ -36,7 +36,8 @@ def run_config(config: Config, backbone: Pretrained, probe: str) -> Config:
     name, fields = nearest_preset(backbone.family, backbone.spec)
     if not isinstance(backbone.clips.image_size, int):
         raise ConfigError(
-            f"{backbone.source} takes frames of {backbone.clips.image_size} pixels; runs take square ones"
+            f"{backbone.source} takes frames of {backbone.clips.image_size} pixels, but attentive probes need square "
+            "frames; name another backbone"
         )
     changes: dict[str, Any] = {key: getattr(backbone.clips, key.removeprefix("data.")) for key in CLIP_KEYS}
     changes |= {

@@ -130,7 +130,7 @@ class Checkpoints:
         return None
 
     def delete_after(self, step: int) -> None:
-        """Delete the checkpoints of later steps, except the one with the highest score."""
+        """Delete the checkpoints of later steps, except the run's best-scored checkpoint."""
         steps = self.steps()
         for later in {later for later in steps if later > step} - {best_step(steps, self.scores)}:
             self._manager.delete(later)

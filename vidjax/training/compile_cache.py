@@ -51,7 +51,7 @@ def use_compile_cache(setting: str = "") -> None:
 
 def _keep_in(folder: str) -> None:
     """Set jax's cache folder."""
-    import jax  # imported late, so that a verb that fails before this point does so quickly
+    import jax  # imported late, so that a command that fails before this point does so quickly
 
     jax.config.update("jax_compilation_cache_dir", folder)
     shortest = jax.config.values["jax_persistent_cache_min_compile_time_secs"]

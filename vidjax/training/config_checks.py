@@ -90,7 +90,7 @@ def check_segments_read(config: Config) -> None:
 
 
 def check_optim(config: Config) -> None:
-    """Refuse a step schedule whose steps are invalid."""
+    """Refuse a step schedule whose epochs and factors are invalid."""
     if config.optim.schedule == "steps":
         check_steps(config.optim.step_epochs, config.optim.step_factors)
 

@@ -35,7 +35,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
 
     Returns:
       The configuration. Its `model.name` is the most similar preset, and `model.spec` lists the fields that differ.
-      A predictor of features (V-JEPA 2) is left out: the run holds only the encoder.
+      The feature predictor of V-JEPA 2 is left out: the run holds only the encoder.
 
     Raises:
       WeightsError: for a model that takes no clips, or takes frames that are not square.

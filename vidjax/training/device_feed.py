@@ -38,7 +38,7 @@ class Feed:
           batches: this process's parts of the batches.
           sharding: sharding of the global arrays.
           meter: counts every batch and the time spent waiting for it.
-          stop: whether this process was asked to stop.
+          stop: tells whether this process was asked to stop.
           waiting: called with a function that describes a wait; returns the context manager to put around the wait,
             as `Telemetry.waiting` does.
         """
@@ -46,7 +46,7 @@ class Feed:
         self._stop, self._alone, self._which = stop, jax.process_count() == 1, "the first"
 
     def next(self, in_flight: jax.Array | None = None) -> dict[str, jax.Array] | None:
-        """Start sending the next batch to the devices; None if this is the only process and it was asked to stop.
+        """Start sending the next batch to the devices and return it; None if a single process was asked to stop.
 
         Args:
           in_flight: an output of the step that runs meanwhile; if it is still being computed when the data arrives,

@@ -46,7 +46,7 @@ def initialize(
       peer_seconds: a process that gives no sign of life for this long counts as dead; see `vidjax.training.peers`.
 
     Raises:
-      ConfigError: when only some of the three variables are set.
+      ConfigError: when only some of the three variables are set, or `process_id` is out of range.
     """
     if jax.distributed.is_initialized():
         return

@@ -84,7 +84,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
 
 
 def _params_to_score(config: Config, run: str | os.PathLike, source: VideoSource) -> tuple[Any, dict[str, Any], str]:
-    """The parameters to score, their entries in the results, and a sentence for the screen.
+    """The parameters to score, the entries of the results that describe them, and a sentence for the screen.
 
     If the numbers of classes of public weights and the data set differ, `config.init_label_map` selects the classes.
     """
@@ -129,7 +129,7 @@ def _check_same(shapes, found, run) -> None:
         name = different[0]
         raise ConfigError(
             f"{run} holds a different model from config.model: {name} is {there.get(name, 'missing')} there and "
-            f"{wanted.get(name, 'missing')} here; evaluate with the configuration it was trained with"
+            f"{wanted.get(name, 'missing')} here; evaluate with the configuration that it was trained with"
         )
 
 

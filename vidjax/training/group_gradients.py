@@ -42,7 +42,7 @@ def check_group_gradients(config: Config, objective: Objective, extra: object, m
     if isinstance(objective, StatisticalObjective) or jax.tree.leaves(extra):
         raise ConfigError(
             f"optim.clip_group={group} does not work with task={config.task}, whose loss depends on the whole batch; "
-            "set it to 0"
+            "set optim.clip_group=0"
         )
     if config.train.accumulate > 1:
         raise ConfigError(

@@ -143,7 +143,7 @@ def train(
         bad = int(state.recent.bad) if state.recent else 0
         watch = Watch(telemetry, meter, Quarantine(workdir, source), config, total, bad)
         batch: dict | None = None
-        if first < total:  # otherwise all steps are made, and only the final evaluation is left
+        if first < total:  # otherwise all steps are done, and only the final evaluation is left
             part = loader_slice(mesh)
             batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
             feed = Feed(batches, batch_sharding(mesh), meter, stop, telemetry.waiting)

@@ -126,8 +126,8 @@ def check_groups(mesh: Mesh, rows: int, group: int, accumulate: int) -> None:
     """
     if group and rows % group:
         raise ConfigError(
-            f"a batch of {rows} clips is not a multiple of data.mix_group={group}; use a multiple of it as "
-            f"data.global_batch x data.clips_per_decode, data.mix_group={math.gcd(rows, group)}, or 0"
+            f"a batch of {rows} clips is not a multiple of data.mix_group={group}; make data.global_batch x "
+            f"data.clips_per_decode a multiple of it, or use data.mix_group={math.gcd(rows, group)}, or 0"
         )
     own = rows // row_blocks(mesh)
     if group and accumulate > 1 and own % (group * accumulate):
@@ -143,7 +143,7 @@ def check_groups(mesh: Mesh, rows: int, group: int, accumulate: int) -> None:
 
 
 def smallest_rows(mesh: Mesh, group: int, accumulate: int) -> int:
-    """The fewest rows that give each device and micro-batch whole groups; valid batches are multiples of it."""
+    """The fewest rows that `check_rows` (without pairs) and `check_groups` accept; their multiples are valid too."""
     blocks = row_blocks(mesh)
     return blocks * accumulate * max(group, 1) if accumulate > 1 else math.lcm(blocks, group or 1)
 
@@ -186,7 +186,7 @@ def param_shardings(shapes, mesh: Mesh, fsdp_min_size: int):
       shapes: arrays or `ShapeDtypeStruct`s. Rules match a leaf's path, so the optimiser's moments and the moving
         average are sharded like their parameters.
       mesh: axes (data, fsdp, tensor).
-      fsdp_min_size: elements; smaller leaves are not sharded over fsdp.
+      fsdp_min_size: number of elements, per layer in stacked blocks; smaller leaves are not sharded over fsdp.
 
     Raises:
       ConfigError: when the tensor axis does not divide a dimension that a rule gives it.

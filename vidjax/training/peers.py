@@ -136,7 +136,7 @@ class Peers:
                 self._answered += 1
 
     def _count_answers(self) -> None:
-        """End this process if process 0 stops answering; a second thread, because a call to its store may block."""
+        """End this process if process 0 stops answering; in a second thread, because a call to the store may block."""
         seen, quiet = -1, 0
         while not self._over.wait(self._every) and not self._concluded:
             seen, quiet = self._answered, quiet + 1 if self._answered == seen else 0

@@ -46,7 +46,7 @@ class Plan:
       source: training videos.
       length: the run's length in steps.
       fit: the step, compiled if the shapes of its batches were known.
-      evaluator: None for a task without a score.
+      evaluator: scores the model; None for a task without a score.
     """
 
     asked: Config

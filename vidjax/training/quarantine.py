@@ -64,4 +64,4 @@ class Quarantine:
             path = os.fspath(video.video) if isinstance(video.video, str | os.PathLike) else ""
             with contextlib.closing(GrowingFile(self._path)) as file:
                 file.add(json.dumps({"step": step, "id": video.id, "path": path, "reason": reason}))
-        say(f"{video.id} cannot be decoded ({reason}); another video takes its place in every batch, see {self._path}")
+        say(f"{video.id} cannot be decoded ({reason}); another video takes its place in every batch; see {self._path}")

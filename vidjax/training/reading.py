@@ -17,7 +17,7 @@ from vidjax.weights.run_files import DATA
 
 
 def say_reading(source: VideoSource, evaluator: Evaluator | None) -> None:
-    """Print how a user's own videos were read and split, and which classes have too few of them."""
+    """Print how a user's own videos were read and split, and which classes have too few videos."""
     if isinstance(source, Mixture):
         say(source.sentence)
     for name, reading in _readings(source):

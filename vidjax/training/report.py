@@ -60,7 +60,7 @@ def told_in_report(config: Config, workdir: Place, act: Callable[[], str]) -> Ge
     """If an error ends the run, write it to the run's report with the step, and raise it again.
 
     Args:
-      act: returns what was done until the error, such as `stopped at step 20 of 200`.
+      act: returns what was done before the error, such as `stopped at step 20 of 200`.
     """
     try:
         yield

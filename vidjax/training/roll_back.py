@@ -1,7 +1,7 @@
 """Roll back to a sound checkpoint after several steps in a row that were not finite or were spikes.
 
 The step number does not go back: the run continues as if all steps since that checkpoint had been skipped. So batches,
-random numbers and the learning rate are those of any run at that step, and a resume needs no other state. The authors
+random numbers and learning rates are those of a run without a roll-back, and a resume needs no other state. The authors
 of PaLM did this by hand (arXiv 2204.02311, section 5.1): they restarted about 100 steps before a spike, and skipped 200
 to 500 batches.
 """
@@ -31,7 +31,7 @@ def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *
       state: the current state; its arrays are freed before the checkpoint is read.
       shapes: shapes of a state, with shardings.
       bad: the first of the bad steps in a row.
-      most: how often a run may go back.
+      most: maximum number of roll-backs of a run.
 
     Raises:
       TrainingError: when the run has gone back that often already, or there is no such checkpoint.

@@ -40,7 +40,7 @@ class RunSummary:
       hours: the total time of all starts; None if nothing was trained here.
       state: `finished`; `running: ` or `starting: ` followed by the process; `stopped at step ...` with the reason;
         `killed after step ...` if the run could not record why; `weights` for weights not trained here; `evaluated`;
-        or `not begun`.
+        `not begun`; or `unknown` if the folder cannot be read.
       notes: sentences about files that are damaged or missing.
       config: the saved configuration, flat.
     """
@@ -174,7 +174,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _total(config: Mapping[str, Any], folder: Place) -> int | None:
-    """The steps that a configuration asks for."""
+    """The number of steps that a configuration asks for; None if unknown."""
     data = read_json(folder / DATA)
     try:
         if config["train.steps"] > 0:

@@ -23,7 +23,7 @@ class Recent(NamedTuple):
       losses, grad_norms: values of the last finite steps, in a ring buffer.
       count: number of finite steps so far, including those no longer in the buffer.
       bad: how many of the latest steps in a row were not finite or were spikes.
-      roll_backs: how often the run went back to a checkpoint.
+      roll_backs: how many times the run went back to a checkpoint.
     """
 
     losses: Float[Array, " window"]

@@ -176,7 +176,7 @@ def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
 
 
 def leave_on_signal() -> None:
-    """End this process silently on a signal until a `StopSignal` is entered: until then it only imports modules."""
+    """End this process silently on a signal until a `StopSignal` is entered: so far, it only imports modules."""
     for number in StopSignal.SIGNALS:
         signal.signal(number, lambda number, _: os._exit(128 + number))
 

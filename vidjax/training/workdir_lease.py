@@ -1,4 +1,4 @@
-"""A lease that lets only one process work in a bucket's folder: it keeps rewriting an object that names it."""
+"""A lease that lets only one process work in a bucket's folder: its holder keeps rewriting an object that names it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ TRAINING = Work("trained", "workdir")
 
 @contextlib.contextmanager
 def leased(path: Place, work: Work = TRAINING) -> Generator[None]:
-    """Hold a lock object in a bucket for some work; it is removed at the end.
+    """Hold a lock object in a bucket during some work, and remove it at the end.
 
     Object stores do not release a lock when its process dies. The lock of a process that has ended on this host is
     taken over at once; any other lock is taken over once it has not changed for a minute. A run whose own lock was
     taken over, for example after a minute without a connection, stops as if it had received SIGTERM.
 
     Raises:
-      ConfigError: when another run holds the lock, with its process and host, or the bucket cannot be written.
+      ConfigError: when another run holds the lock (the message names its process and host), or the bucket cannot be
+        written.
     """
     beat = _Beat(path, work)
     try:
@@ -80,7 +81,7 @@ class _Beat:
         """Write the lock.
 
         Args:
-          new: refuse to overwrite another run's lock if the store supports that; the caller checks by reading it back.
+          new: refuse to overwrite another run's lock if the store supports that; the caller reads it back to check.
         """
         import fsspec
 

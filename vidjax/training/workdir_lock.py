@@ -22,13 +22,13 @@ _SIGN_OF_LIFE = 300.0  # a run on another host counts as alive for this many sec
 
 @contextlib.contextmanager
 def locked(workdir: Place, work: Work = TRAINING, lock: str = LOCK) -> Generator[None]:
-    """Hold a lock of a folder for some work; the operating system releases it when the process ends, however it ends.
+    """Hold a lock on a folder for some work; the operating system releases it when the process ends, however it ends.
 
-    For a bucket, a lease is held instead. The lock file is removed at the end; a process that opened it just before
-    that creates a new one.
+    For a bucket, a lease is held instead. The lock file is removed at the end; a process that had just opened it
+    creates a new one.
 
     Raises:
-      ConfigError: when another process holds it, with its number and host.
+      ConfigError: when another process holds the lock; the message gives the number and host of that process.
     """
     if in_bucket(workdir):
         with leased(workdir / lock, work):

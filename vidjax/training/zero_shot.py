@@ -61,6 +61,6 @@ def _read_towers(source: str | os.PathLike, config: Config, video: ClipSpec) -> 
         if theirs != ours:
             raise ConfigError(
                 f"the video tower of {source} has {field}={theirs}, but that of model.name={config.model.name!r} has "
-                f"{ours}; name the size of the weights in config.model.name"
+                f"{ours}; set config.model.name to the size of these weights"
             )
     return model

@@ -22,7 +22,7 @@ from vidjax.files import drafted
 from vidjax.viz.timeline import Cue
 
 _CLOCK = Fraction(1, 90_000)  # seconds; a frame at 24, 25, 30 or 60 per second lasts a whole multiple of it
-_SOUND = {"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"}  # codecs that an MP4 holds
+_SOUND = {"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"}  # codecs that an MP4 can hold
 _QUALITY = {"crf": "18", "preset": "veryfast"}
 _SHADE = 0.6  # how much the background of a label is darkened
 _AS_CODED = ("yuv420p", "yuvj420p")

@@ -23,11 +23,11 @@ _BELOW, _RISE = 0.15, 0.55  # opacity where a map is lowest, and the amount adde
 
 
 def overlay(clip: UInt8[np.ndarray, "t h w 3"], maps: Float[np.ndarray, "u v w2"]) -> Float[np.ndarray, "t h w 3"]:
-    """Lay a map over the frames of a clip, which turn grey, as `CAPTION` describes.
+    """Turn the frames of a clip grey and lay a map over them in the colours that `CAPTION` describes.
 
     Args:
       clip: RGB frames.
-      maps: numbers on the grid of the model's cubes; a cube may span several frames.
+      maps: the map, one value per cube of the model's grid; a cube may span several frames.
 
     Returns:
       pictures in [0, 1].

@@ -105,7 +105,7 @@ def confusion_blocks(workdir: Place, pictures: Place) -> list[Block]:
         wrong = int(totals.sum() - right.sum())
         told = sum(count for *_, count in pairs)
         blocks += [
-            Text(f"The most confused pairs, which account for {told} of the {wrong} wrong videos."),
+            Text(f"The most confused pairs, which account for {told} of the {wrong} wrong answers."),
             Table(columns, rows),
         ]
     return [Heading("Confusion"), *blocks] if blocks else []

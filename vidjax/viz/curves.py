@@ -57,7 +57,7 @@ def smooth(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " 
 
 
 def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], path: str | Place) -> Place | None:
-    """Draw one panel per metric that has two values in any run, with a line for each run that has the metric.
+    """Draw one panel per metric that has two or more values in any run, with a line for each run that has the metric.
 
     Args:
       runs: folders of runs by their names in the legend.
@@ -65,7 +65,7 @@ def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], 
       path: the PNG to write.
 
     Returns:
-      the path, or None if no run has two values of any of the metrics.
+      the path, or None if no run has two or more values of any of the metrics.
     """
     curves = [Curve(curve, curve) if isinstance(curve, str) else curve for curve in curves]
     found = {
@@ -79,7 +79,7 @@ def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], 
 
     across = min(len(shown), _ACROSS)
     down = -(-len(shown) // across)
-    below = 0.2 * -(-len(runs) // across) if len(runs) > _FEW else 0  # inches of the names
+    below = 0.2 * -(-len(runs) // across) if len(runs) > _FEW else 0  # inches for the names
     figure = new_figure(5.2 * across, 3.8 * down + below)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes in panels[len(shown) :]:

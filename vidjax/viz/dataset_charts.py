@@ -30,7 +30,7 @@ Draw = Callable[[Axes, SplitAudit], None]
 
 
 def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | Place) -> list[Place]:
-    """Draw all charts for which there are numbers.
+    """Draw every chart for which there is data.
 
     Args:
       title: title of the data set.
@@ -174,7 +174,7 @@ def _draw_subjects(axes: Axes, about: SplitAudit) -> None:
     axes.set_xlim(0, max(len(frames), _NARROW) + 1)
     largest = max(about.subjects, key=about.subjects.__getitem__)
     total = f"{about.split}: {len(frames)} subject{'s' * (len(frames) > 1)}, {frames.sum():,} frames"
-    axes.set_title(f"{total}; the most, {frames[0]:,}, of {largest}", fontsize=10)
+    axes.set_title(f"{total}; most: {frames[0]:,} of {largest}", fontsize=10)
     axes.set(xlabel="subjects, by number of frames", ylabel="frames")
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
 

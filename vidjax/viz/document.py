@@ -79,7 +79,7 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """The few numbers to see first, in large print.
+    """The main figures of a report, in large print.
 
     Attributes:
       values: pairs of a formatted number and its name.

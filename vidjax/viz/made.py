@@ -25,9 +25,9 @@ class Made:
     Attributes:
       act: what was done, such as `trained to step 200 of 200`.
       command: the command as it was typed, one flag per line.
-      when: when it ended, in UTC.
+      when: when the start ended, in UTC.
       machine: the machine and its software.
-      results: the figures it ended with; may be empty.
+      results: the figures that the start ended with; may be empty.
       settings: for an evaluation, the settings that differ from the run's.
       why: the reason for a stop, as the name of a signal or the message of an error.
     """

@@ -65,7 +65,7 @@ def reconstruct_held_out(
 
     Args:
       source: the data set; videos that cannot be decoded are skipped.
-      config: its data section defines how a clip is taken, and its seed draws the mask.
+      config: its data section defines how a clip is taken, and its seed draws the videos and the mask.
 
     Returns:
       the pictures, or None if no video can be decoded.
@@ -109,9 +109,9 @@ def write_reconstructions(
 
 
 def error_map(given: Clips, found: Clips) -> tuple[Clips, float]:
-    """Colour the errors of pixels, averaged over colours; return the colours, and the error with the brightest colour.
+    """Colour the errors of pixels, averaged over colours; return the pictures, and the error that is brightest.
 
-    The brightest colour begins at the 99th percentile of the non-zero errors of all clips. Zero is black.
+    The brightest colour begins at this error, the 99th percentile of the non-zero errors of all clips. Zero is black.
     """
     error = np.abs(found - given).mean(axis=-1)
     differing = error[error > 0]

@@ -24,7 +24,7 @@ from vidjax.viz.time_spent import time_blocks
 
 PICTURES = "pictures"
 CALIBRATION = (
-    "Reliability diagram (Guo et al. 2017): the share of scored videos that are right, by the probability of the "
+    "Reliability diagram (Guo et al. 2017): the share of correct answers, by the probability of the "
     "answer in 15 bins of equal width. The expected calibration error (ECE) is the difference between this share and "
     "the mean probability of a bin, averaged over videos"
 )
@@ -45,9 +45,9 @@ def write_run_report(
 ) -> Place:
     """Write the report of one run from the files in its folder; return the path of report.md.
 
-    It reads config.json, data.json, results.json, confusion_matrix.csv, metrics.jsonl, quarantine.jsonl, goodput.json
-    and the pictures, as far as they exist. It draws the training loss, the curves of the task and the learning rate,
-    and adds this start to the folder's history, so that earlier starts stay in the report.
+    It reads config.json, data.json, results.json, confusion_matrix.csv, metrics.jsonl, quarantine.jsonl, goodput.json,
+    heads.json and the pictures, as far as they exist. It draws the training loss, the task's curves and the learning
+    rate, and adds this start to the folder's history, so that earlier starts stay in the report.
 
     Args:
       workdir: the run's folder.
@@ -89,7 +89,7 @@ def write_comparison(
     Args:
       workdir: holds `seed<N>/{pretrain,finetune,scratch}`, the folders of the runs.
       rows: dicts of seed (None for chance), start (pre-trained, from scratch, chance), top1 and top5 in [0, 1].
-      curves: curves of the classifiers, beside the training loss.
+      curves: curves of the classifiers, in addition to the training loss.
       seconds: the total time.
 
     Returns:
@@ -122,7 +122,7 @@ def write_comparison(
 
 
 def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One row per way to start: the mean over seeds, with the sample deviation if there are several seeds."""
+    """One row per way to start: the mean over seeds, with the sample standard deviation if there are several seeds."""
     lines = []
     for start in dict.fromkeys(row["start"] for row in rows):
         same = [row for row in rows if row["start"] == start]
@@ -138,7 +138,7 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _results(
     history: Sequence[made.Made], latest: Mapping[str, Any], workdir: Place, curves: Sequence[Curve]
 ) -> list[Block]:
-    """The figures of every start that recorded any, or else the latest figures, with sentences on what they rest on."""
+    """The figures of every start that recorded any, or else the latest figures, with sentences on their basis."""
 
     def figures_and_words(results: Mapping[str, Any]) -> list[Block]:
         return [*_figures(results, curves), results_table(results), *map(Text, score_sentences(results, workdir))]
@@ -212,7 +212,7 @@ def settings(config: Mapping[str, Any]) -> str:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The keys of a configuration that differ from another, one per line; except `mode` and `init_from`."""
+    """The keys, except `mode` and `init_from`, whose values in `after` differ from those in `before`, one per line."""
     old, new = (dict(flatten(json.loads(json.dumps(tree)))) for tree in (before, after))
     own = ("mode", "init_from")
     return "\n".join(f"{key} = {value!r}" for key, value in new.items() if value != old.get(key) and key not in own)

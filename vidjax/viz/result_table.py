@@ -46,7 +46,7 @@ _SHARE = re.compile(
 # Figures that the report states in sentences beside the table, or in sections of their own.
 _STATED = re.compile(r"eval/(num_scored|num_expected|clips|crops|merge|checkpoint|step|chosen)$|time/")
 _SILENT_AT_0 = ("nonfinite", "decode_failures", "skipped", "roll_backs", "data_wait", "num_intervals_past_the_end")
-# With one label per video, these equal the top-1 accuracy (top1_scored, if all videos are scored).
+# With one label per video, these equal the top-1 accuracy; top1_scored does only if all videos are scored.
 _SAME_AS_TOP1 = ("top1_scored", "precision_micro", "recall_micro", "f1_micro")
 
 
@@ -89,7 +89,7 @@ def words(name: str) -> str:
 
 
 def rounded(name: str, value: Any) -> str:
-    """Format a figure: a share in percent, any other number with three digits, anything else as it is."""
+    """Format a figure: a share in percent, any other float to three digits (whole from 100 on), anything else as is."""
     if not isinstance(value, float):
         return str(value)
     if _SHARE.search(name) and 0 <= value <= 1:
@@ -103,7 +103,7 @@ def in_column(name: str, value: Any) -> str:
 
 
 def _tells(name: str, results: Mapping[str, Any]) -> bool:
-    """Whether a figure says more than the sentences and the other figures."""
+    """Return whether a figure says more than the sentences and the other figures."""
     group, _, figure = name.rpartition("/")
     same = figure in _SAME_AS_TOP1 and results[name] == results.get(f"{group}/top1")
     return not (_STATED.match(name) or same or (figure in _SILENT_AT_0 and not results[name]))

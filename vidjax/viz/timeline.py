@@ -45,7 +45,7 @@ def cues(answer: Answer) -> list[Cue]:
 
 
 def lines_of(segment: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The name and figure of each answer in a segment: its class and probability, or the numbers of a regression."""
+    """The name and figure of each answer in a segment: its class and probability, or the values of a regression."""
     if "values" in segment:
         return [(one_line(line["name"]), f"{line['value']:+.2f}") for line in segment["values"]]
     return [(one_line(segment["label"]), f"{segment['probability']:.0%}")]

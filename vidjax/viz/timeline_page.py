@@ -39,7 +39,7 @@ _STYLE = (
 
 
 def page(answers: Sequence[Answer], about: str) -> str:
-    """Make the page; videos are read again for their pictures.
+    """Return the page as HTML; videos are read again for their pictures.
 
     Args:
       answers: answers for videos, with `segments` or with `error`.
@@ -99,7 +99,7 @@ def _bars(segments: Sequence[Mapping[str, Any]], colours: Mapping[int, str], end
 
 
 def _curves(windows: Sequence[Mapping[str, Any]], end: float) -> list[str]:
-    """The numbers of a regression over time, with a line at zero."""
+    """The values that a regression predicts over time, with a line at zero."""
     middles = [(window["start"] + window["end"]) / 2 for window in windows]
     values = np.array([[line["value"] for line in window["values"]] for window in windows])
     low, high = min(0.0, values.min()), max(0.0, values.max())
@@ -129,7 +129,7 @@ def _cards(video: str, segments: Sequence[Mapping[str, Any]], colours: Mapping[i
 
 
 def _pictures(video: str, moments: Sequence[float]) -> list[str]:
-    """The frames at some moments of a video as data URLs; fewer if the video cannot be decoded to the end."""
+    """The frames at the given times of a video as data URLs; fewer if the video cannot be decoded to the end."""
     found: list[str] = []
     try:
         with open_video(video) as opened:
@@ -159,7 +159,7 @@ def _ticks(end: float, kind: str) -> str:
 
 
 def _colour(number: int) -> str:
-    """The colour of a number; the golden angle keeps colours apart."""
+    """The colour for a class or target number; the golden angle keeps colours apart."""
     return f"hsl({(205 + 137.5 * number) % 360:.0f} 50% 42%)"
 
 

@@ -43,7 +43,8 @@ def adapt(
       the module, its parameters, and notes on what was done.
 
     Raises:
-      ConfigError: if the cubes do not tile such clips, or the number of classes is negative.
+      ConfigError: if the cubes do not tile such clips, the number of classes is negative, or the model is a probe of
+        several segments.
     """
     if isinstance(module, PooledClassifier) and module.segments > 1:
         raise ConfigError(

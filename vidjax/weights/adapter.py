@@ -86,7 +86,7 @@ def read_adapter(path: Place, start: Callable[[str, Any], Mapping]) -> tuple[Run
       the model, and its class names, if there are any.
 
     Raises:
-      WeightsError: if a file is missing or damaged, the base is gone or was changed, or the three do not fit.
+      WeightsError: if a file is missing or damaged, the base is gone or was changed, or files and base do not fit.
     """
     folder = downloaded(path.parent if path.name == ARRAYS else path)
     about, config = _read_about(folder / ABOUT)
@@ -169,10 +169,10 @@ def _check_arrays(arrays: Mapping, wanted: Mapping, folder: pathlib.Path) -> Non
 def _from_base(
     part: Part, wanted: Mapping[str, Any], about: Mapping, folder: pathlib.Path, start: Callable[[str, Any], Mapping]
 ) -> dict[str, Any]:
-    """Return the frozen parameters of a part that its base holds, by path; none for a part that began at random.
+    """Return a part's frozen parameters that its base holds, by path; none if the part started from random weights.
 
     Raises:
-      WeightsError: if the base cannot be read, or lacks one that training did not initialise.
+      WeightsError: if the base cannot be read, or lacks a parameter that training did not initialise.
     """
     prefix = f"{part.name}/" if part.name else ""
     of_part = {path: leaf for path, leaf in wanted.items() if path.startswith(prefix)}

@@ -1,6 +1,6 @@
 """Conversions between PyTorch's layout of a parameter and vidjax's, for the rules of each family.
 
-A `Form` converts arrays of a file to leaves of the tree, and back.
+A `Form` converts arrays of a file to leaves of the parameter tree, and back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Read a checkpoint file or folder into arrays by key; the content of a file, not its name, decides how it is read.
+"""Read a checkpoint file or folder into arrays by key.
 
-PyTorch reads a `.pth` with `weights_only=True`: no code in a file is ever executed.
+The content of a file, not its name, decides how it is read, except for the suffixes .npz, .h5 and .keras. PyTorch reads
+a `.pth` with `weights_only=True`: no code in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _with_encoder(path: Path, probes: list) -> Contents:
     probe = {f"classifier/{key}": array for key, array in _strip(_arrays(probes[0])).items()}
     notes = [f"the encoder is that of {encoder}"]
     if len(probes) > 1:
-        notes.append(f"the file holds {len(probes)} probes; the first is used, as by its authors' evaluation")
+        notes.append(f"the file holds {len(probes)} probes; the first is used, as in its authors' evaluation")
     return dataclasses.replace(contents, state=contents.state | probe, notes=(*contents.notes, *notes))
 
 

@@ -33,13 +33,13 @@ class Description(Generic[Spec]):
     """The model that a file holds.
 
     Attributes:
-      family: its name in `vidjax.models.FAMILIES`, unless `module` is given.
+      family: name of the model's family in `vidjax.models.FAMILIES`, or "gpt2".
       spec: sizes and numerics of this source, from the shapes of its arrays and from its config.json.
       num_classes: number of classes; 0 without a head; None for the family's pre-training module.
       rules: map keys of the file to leaves of the tree.
       mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
       merge: how the source merges the scores of several views: mean_softmax or sum_logits.
-      ignore: regular expression for keys without weights, such as buffers.
+      ignore: regular expression for keys that are not read, such as buffers.
       fresh: regular expression for leaves that the file lacks and that are initialised; `notes` must mention them.
       labels: class names, when the source has them.
       notes: sentences for the user, such as a correction of config.json.
@@ -75,7 +75,7 @@ class Description(Generic[Spec]):
 
     @property
     def texts(self) -> VideoTextSpec | None:
-        """The spec of a model of videos and texts; None for another model."""
+        """The spec of a model of videos and texts; None for any other model."""
         return self.module.spec if isinstance(self.module, VideoTextModel) else None
 
     def shapes(self) -> dict:
@@ -115,7 +115,7 @@ class Layout(Generic[Spec]):
     whole_rules: Callable[[VideoTextSpec], tuple[Rule, ...]] | None = None
 
     def can_write(self, described: Description) -> bool:
-        """Return whether this layout can write such a model: of its family, with a text tower or without."""
+        """Return whether this layout can write the described model, judging by its family and text tower."""
         rules = self.rules if described.texts is None else self.whole_rules
         return self.family == described.family and rules is not None
 

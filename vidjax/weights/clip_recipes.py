@@ -25,7 +25,7 @@ def published_recipe(
 ) -> ClipRecipe | None:
     """Return the recipe of a model that vidjax did not train: sampling and resizing as published, with one view.
 
-    Published protocols have 3 to 30 views per video; users ask for them, for example with `--clips` and `--crops`.
+    Published protocols have 3 to 30 views per video; users request these, for example with `--clips` and `--crops`.
     Channels are in an order other than RGB only if the published model uses that order and has as many classes.
 
     Args:
@@ -69,7 +69,7 @@ class RecipeChanges:
       every: slide windows over the video, with this many seconds from one start to the next.
       window: length of a window in seconds, over which the frames of a clip are spread. Windows do not overlap unless
         `every` is given.
-      threshold: the least probability with which a timeline names a class, see `Windows`.
+      threshold: the minimum probability for a class to appear in a timeline, see `Windows`.
 
     Raises:
       ConfigError: for a number out of range, an unknown name, or two changes that exclude each other.
@@ -99,7 +99,7 @@ class RecipeChanges:
             )
         if self.window and self.stride:
             raise ConfigError(
-                f"stride={self.stride} sets how far frames are apart, window={self.window:g} spreads them over that "
+                f"stride={self.stride} sets how far apart frames are, window={self.window:g} spreads them over that "
                 "many seconds; give one of the two"
             )
         if self.threshold is not None and not 0 <= self.threshold <= 1:

@@ -1,4 +1,4 @@
-"""Read the arrays of one file: safetensors, PyTorch's zip or pickle, NumPy's zip, or flax msgpack, by its content.
+"""Read the arrays of one file: safetensors, PyTorch's zip or pickle, NumPy's zip, or flax msgpack.
 
 Only safetensors files are written.
 """
@@ -98,7 +98,7 @@ def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: dict[
     """Write arrays by name to a safetensors file that everybody may read.
 
     Raises:
-      OSError: when the disk is full or fails; safetensors raises an error of its own, with the number in its text.
+      OSError: when the disk is full or fails; safetensors raises an error of its own, with the errno in its text.
     """
     try:
         safetensors.numpy.save_file(arrays, path, metadata)

@@ -12,7 +12,7 @@ from vidjax.weights.run_files import is_run
 MODEL = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 FILE = re.compile(r"^([\w-][\w.-]*/[\w-][\w.-]*)/(.+\.(?:safetensors|pth|pt|pyth|bin|npz))$")
 JSON_FILES = ["config.json", "preprocessor_config.json", "preprocessing.json"]
-_SHOWN = 5  # names of a folder's files in an error
+_SHOWN = 5  # file names that an error lists
 # The second pattern is only tried if the first finds nothing: many repositories hold both, with the same content.
 WEIGHTS = ("model*.safetensors*", "pytorch_model*.bin*")
 
@@ -24,8 +24,8 @@ def fetch(source: str) -> Path:
       the local path of the model's folder or of the file.
 
     Raises:
-      WeightsError: if the source does not exist, or is not cached and the hub cannot be reached; and as in
-        `check_name`.
+      WeightsError: if the source does not exist, or is not cached and the hub cannot be reached, or if
+        `check_name` rejects it.
     """
     check_name(source)
     import huggingface_hub
@@ -90,7 +90,7 @@ def check_name(source: str) -> None:
     if not (file or MODEL.match(source)):
         why = f"; did you mean {near}?" if near else ", nor is it a hub id (owner/name, or owner/name/file.pth)"
         if source.startswith("random:"):
-            why = "; random weights are for `vidjax embed`, `vidjax index` and probes, to compare with"
+            why = "; random weights are for `vidjax embed`, `vidjax index` and probes, as a baseline"
         raise WeightsError(f"there is no file or folder {source!r}{why}")
     repository, name = (file[1], file[2]) if file else (source, JSON_FILES[0])
     if not (near or folder.is_dir()) or _is_cached(repository, name):

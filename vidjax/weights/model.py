@@ -48,15 +48,15 @@ class Pretrained:
     Attributes:
       module: Linen module; `module.apply({"params": params}, clips)` takes normalised clips of its size.
       params: float32 pytree.
-      spec: the module's spec; of a model of videos and texts, the spec of its video tower.
-      family: its name in `vidjax.models.FAMILIES`, or "gpt2".
+      spec: the module's spec; for a model of videos and texts, the spec of its video tower.
+      family: name of the model's family in `vidjax.models.FAMILIES`, or "gpt2".
       clip_recipe: how clips are sampled and normalised and their scores merged; None for GPT-2.
-      objective: the training objective around `module`, which scores, reconstructs or captions clips; None for a
-        backbone and for GPT-2.
-      answer: the form of its predictions: classes, actions, numbers or a caption; None if it predicts nothing.
+      objective: the training objective around `module`, for scoring, reconstructing or captioning clips; None if there
+        is none, as for a backbone or GPT-2.
+      answer: the form of the model's predictions: classes, actions, numbers or a caption; None if it predicts nothing.
       labels: class names, if the source has them.
       notes: sentences about what was assumed, corrected or changed during loading.
-      source: where it was loaded from.
+      source: where the model was loaded from.
       config: the `vidjax.config.Config` of a run, the config.json of another source, or None.
       text_encoder: the vocabulary of a model with a text tower; None if there is none beside the weights.
 
@@ -126,8 +126,8 @@ class Pretrained:
 
         Returns:
           the module's outputs for the batch or the single clip. For a pre-training module, these are the `tokens`
-          (b n d) of all cubes and `pooled` (b d), their mean in float32. For a model of videos and texts, these are its
-          video tower's and `embedding` (b e), which has unit length and is comparable with `embed_text`.
+          (b n d) of all cubes and `pooled` (b d), their mean in float32. For a model of videos and texts, these are the
+          outputs of its video tower, and `embedding` (b e) of unit length, to compare with the result of `embed_text`.
 
         Raises:
           ConfigError: if the number of frames is not the model's, or the array is not such a clip or batch.
@@ -196,8 +196,8 @@ class Pretrained:
           templates: prompts, each with {} in place of a class of `classes`; the mean of their embeddings is used.
           views: changes to the model's clip recipe, the fields of `vidjax.weights.clip_recipes.RecipeChanges`: the
             frame `stride`; `clips` per video; `crops` per clip; `merge` and `score`, the rules for merging views;
-            `window` and `every`, the length and spacing of sliding windows in seconds; and `threshold`, the least
-            probability with which a timeline names a class.
+            `window` and `every`, the length and spacing of sliding windows in seconds; and `threshold`, the minimum
+            probability for a class to appear in a timeline.
 
         Returns:
           `video`, the path, and `top`, the likeliest classes as {label, probability}, highest first. Sliding windows
@@ -255,8 +255,9 @@ class Pretrained:
           window: length of a window in seconds, over which the frames of a clip are spread.
 
         Returns:
-          float32 arrays by name: token_mean (d), token_max (d), width_mean (n), pooled (d), cls (d), tokens (n d). With
-          `every` or `window`, these have a first axis of windows, and `times` (w 2) has their start and end in seconds.
+          float32 arrays by name: token_mean (d), token_max (d), width_mean (n), pooled (d), cls (d), embedding (e),
+          tokens (n d). With `every` or `window`, their first axis is that of the windows, and `times` (w 2) has the
+          start and end of each window in seconds.
 
         Raises:
           VideoError: if the video cannot be decoded.
@@ -378,7 +379,7 @@ class Pretrained:
         return jax.jit(functools.partial(self.module.apply, method="encode_text"))
 
     def _with_classes(self, classes: Sequence[str], templates: Sequence[str]) -> Pretrained:
-        """Return this model with a head of texts, the same one for the same texts."""
+        """Return this model with a head of text embeddings; equal texts share one cached copy."""
         key = check_classes(classes), check_templates(templates)
         if key not in self._zero_shot:
             self._zero_shot[key] = zero_shot.with_classes(self, *key)

@@ -1,4 +1,4 @@
-"""Predict a video file: classes, numbers or a timeline with a predictor, a sentence with a caption generator.
+"""Predictions for a video file: classes, numbers or a timeline from a predictor, a sentence from a caption generator.
 
 The command line, the demo and `Pretrained.predict` all use these functions, so their results agree.
 """
@@ -27,11 +27,11 @@ _OTHERS = {
     "values": "numbers, which are averaged over views and windows",
     "actions": "verbs and nouns, whose logits are added over views and averaged over windows",
 }
-Remark = Callable[[str], None]  # called with a warning about a video, which is still predicted
+Remark = Callable[[str], None]  # called with a warning about a video; the prediction still follows
 
 
 def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Predictor:
-    """Make a predictor that takes clips as the model's evaluation does.
+    """Make a predictor that samples clips as the model's evaluation does.
 
     Args:
       model: a model that predicts classes, actions or numbers.
@@ -62,7 +62,7 @@ def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Pre
 def make_caption_generator(
     model: Pretrained, *, stride: int | None = None, beams: int | None = None, max_tokens: int | None = None
 ) -> CaptionGenerator:
-    """Make a caption generator that takes clips as the run's evaluation does.
+    """Make a caption generator that samples clips as the run's evaluation does.
 
     Args:
       model: loaded from a captioning run, whose folder holds the vocabulary.
@@ -88,7 +88,7 @@ def make_caption_generator(
 def answer(
     predictor: Predictor, name: str, k: int, remark: Remark, advance: Advance = lambda share: None
 ) -> dict[str, Any]:
-    """Predict a video file.
+    """Predict the classes, actions or numbers of a video file.
 
     Args:
       name: path of the video.
@@ -111,7 +111,7 @@ def answer(
 def answer_opened(
     predictor: Predictor, video: OpenVideo, name: str, k: int, remark: Remark, advance: Advance = lambda share: None
 ) -> dict[str, Any]:
-    """Predict a video that is already open, as `answer` does; remarks call it `name`."""
+    """Do the same as `answer` for a video that is already open; remarks call the video `name`."""
     if sentence := too_short(name, video, predictor.recipe):
         remark(sentence)
     if predictor.recipe.windows:

@@ -190,7 +190,7 @@ def read_start(
         average; from a run whose task has a teacher, the teacher's.
       spec: the new model's; None for a module without one. The spec of a video or a text tower selects that tower of a
         model that has both.
-      pixels: its mean and deviation, for a note if they differ; None for no note.
+      pixels: the new model's mean and deviation, for a note if the source's differ; None for no note.
       trained: whether to read the raw parameters even from a run with a teacher.
 
     Returns:
@@ -225,7 +225,7 @@ def read_start(
 
 
 def _texts_start(init_from: str, source: Mapping, old: Any, spec: TextTowerSpec | VideoTextSpec) -> Mapping:
-    """Return the parameters of a text tower, or of a whole model with one, whose video positions are resized."""
+    """Return the parameters of a text tower, or of a model with both towers, with its video positions resized."""
     if not isinstance(old, VideoTextSpec):
         raise WeightsError(
             f"{init_from} holds a {type(old).__name__.removesuffix('Spec')}, which has no text tower; name a CLIP, a "
@@ -242,7 +242,7 @@ def _texts_start(init_from: str, source: Mapping, old: Any, spec: TextTowerSpec 
 
 
 def other_pixels(theirs: tuple, ours: tuple | None) -> tuple[str, ...]:
-    """Return a note if two pairs of mean and deviation differ; `ours` is None if it does not matter."""
+    """Return a note if two pairs of mean and deviation differ; no note if `ours` is None."""
     if ours is None:
         return ()
     theirs, ours = (tuple(map(tuple, of)) for of in (theirs, ours))
@@ -273,7 +273,7 @@ def _describe(contents: Contents, begin: Any) -> Description:
 
 
 def _as_published(description: Description, source: str) -> Description:
-    """Fill in the fields of the spec that a file leaves open: as published for its name, or else the usual ones."""
+    """Fill in the spec's fields that a file leaves open, as published under its name or else with the usual values."""
     if not description.left_open:
         return description
     named = named_fields(description.family, source)
@@ -396,7 +396,7 @@ def _with_classes(model: Pretrained) -> Pretrained:
 
 
 def _objective(module: nn.Module, recipe: ClipRecipe | None, *, normalize_target: bool = True) -> Objective | None:
-    """Return the objective with which public weights classify or reconstruct; None for a backbone and for GPT-2."""
+    """Return the objective of a classifier or of VideoMAE's pre-training module; None for any other model."""
     if recipe is None or isinstance(module, VJEPA2Pretraining | VideoTextModel):
         return None
     if isinstance(module, VideoMAEPretraining):

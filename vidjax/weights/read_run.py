@@ -52,7 +52,7 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
 
 
 def read_unmerged(workdir: str | os.PathLike, which: Which, *, ema: bool) -> tuple[int, dict]:
-    """Read the parameters as the run trains them, with the terms of LoRA apart; see `read_params`."""
+    """Read the parameters as the run trains them, with the terms of LoRA not merged; see `read_params`."""
     root = absolute(workdir) / CHECKPOINTS
     check_saved(workdir)
     import orbax.checkpoint as ocp  # imported here, because public weights do not need it
@@ -96,7 +96,7 @@ def _restore(item: Place, tree: dict | None = None) -> dict:
 
 
 class RunModel(NamedTuple):
-    """The model of a run, which computes in float32 for any dtype of the run.
+    """The model of a run; it computes in float32, whatever the run's dtype.
 
     Attributes:
       objective: the objective around `module`; None if the run trained another module, as in self-distillation.
@@ -163,7 +163,7 @@ def inference_objective(config: Config, num_classes: int) -> Objective:
     """Build the objective of a run with a module that computes in float32.
 
     Raises:
-      ConfigError: as `build_objective`.
+      ConfigError: if `build_objective` rejects the configuration.
     """
     model = dataclasses.replace(config.model, dtype="float32", remat="none")
     return build_objective(dataclasses.replace(config, model=model), num_classes)
@@ -184,7 +184,7 @@ def read_config(workdir: str | os.PathLike) -> Config:
 
 @contextlib.contextmanager
 def _readable(workdir: str | os.PathLike):
-    """Turn errors of a configuration into a message about its file."""
+    """Turn errors in a configuration into a WeightsError that names its file."""
     try:
         yield
     except (ValueError, TypeError, ConfigError) as error:

@@ -55,7 +55,7 @@ def read(rules: Sequence[Rule], state: State, shapes: Callable[[], Mapping], *, 
       rules: the rules of the file's layout.
       state: arrays by key.
       shapes: returns the expected tree, nested dicts of `jax.ShapeDtypeStruct`s; called while arrays are copied.
-      ignore: regular expression for keys without weights, such as masks that PyTorch keeps as buffers.
+      ignore: regular expression for keys that are not read, such as masks that PyTorch keeps as buffers.
 
     Raises:
       WeightsError: if keys are missing, unused, misshapen or not floating point; the message lists them.

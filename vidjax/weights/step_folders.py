@@ -1,4 +1,4 @@
-"""Find the checkpoints in a folder without Orbax's `_CHECKPOINT_METADATA` files.
+"""Find the checkpoints in a folder without reading Orbax's `_CHECKPOINT_METADATA` files.
 
 Orbax writes this file again when it commits a checkpoint, so the file has no checksum. When Orbax opens a folder, it
 reads the files of all checkpoints, and one damaged byte would make all of them unusable. The file only holds the time

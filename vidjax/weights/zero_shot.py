@@ -24,7 +24,7 @@ _TEXT = ("text", "text_projection")  # parameters that only the text tower uses
 def with_classes(
     model: Pretrained, classes: Sequence[str], templates: Sequence[str] = TEMPLATES, *, labels: Sequence[str] = ()
 ) -> Pretrained:
-    """Return a classifier whose head is the embeddings of texts; the video tower and its recipe stay as they are.
+    """Return a classifier whose head consists of text embeddings; the video tower and its recipe stay as they are.
 
     Args:
       model: a model with a text tower.

@@ -21,7 +21,7 @@ def test_charades_reads_intervals_and_reports_which_run_past_the_end(home, video
     shown = [motion_videos.CLASSES.index(part["class"]) for part in videos["long_00002"][1]["intervals"]]
     assert [number for _, _, number in val[0].intervals] == shown
     assert (val[0].intervals[-1][1], val[0].duration) == (9.5, 8.0)
-    assert "Charades: of 4 intervals 1 run past the end, the first in AB002" in caplog.text
+    assert "Charades: of 4 intervals, 1 run past the end, the first in AB002" in caplog.text
     seen = {number for _, _, number in train[1].intervals}
     absent = min(set(range(8)) - seen)
     assert f"{8 - len(seen)} of 8 classes are never seen in training, the first of them 'Doing" in caplog.text
@@ -40,8 +40,8 @@ def test_impossible_intervals_are_counted_with_their_row_and_kept(home, caplog):
     path.write_text(path.read_text().replace(" 9.50", " 5.00;c003 20.00 30.00"))  # the last one begins at 6 s
     source = open_source(DataConfig(name="charades", root=str(home), **SMALL), "val", "intervals")
     assert [part[:2] for part in source[0].intervals[-2:]] == [(6.0, 5.0), (20.0, 30.0)]
-    assert "Charades: of 5 intervals 1 end before they start, the first in AB002" in caplog.text
-    assert "Charades: of 5 intervals 1 lie outside, the first in AB002" in caplog.text
+    assert "Charades: of 5 intervals, 1 end before they start, the first in AB002" in caplog.text
+    assert "Charades: of 5 intervals, 1 lie outside, the first in AB002" in caplog.text
 
 
 def test_empty_descriptions_are_counted_with_their_video_and_left_out(home, caplog):
@@ -54,7 +54,7 @@ def test_empty_descriptions_are_counted_with_their_video_and_left_out(home, capl
     source = open_source(data, "train", "captions")
     assert [source[index].id for index in range(len(source))] == ["AB000"]
     assert len(source[0].captions) == 1
-    assert "Charades: 2 of 3 descriptions are empty and left out, the first of AB000" in caplog.text
+    assert "Charades: 2 of 3 descriptions are empty and left out, the first in AB000" in caplog.text
     assert "Charades: 1 of 2 videos have no description and are left out, the first of them AB001" in caplog.text
     assert len(open_source(data, "train", "intervals")) == 2  # their actions are still learned
 

@@ -74,5 +74,5 @@ def test_malformed_annotations_are_refused_with_the_offending_value(root, file, 
 
 def test_a_root_without_the_vocabulary_says_what_was_looked_for(root):
     (root / "Diving48_vocab.json").unlink()
-    with pytest.raises(DataError, match=r"no Diving48_vocab.json and Diving48_V2_train.json under .*/annotations"):
+    with pytest.raises(DataError, match=r"no Diving48_vocab.json or no Diving48_V2_train.json under .*/annotations"):
         open_source(DataConfig(name="diving48", root=str(root)), "train")

@@ -102,5 +102,5 @@ def test_the_fault_of_a_list_is_named(home, old, new, sentence):
 
 def test_missing_files_are_named(home):
     (home / "epic-kitchens-100-annotations" / "EPIC_100_verb_classes.csv").unlink()
-    with pytest.raises(DataError, match=r"no EPIC_100_train.csv, EPIC_100_noun_classes.csv and EPIC_100_verb_class"):
+    with pytest.raises(DataError, match=r"no EPIC_100_train.csv, EPIC_100_noun_classes.csv or EPIC_100_verb_class"):
         open_source(data_of(home), "train", "action")

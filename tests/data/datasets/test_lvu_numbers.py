@@ -83,7 +83,7 @@ def test_records_hold_the_numbers(root, tmp_path_factory):
 def test_a_check_lists_the_videos_and_the_spread_of_the_numbers(root):
     found = lvu.inventory(str(root), "val_view_count")
     assert [video.there for video in found.videos] == [True, False]
-    assert found.notes == ["view_count is from -0.250 to 2.061, mean 0.906"]
+    assert found.notes == ["view_count ranges from -0.250 to 2.061, mean 0.906"]
 
 
 @pytest.mark.parametrize(

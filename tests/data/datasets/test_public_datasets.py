@@ -119,8 +119,8 @@ def test_ucf_splits_are_the_official_lists_and_labels_start_at_zero(ucf):
     [
         (ssv2, "labels/labels.json", '{"A": "0", "B": "2"}', "0 to 1"),
         (ssv2, "labels/labels.json", "{", "not JSON"),
-        (ssv2, "labels/labels.json", '["A"]', "not an object of numbers by template"),
-        (ssv2, "labels/labels.json", '{"A": "first"}', "not an object of numbers by template: .*first"),
+        (ssv2, "labels/labels.json", '["A"]', "not a JSON object of templates and their numbers"),
+        (ssv2, "labels/labels.json", '{"A": "first"}', "not a JSON object of templates and their numbers: .*first"),
         (ssv2, "labels/train.json", '["11"]', "the label of 11 cannot be determined: TypeError"),
         (ssv2, "labels/train.json", '[{"id": "1", "template": null}]', "the label of .* cannot be determined"),
         (ssv2, "labels/train.json", '[{"id": "1", "template": "Unknown [thing]"}]', "Unknown thing"),

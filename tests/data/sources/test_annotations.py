@@ -59,7 +59,7 @@ def test_labels_of_a_window_are_those_of_the_intervals_it_overlaps():
     ("interval", "sentence"),
     [
         ((2.0, 1.0, 0), r"kitchen: the interval from 2 s to 1 s ends before it starts"),
-        ((-1.0, 1.0, 0), r"kitchen: the interval from -1 s to 1 s ends before it starts, or before 0"),
+        ((-1.0, 1.0, 0), r"kitchen: the interval from -1 s to 1 s ends before it starts, or starts before 0"),
         ((11.0, 12.0, 0), r"kitchen: the interval from 11 s to 12 s lies outside the video of 10 s"),
         ((0.0, 1.0, 3), r"kitchen: class 3 is not one of the 3 classes"),
     ],
@@ -79,11 +79,11 @@ def test_faults_of_a_public_data_set_are_counted_and_reported():
     assert found == {"run past the end": ["a", "b"], "end before they start": ["b"], "lie outside": ["b", "c"]}
     said = interval_warnings("Charades", rows)
     assert said[0] == (
-        "Charades: of 7 intervals 2 run past the end, the first in a; each counts for its video as a whole, and for "
+        "Charades: of 7 intervals, 2 run past the end, the first in a; each counts for its video as a whole, and for "
         "the moments of the video that it covers"
     )
     assert [sentence.split(",")[0] for sentence in said[1:]] == [
-        "Charades: of 7 intervals 1 end before they start",
+        "Charades: of 7 intervals, 1 end before they start",
         "Charades: of 7 intervals 2 lie outside",
     ]
     assert interval_warnings("Charades", rows[:0]) == []
@@ -98,7 +98,7 @@ def test_empty_captions_and_videos_without_any_are_counted_and_left_out():
     ]
     assert [(row.id, row.captions) for row in with_captions(rows)] == [("a", ("He runs.",)), ("d", ("She sits.",))]
     assert caption_warnings("Charades", rows) == [
-        "Charades: 3 of 5 descriptions are empty and left out, the first of a",
+        "Charades: 3 of 5 descriptions are empty and left out, the first in a",
         "Charades: 2 of 4 videos have no description and are left out, the first of them b",
     ]
     assert caption_warnings("Charades", rows[3:]) == []
@@ -244,7 +244,7 @@ def test_windows_are_rows_whose_frames_are_the_videos(long):
 def test_a_window_longer_than_the_video_is_reported(long, caplog):
     source = motion.read_split(long, "long", "intervals")
     WindowSource(source, ClipRecipe(num_frames=16, stride=8, windows=Windows(seconds=1.0)))
-    assert "12 of 12 videos are shorter than a window of 121 frames, the first of them long_00000" in caplog.text
+    assert "12 of 12 videos are shorter than a clip of 121 frames, the first of them long_00000" in caplog.text
 
 
 def test_balanced_sampling_shows_every_class_equally_often(tmp_path):

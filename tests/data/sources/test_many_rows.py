@@ -159,9 +159,9 @@ def test_a_root_without_any_of_the_listed_videos_is_refused(tmp_path, count):
     (tmp_path / "train.csv").write_text("".join(f"k400/{number}.mp4,{number % 2}\n" for number in range(count)))
     with pytest.raises(DataError) as caught:
         open_source(DataConfig(root=str(tmp_path), eval_split="train"), "train")
-    which = "the listed videos" if count == 3 else "64 videos checked"
+    which = "listed videos" if count == 3 else "64 videos checked"
     assert str(caught.value) == (
-        f"{tmp_path}/train.csv, line 1: there is no file {tmp_path}/k400/0.mp4, nor any other of {which}; set "
+        f"{tmp_path}/train.csv, line 1: there is no file {tmp_path}/k400/0.mp4, nor any other of the {which}; set "
         "data.root to their folder"
     )
 

@@ -131,7 +131,7 @@ def test_split_folders_without_classes_can_be_pre_trained_on(tmp_path):
 def test_a_lone_video_and_a_lone_scene_cannot_be_divided(tmp_path):
     put(tmp_path, "scene/1.mp4")
     assert rows(tmp_path, "train") == {"scene/1.mp4": 0}
-    assert "has nothing for val: its 1 videos cannot be divided" in refusal(tmp_path, "val", NOTHING)
+    assert "has nothing for val: its videos (1) cannot be divided" in refusal(tmp_path, "val", NOTHING)
     put(tmp_path, "scene/2.mp4")
     assert len(rows(tmp_path, "val")) == 1
     assert "data.split_by=folder, in one folder" in refusal(tmp_path, "val", NOTHING, split_by="folder")

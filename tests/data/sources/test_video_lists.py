@@ -193,7 +193,7 @@ def test_captions_of_a_video_may_be_on_several_lines(root):
         "a.mp4": ("He runs, fast.", "A man runs."), "b c.mp4": ("She sits.",),
     }  # fmt: skip
     (root / "list.csv").write_text("a.mp4,1\n")
-    assert "describes no video; write a list with the columns path and caption" in refusal(root, CAPTIONS)
+    assert "has no captions; write a list with the columns path and caption" in refusal(root, CAPTIONS)
 
 
 @pytest.mark.parametrize(

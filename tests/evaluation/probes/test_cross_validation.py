@@ -128,7 +128,11 @@ def test_tokens_are_standardised_by_channel_in_their_own_precision():
     [
         ("knn", {"k": 13}, "k=13 neighbours among 12 labelled videos; choose 1 to 12"),
         ("linear", {"C": (1.0, 2.0), "folds": 4}, "probe.folds=4 for 3 subjects; choose 2 to 3"),
-        ("mlp", {"widths": ((8, 4),)}, r"probe.dropouts has none for the 2 hidden layers of probe.widths=\(8, 4\)"),
+        (
+            "mlp",
+            {"widths": ((8, 4),)},
+            r"probe.dropouts has no entry of 2 rates, one per hidden layer of probe.widths=\(8, 4\)",
+        ),
     ],
 )
 def test_too_few_rows_and_inconsistent_settings_are_refused(name, change, message):

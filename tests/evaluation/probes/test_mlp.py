@@ -117,7 +117,7 @@ def test_a_seed_is_reproducible_and_a_search_over_dropouts_and_rates_compiles_on
         (MLPClassifier(), [0, 1, 0, 1], ["a"] * 4, "all 4 training rows belong to one subject"),
         (MLPClassifier(validation=0.9), [0, 1, 0, 1], None, "validation=0.9 of 4 subjects leaves none to train"),
         (MLPClassifier(learning_rate=1e30, epochs=3), [0, 1, 0, 1], None, "the loss of epoch . is not finite"),
-        (MLPRegressor(), [[0.1], [-7.0], [1.0], [0.0]], None, "a target is -7, but tanh never exceeds 1"),
+        (MLPRegressor(), [[0.1], [-7.0], [1.0], [0.0]], None, "a target is -7, but tanh lies between -1 and 1"),
     ],
 )
 def test_impossible_training_is_refused(probe, y, groups, message):

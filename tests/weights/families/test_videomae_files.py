@@ -159,7 +159,7 @@ def test_the_small_model_has_six_heads_whatever_its_config_says(tmp_path):
     model = load(tmp_path)
     assert (model.spec.num_heads, model.spec.decoder_heads, model.spec.decoder_depth) == (6, 3, 1)
     assert model.notes == (
-        "config.json says 16 heads; 6 and 3 in the decoder are used, as in the published small model",
+        "config.json says 16 heads; 6, and 3 in the decoder, are used, as in the published small model",
         "config.json says 12 decoder layers; the file holds 1, which are used",
     )
 

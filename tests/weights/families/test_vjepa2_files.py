@@ -139,7 +139,7 @@ def test_the_authors_file_holds_the_same_model(tmp_path, average):
     same(model.params, load(saved(theirs, tmp_path / "theirs")).params)
     assert model.num_classes is None
     verdict = "differs" if average else "equals it"
-    assert f"encoder is used, as by the authors' hub; target_encoder, its moving average, {verdict}" in model.notes
+    assert f"encoder is used, as in the authors' hub code; target_encoder, its moving average, {verdict}" in model.notes
     assert any("pos_embed" in note for note in model.notes)
     assert dataclasses.replace(model.spec, pooler_depth=2, pooler_norm_eps=1e-6) == SPEC
 

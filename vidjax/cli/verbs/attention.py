@@ -1,8 +1,8 @@
 """`vidjax attention`: draw where a model looks in videos, by roll-out and by layer, as PNG, GIF and MP4.
 
-Models with divided space-time attention get one map for each kind; for VideoMamba, the hidden attention of its scans is
-shown. One clip is taken from the middle of each video. If a video cannot be decoded, the reason is reported, the others
-are shown, and the exit code is 3.
+Models with divided space-time attention get one map for space and one for time; for VideoMamba, the hidden attention of
+its scans is shown. One clip is taken from the middle of each video. If a video cannot be decoded, the reason is
+reported, the others are shown, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=f"{paths.VIDEOS_HELP}; the clip in the middle of each is taken")
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
-    about = "folder for attention.png, .gif, .mp4 and the numbers, .npz; with several videos, one subfolder for each "
+    about = "folder for attention.png, .gif, .mp4 and .npz (the arrays); with several videos, one subfolder for each "
     add("--out", default="", metavar="DIR", help=f"{about}({_OUT}/NAME)")
     add("--layer", type=int, metavar="N", help="layer to show, from 1 (the last)")
     add("--head", type=int, metavar="N", help="head to show, from 1 (the mean over heads)")

@@ -1,6 +1,6 @@
 """`vidjax bench`: measure the speed of training, inference, kernels, loading and verbs, beside other libraries.
 
-Only the benchmarks of loading, predict and embed need the data libraries; they run on the CPU.
+Only the benchmarks of loading, predict and embed need the data libraries; these three run on the CPU.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = Settings()
     listed = ", ".join(BENCHES)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"any of {listed}; default all")
-    about = "with step: every shipped training step on an accelerator, unattended, as a table for docs/performance.md"
+    about = "with step: time every shipped training step on an accelerator and print a table for docs/performance.md"
     parser.add_argument("--all", action="store_true", help=about)
     about = "with --all: only this experiment, such as videomae_k400:base; may be repeated"
     parser.add_argument("--only", action="append", default=[], metavar="EXPERIMENT", help=about)
@@ -50,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attention", default="", help="an implementation of vidjax.ops.attention")
     parser.add_argument("--scan", default="", help="an implementation of vidjax.ops.selective_scan")
     parser.add_argument(
-        "--compile-peer", action=argparse.BooleanOptionalAction, help="torch.compile too; default on a GPU"
+        "--compile-peer", action=argparse.BooleanOptionalAction, help="also time torch.compile; default on a GPU"
     )
     about = "videos to decode in loader and to embed in embed; default 8 and 50"
     parser.add_argument("--videos", type=int, default=default.videos, help=about)
     about = "an accelerator's time for --step-clips clips, which the loader should match; default %(default)s"
     parser.add_argument("--step-ms", type=float, default=default.step_ms, help=about)
-    parser.add_argument("--step-clips", type=int, default=default.step_clips, help="default %(default)s")
+    parser.add_argument("--step-clips", type=int, default=default.step_clips, help="see --step-ms; default %(default)s")
     about = "write the rows to FILE, or print them instead of the table"
     parser.add_argument("--json", nargs="?", const=_STDOUT, default="", metavar="FILE", help=about)
 
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         with progress(f"measuring {what}"):
             rows += bench.measure(settings)
         notes += [bench.NOTE] if bench.NOTE else []
-        if arguments.json not in ("", _STDOUT):  # a later benchmark may fail, and this one took its time
+        if arguments.json not in ("", _STDOUT):  # keeps these rows if a later benchmark fails
             report.write_rows(rows, arguments.json)
     if arguments.json == _STDOUT:
         print_json([report.as_dict(row) for row in rows])

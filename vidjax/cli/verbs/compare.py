@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=paths.VIDEOS_HELP)
     add("--models", required=True, nargs="+", metavar="SOURCE", help=f"two or more, each {load_model.HELP}")
-    add("--clips", type=int, metavar="N", help="clips, evenly spaced in time (as each is evaluated, or 1)")
-    add("--crops", type=int, metavar="N", help="crops along the long side (as each is evaluated, or 1)")
+    add("--clips", type=int, metavar="N", help="clips, evenly spaced in time (as each model is evaluated, or 1)")
+    add("--crops", type=int, metavar="N", help="crops along the long side (as each model is evaluated, or 1)")
     add("--json", action="store_true", help="print {models: [...], videos: [...], agreement: [...]}")
 
 
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         video: answers["error"] for each in asked for video, answers in each.answers.items() if "error" in answers
     }
     for video, error in failed.items():
-        say(f"vidjax: {video} is not answered: {error}")
+        say(f"vidjax: no answer for {video}: {error}")
     if arguments.json:
         print_json(_tree(videos, asked, pairs))
     else:
@@ -84,7 +84,7 @@ class _Asked:
 
     @property
     def seconds(self) -> float | None:
-        """Mean seconds per video; None if no video was answered."""
+        """Mean seconds per video; None if there is no answer."""
         found = [answer["seconds"] for answer in self.answers.values() if "seconds" in answer]
         return sum(found) / len(found) if found else None
 

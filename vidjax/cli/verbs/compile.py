@@ -29,12 +29,13 @@ ESTIMATES = (
     "chip's clock, good to a factor of two: use them to compare variants, not to predict. "
 )
 KERNELS = (
-    "The compiler gives no estimate for Pallas kernels: a kernel takes the longer of its schedule, one bundle of "
-    "instructions per cycle, and moving its arrays once at the chip's bandwidth. The share of the peak counts both."
+    "The compiler gives no estimate for Pallas kernels. A kernel's time is that of its schedule, one bundle of "
+    "instructions per cycle, or of moving its arrays once at the chip's bandwidth, whichever is longer. The share of "
+    "the peak includes the kernels."
 )
 NO_SCHEDULES = (
-    "The compiler gives no estimate for Pallas kernels, and one kernel's schedule was not written or has a loop of "
-    "unknown length, so the kernels' time and the share of the peak are unknown."
+    "The compiler gives no estimate for Pallas kernels, and at least one kernel's schedule was not written or has a "
+    "loop of unknown length, so the kernels' time and the share of the peak are unknown."
 )
 
 
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--largest-batch", action="store_true", help="find the largest data.global_batch that fits")
     about = "find the mesh, micro-batches and loops that make the recipe fastest; several compilations, minutes each"
     parser.add_argument("--plan", action="store_true", help=about)
-    about = "number of training videos, if the data set does not state it: sets the length of the recipe"
+    about = "number of training videos, which sets the length of the recipe; needed if the data set does not state it"
     parser.add_argument("--videos", type=int, default=0, metavar="N", help=about)
     about = "keep what --plan compiles in this JSON-lines file, and reuse what it already has"
     parser.add_argument("--results", default="", metavar="FILE", help=about)

@@ -19,7 +19,7 @@ from vidjax.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument("name", nargs="?", default="", metavar="NAME", help="the experiment to show")
-    about = "copy NAME's file to PATH instead of showing it; default NAME.py in this folder"
+    about = "copy NAME's file to PATH instead of showing it; default NAME.py in the working directory"
     parser.add_argument("--copy", nargs="?", const="", metavar="PATH", help=about)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print name, sizes, about and path as JSON")

@@ -32,7 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     if model.num_classes is None and config.task == "classification":
         notes.append("the run holds the encoder alone; its predictor is left out")
     if model.answer and model.answer.activation == "sigmoid":
-        notes.append("it has several labels per video, which the run does not record; predict with --score=sigmoid")
+        notes.append(
+            "the model has several labels per video, which the run does not record; predict with --score=sigmoid"
+        )
     for note in notes:
         say(f"note: {note}")
     if arguments.json:

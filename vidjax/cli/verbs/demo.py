@@ -3,7 +3,7 @@
 It shows what the given models can do: answers with a timeline, reconstructions of a masked autoencoder, a caption,
 attention, two models side by side, or the moments of an index that are like the video. It needs gradio (extra `demo`).
 The page is visible on this machine only, unless --host opens it to others or --share gets a public address from gradio,
-which requires a password. Uploads are limited in bytes, seconds and pixels, and one video is answered at a time.
+which requires a password. Uploads are limited in bytes, seconds and pixels, and one video is processed at a time.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _MEGABYTES, _SECONDS = 200, 600
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    about = f"a classifier, an autoencoder or a captioner: {load_model.HELP}; may be repeated, and two classifiers "
-    about += "can be compared (default: the quickstart's runs, or a tiny model that it trains)"
+    about = f"a classifier, autoencoder, captioner or model with a text tower: {load_model.HELP}; may be repeated; two "
+    about += "classifiers can be compared (default: the quickstart's runs, or a tiny model trained for the page)"
     add("--model", action="append", default=[], metavar="SOURCE", help=about)
     add("--captioner", metavar="RUN", help="a captioner: the folder of a run of task=captioning")
     about = "an index to search, by the visitor's video or, if its model has a text tower, in words: the folder that "

@@ -1,7 +1,7 @@
 """`vidjax embed`: compute the features of a frozen model once, into a folder that probes read.
 
-A video has one feature, of its central clip; with --every or --window, one for each window that slides over it, with
-its times. --npy also writes those as one array per video.
+Each video gets one feature, of its central clip. With --every or --window it gets one per sliding window, with the
+window's times; --npy also writes these as one array per video.
 
 Run the same command again to resume; nothing is computed twice. If videos cannot be decoded, the folder records the
 reasons, and the exit code is 3.
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
     add("--model", required=True, metavar="SOURCE", help=f"{load_model.HELP}; or random:PRESET, for comparison")
-    about = "a folder or a list of videos, with or without classes; several of these, videos, or patterns such as "
-    about += f"'clips/*.mp4', without classes; or a data set: {', '.join(_NAMES)}"
+    about = "a folder or a list of videos, with or without classes; or videos, patterns such as 'clips/*.mp4', or "
+    about += f"several folders and lists, without classes; or a data set: {', '.join(_NAMES)}"
     add("--data", required=True, nargs="+", metavar="VIDEOS", help=about)
     add("--root", default="", metavar="DIR", help="the folder of the named data set")
     about = "split of the data set; default train, or all videos of a folder without splits"
@@ -50,11 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="the folder of the features; a partial one is completed")
     about = "comma-separated: tokens, token_mean, token_max, width_mean, cls, pooled (all except tokens)"
     add("--features", default="", metavar="NAMES", help=about)
-    about = "the annotation that rows need for probing: a class, or numbers (default: a class if they have one)"
+    about = "the annotation that probes need: a class, or regression targets (default: a class if the rows have one)"
     add("--task", default="", choices=TASKS, help=about)
     clip_options.add_stride(parser)
     clip_options.add_windows(parser, "one feature per video")
-    add("--npy", default="", metavar="DIR", help="also write NAME.npy and NAME.json for each video, for its windows")
+    add(
+        "--npy",
+        default="",
+        metavar="DIR",
+        help="also write the features of each video's windows as NAME.npy, and their times as NAME.json",
+    )
     add("--num-frames", type=int, metavar="N", help="frames per clip (the model's)")
     add("--image-size", type=int, metavar="N", help="side of the frames, in pixels (the model's)")
     add("--dtype", default="float16", choices=("float16", "float32"), help="type on disk; default float16")
@@ -127,7 +132,7 @@ def _check_window_options(arguments: argparse.Namespace, names: tuple[str, ...])
     if not arguments.npy:
         return
     if names and names[0] == "tokens":
-        raise ConfigError("--npy writes one vector per window, but tokens are many; put another of --features first")
+        raise ConfigError("--npy writes one vector per window, not tokens; put another of --features first")
     if beam_options.same_everywhere(arguments.npy) == beam_options.same_everywhere(arguments.out):
         raise ConfigError(f"--npy={arguments.npy} is also --out; name two folders")
     paths.check_writable(arguments.npy)

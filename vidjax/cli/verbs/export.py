@@ -2,7 +2,7 @@
 
 `transformers` (the default) writes model.safetensors and config.json. `stablehlo` writes a program for CPUs, NVIDIA
 GPUs and TPUs with a loader that needs only jax; `onnx` writes one for ONNX Runtime. Both programs take uint8 frames and
-return probabilities, and preprocessing.json records how frames are taken.
+return probabilities or regression values, and preprocessing.json records how frames are taken.
 """
 
 from __future__ import annotations

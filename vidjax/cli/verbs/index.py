@@ -1,8 +1,8 @@
 """`vidjax index`: index the moments of many videos, for `vidjax search`.
 
-A window slides over each video, and the index keeps one vector of the model for each. Run the same command again to
-resume, to add new videos and to drop those that are gone; nothing is computed twice. If videos cannot be decoded,
-they are named, and the exit code is 3.
+A window slides over each video, and the index keeps the model's vector for each window. Run the same command again to
+resume, to add new videos and to drop those that are gone; nothing is computed twice. If videos cannot be decoded, the
+reasons are reported, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SHOWN = 5  # failures listed individually
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    about = f"{paths.VIDEOS_HELP}; all that the index should have"
+    about = f"{paths.VIDEOS_HELP}; name all videos that the index should have"
     add("videos", nargs="+", metavar="DIR", help=about)
     add("--model", required=True, metavar="SOURCE", help=f"{load_model.HELP}; or random:PRESET, to try it out")
     add("--out", required=True, metavar="INDEX", help="the folder of the index, which may be in a bucket")
-    clip_options.add_windows(parser, "each begins where the one before it ends")
+    clip_options.add_windows(parser, "each window begins where the previous one ends")
     clip_options.add_stride(parser)
     about = "the vector of a window: embedding (comparable with texts), pooled, token_mean, token_max or cls (default: "
     about += "the first of these that the model has)"

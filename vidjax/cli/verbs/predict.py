@@ -5,7 +5,7 @@ trained on windows, adds a timeline, in which consecutive windows with the same 
 is printed and, on request, written as subtitles, a table, a page with pictures or an annotated copy of the video.
 A model with a text tower, such as a CLIP, a VideoPrism with texts or a run with task=contrastive, predicts the classes
 that --classes names.
-If a video cannot be decoded, the reason is reported, the others are answered, and the exit code is 3.
+If a video cannot be decoded, the reason is reported, the others are classified, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe
     from vidjax.evaluation.predict import Predictor
 
-_USUAL = 1.0  # seconds between windows for a time-line file without --every or --window
+_USUAL = 1.0  # seconds between windows for a timeline file without --every or --window
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,19 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
     about = "the classes in words, for a model with a text tower; or a file with one class per line"
     add("--classes", nargs="+", metavar="CLASS", help=about)
-    about = f"texts with {{}} for the class, or a file with one per line; their mean is used ({TEMPLATES[0]!r})"
+    about = (
+        f"texts with {{}} for the class, or a file with one per line; their embeddings are averaged ({TEMPLATES[0]!r})"
+    )
     add("--templates", nargs="+", metavar="TEXT", help=about)
     add("--top", type=int, default=5, metavar="K", help="classes to show (5)")
     add(
         "--clips",
         type=int,
         metavar="N",
-        help="clips, evenly spaced in time (as its run is evaluated, or 1)",
+        help="clips, evenly spaced in time (as the model is evaluated, or 1)",
     )
-    add("--crops", type=int, metavar="N", help="crops along the long side (as its run is evaluated, or 1)")
+    add("--crops", type=int, metavar="N", help="crops along the long side (as the model is evaluated, or 1)")
     clip_options.add_stride(parser)
     add("--merge", choices=choices("eval.merge"), help="how to merge views and windows (as the model is evaluated)")
-    add("--score", choices=("softmax", "sigmoid"), help="for one label or several (as the model was trained)")
+    add("--score", choices=("softmax", "sigmoid"), help="for one label per video, or several (as trained)")
     clip_options.add_windows(parser, "as trained")
     about = "lowest probability of a class in a timeline (0.5 for several labels per video, else the best class)"
     add("--threshold", type=float, metavar="P", help=about)
@@ -96,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     files.write_of_all(answers, f"{_view_words(predictor.recipe)} of {predictor.recipe.words}, by {model.source}")
     for answer in answers:
         if "error" in answer:
-            say(f"vidjax: {answer['video']} is not answered: {answer['error']}")
+            say(f"vidjax: no answer for {answer['video']}: {answer['error']}")
     if arguments.json:
         print_json(answers)
     else:
@@ -117,7 +119,7 @@ def _texts(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, .
 def _written(files: timeline_files.Files, answer: dict[str, Any]) -> bool:
     """Write the files of a video; return True if its annotated copy could not be written."""
     if reason := files.write_of(answer):
-        say(f"vidjax: {answer['video']} is answered but not copied: {reason}")
+        say(f"vidjax: no annotated copy of {answer['video']}: {reason}")
     return bool(reason)
 
 

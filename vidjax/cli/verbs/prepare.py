@@ -22,18 +22,20 @@ SHOWN = 5  # failures listed individually
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    about = "folder takes class folders or lists of `path label`, the others also their official layout"
+    about = "`folder` takes class folders or lists of `path label`; the others also take their official layout"
     parser.add_argument("dataset", metavar="DATASET", help=f"{DATASET_HELP}; {about}")
     parser.add_argument("--root", required=True, metavar="DIR", help="the folder of the videos")
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder for the records")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
-    parser.add_argument("--short-side", type=int, default=256, help="pixels, 256 to 320; never enlarged; default 256")
+    parser.add_argument(
+        "--short-side", type=int, default=256, help="pixels, usually 256 to 320; never enlarged; default 256"
+    )
     parser.add_argument("--key-every", type=int, default=12, help="frames between key frames; default 12")
     parser.add_argument("--crf", type=int, default=20, help="x264 quality; lower is better and larger; default 20")
     parser.add_argument("--keep-bytes", action="store_true", help="store the original files, and pictures losslessly")
     about = "with --keep-bytes: index reads packets and the first frame (ms per video), decode every frame"
     parser.add_argument("--check", default="index", choices=("index", "decode"), help=about)
-    about = f"local (Beam here), threads (without Beam), or {beam_options.RUNNERS}"
+    about = f"local (Beam on this machine), threads (without Beam), or {beam_options.RUNNERS}"
     parser.add_argument("--runner", default="", help=f"{about}; default local if Beam is installed, else threads")
     beam_options.add(parser)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="files written in parallel on this machine")

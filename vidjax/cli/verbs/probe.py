@@ -1,7 +1,8 @@
 """`vidjax probe`: fit probes to features that `vidjax embed` stored, and score them on other features.
 
-It prints a table of backbones x reductions x probes beside the best constant, and writes results.json and a report.
-Videos without features count as wrong, and the exit code is then 3.
+It prints a table of backbones x reductions x probes and the best constant prediction, and writes results.json and a
+report.
+Videos without features count as wrong, or in regression as predictions of 0, and the exit code is then 3.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from vidjax.files import located
 
 SOME_FAILED = 3
 OPTIONS = {  # keys of config.probe, which gives the defaults
-    "reductions": "comma-separated: token_mean, token_max, width_mean, cls, pooled, tokens, pca, weighted_tokens (all)",
+    "reductions": "comma-separated: token_mean, token_max, width_mean, cls, pooled, tokens, pca, weighted_tokens; "
+    "default: all stored arrays except tokens",
     "probes": "comma-separated: linear, svm, knn, mlp",
     "pca_of": "pca: the array to decompose",
     "components": "pca: number of components",
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train", required=True, nargs="+", metavar="FEATURES", help=about)
     add("--test", required=True, nargs="+", metavar="FEATURES", help="features to score on, in the same order")
     add("--out", required=True, metavar="DIR", help="the folder of the results and the report")
-    about = "default: regression if rows have numbers"
+    about = "default: regression if rows have numeric targets"
     add("--task", default="", choices=("classification", "regression"), help=about)
     add("--seed", type=int, default=0, help="random seed")
     for name, about in OPTIONS.items():

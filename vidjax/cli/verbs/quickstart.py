@@ -22,7 +22,7 @@ from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 from vidjax.files import Place
 
-# The recipe from random weights is the best of four on val; so is that of the other start (scripts/motion_starts.py).
+# The recipe for random weights; both starts use the best of four recipes on val (scripts/motion_starts.py).
 SCRATCH = ("--config.optim.base_lr=1e-3", "--config.model.spec.init_std=0.1")
 
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_seed(seed: int, folder: pathlib.Path, smoke: bool) -> dict[str, dict[str, Any]]:
-    """Pre-train, fine-tune from that run and from scratch; return the results of the two classifiers."""
+    """Pre-train, then train a classifier from that run and one from scratch; return the results of both."""
     from vidjax.main import read_config
     from vidjax.training import loop
 

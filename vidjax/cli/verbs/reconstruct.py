@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     trained = load_model.check_autoencoder(model, arguments.model)
     objectives = _objectives(trained, arguments)
     if isinstance(model.config, Config) and objectives != [trained]:
-        say(f"note: it was trained with a {trained.mask} mask and a ratio of {trained.mask_ratio:g}")
+        say(f"note: the model was trained with a {trained.mask} mask and a ratio of {trained.mask_ratio:g}")
     if len({objective.num_masked for objective in objectives}) < len(objectives):
         say(f"note: some of these ratios hide the same share, rounded to whole units of a {objectives[0].mask} mask")
     recipe = change_recipe(model.clips, RecipeChanges(stride=arguments.stride)).one_view()

@@ -1,7 +1,7 @@
 """`vidjax search`: find the moments of an index that a text, a video or a picture describes.
 
-Prints the best moments with their video, time and score, and on request writes a page on which they play. Windows that
-show the same moment are listed once. A video that is itself in the index is left out of its answers.
+It prints the best moments with their video, time and score and, on request, writes a page that plays them. Windows that
+show the same moment are listed once. A query video that is itself in the index is left out of the results.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("text", nargs="?", metavar="TEXT", help="what happens, in words; needs an index of a model with a text tower")
     add("--video", metavar="FILE", help="find moments like any of this video's windows")
     add("--image", metavar="FILE", help="find moments like this picture")
-    add("--top", type=int, default=10, metavar="N", help="most moments (10)")
-    add("--per-video", type=int, default=0, metavar="N", help="most moments of one video (any number)")
+    add("--top", type=int, default=10, metavar="N", help="maximum number of moments (10)")
+    add("--per-video", type=int, default=0, metavar="N", help="maximum moments per video (no limit)")
     about = f"the model of the index, if it has moved: {load_model.HELP}"
     add("--model", default="", metavar="SOURCE", help=about)
     about = "search only the clusters nearest to the query, which `vidjax index --approximate` wrote"
     add("--approximate", action="store_true", help=about)
-    add("--html", metavar="FILE", help="write a page on which the moments play, a single file")
+    add("--html", metavar="FILE", help="write a page, a single file, that plays the moments")
     add(
         "--json",
         action="store_true",
@@ -103,7 +103,7 @@ def _query(arguments: argparse.Namespace) -> _Query:
 
 
 def _check_files(html: str | None, query: _Query) -> None:
-    """Refuse a missing query, and a page that cannot be written or would overwrite the query."""
+    """Refuse a query file that is missing, and a page that cannot be written or would overwrite the query."""
     read = [] if query.kind == "text" else [query.value]
     for path in read:
         if not os.path.isfile(path):
@@ -127,7 +127,7 @@ def _asker(arguments: argparse.Namespace, header: IndexHeader) -> Asker:
 
 
 def _vectors(asker: Asker, query: _Query) -> tuple[Float32[np.ndarray, "q d"], Float64[np.ndarray, "q 2"] | None]:
-    """Compute the query, and the times of its windows if it is a video."""
+    """Compute the vectors of the query, and the times of its windows if it is a video."""
     if query.kind == "text":
         return asker.of_text(query.value), None
     if query.kind == "image":

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="SOURCE", help=_SOURCE)
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
     add("--every", type=float, default=1.0, metavar="SECONDS", help="time between two answers (1)")
-    about = "length of a window; the frames of its clip are spread over it (as long as a clip)"
+    about = "length of a window; the frames of its clip are spread over it (default: as long as a clip)"
     add("--window", type=float, metavar="SECONDS", help=about)
     clip_options.add_stride(parser)
     add("--top", type=int, default=3, metavar="K", help="classes to show (3)")

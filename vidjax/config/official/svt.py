@@ -94,7 +94,7 @@ RECIPES = (
         f"{_PUBLISHED}; the authors do not say with which views",
         with_rows(
             SHARED,
-            Row("DATA.RAND_FR", "utils/defaults.py:350", "False", reason="this size is True, svt_k400:base is False"),
+            Row("DATA.RAND_FR", "utils/defaults.py:350", "False", reason="True in this size, False in svt_k400:base"),
             Row("local views", f"{_FRAMES}:419", "[2, 2, 4, 4, 8, 8, 16, 16]", "data.local_views",
                 value=(2, 2, 4, 4, 8, 8, 16, 16)),
             Row("global views", f"{_FRAMES}:415,416", "4 and 8", "data.global_views", value=(4, 8)),

@@ -87,7 +87,12 @@ def _linear(size: str, published: str, classes: str, *others: Row) -> Recipe:
     return Recipe(f"svt_linear:{size}", SOURCE, f"{published} {_PAPER}", rows)
 
 
-_FIGURES = {"k400": "78.1", "ssv2": "59.2", "ucf101": "93.7, the mean of three splits", "hmdb51": "67.2, likewise"}
+_FIGURES = {
+    "k400": "78.1",
+    "ssv2": "59.2",
+    "ucf101": "93.7, the mean of three splits",
+    "hmdb51": "67.2, the mean of three splits",
+}
 _THEIRS = {recipe.experiment: recipe for recipe in timesformer.RECIPES}
 _BEGINS = ("temporal_fc initialisation", "temporal attention initialisation")
 _NOT_THERE = (

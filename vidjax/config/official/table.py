@@ -18,8 +18,8 @@ class Row:
       official: the authors' value, as they write it.
       key: our key, such as "optim.base_lr" or the family's "model.spec.FIELD"; empty if there is none.
       place: if there is no key, the code of vidjax that has the same effect, as `module:NAME`.
-      value: the equal value of `key`, in our units. None: `official`, parsed as a Python literal or else as a string.
-      reason: why our value differs; empty if it is equal.
+      value: the equivalent value of `key`, in our units. None: `official` as a Python literal or else as a string.
+      reason: why our value differs, or why there is no key; empty if the values are equal.
     """
 
     name: str
@@ -100,7 +100,7 @@ def cited(rows: tuple[Row, ...], file: str, lines: Mapping[str, str]) -> tuple[R
 
     Args:
       file: the new file.
-      lines: lines in `file`, separated by commas, by the names of the rows to change.
+      lines: for the name of each row to change, its lines in `file`, separated by commas.
     """
     return tuple(
         dataclasses.replace(row, where=f"{file}:{lines[row.name]}") if row.name in lines else row for row in rows
@@ -118,7 +118,7 @@ def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any])
         "--bf16 True"; values not listed are equal in both.
 
     Raises:
-      KeyError: for a flag without a row in `defaults`, which would say what the flag means here.
+      KeyError: for a flag without a row in `defaults`; that row would say what the flag means here.
     """
     rows = {row.name: row for row in defaults}
     for name, (line, text) in script.flags.items():

@@ -126,7 +126,7 @@ class _Yaml:
         )
 
     def model(self, size: str) -> Row:
-        """The row of the model, as our preset."""
+        """The row of the model; its value is our preset."""
         return Row("MODEL_NAME", self.after(28), "vit_base_patch16_224", "model.name", value=f"timesformer_{size}")
 
     def at(self, line: int) -> str:
@@ -142,7 +142,7 @@ _REVERSE = "no effect on the ViT: ssv2.py:259 reorders the channels of other mod
 _POSITIONS = Row(
     "resized positions", "timesformer/models/helpers.py:174", "nearest along the flattened table",
     "model.spec.resized_positions", value="flattened",
-    reason="a mistake in their code, which gives most places the position of another place. Their public weights "
+    reason="a mistake in their code, which gives most patches the position of another patch. Their public weights "
     "started that way; to do the same, set --config.model.spec.resized_positions=flattened",
 )  # fmt: skip
 _K400 = "configs/Kinetics/TimeSformer_{}.yaml"

@@ -48,7 +48,7 @@ _DATASETS_LINES = {
 
 
 def _elsewhere(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """Rows that pre-training and fine-tuning share, with citations of V2's code."""
+    """Cite V2's code in the rows that pre-training and fine-tuning share."""
     rows = cited(rows, "utils.py", {"schedule": "446,450"})
     rows = cited(rows, "optim_factory.py", {"undecayed": "67", "layer ids of the decay": "30,41"})
     renamed = {"--warmup_lr": _NO_WARMUP_LR}
@@ -158,7 +158,7 @@ def _recipe(experiment: str) -> Recipe:
 
 
 _STUDENTS = {"small": ("35", "ViT-small", "83.7"), "base": ("37", "ViT-base", "86.6")}
-_ON_710 = "they distil on Kinetics-710; so does data.name=kinetics710 with their teacher"
+_ON_710 = "they distil on Kinetics-710; to do the same, set data.name=kinetics710 and use their teacher"
 
 
 def _distilled(size: str) -> Recipe:

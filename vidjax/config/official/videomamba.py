@@ -151,7 +151,7 @@ def _recipe(experiment: str) -> Recipe:
 
 
 def _lvu(experiment: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """The rows of an LVU task; the published script is the one for the task director."""
+    """The rows of an LVU task; the published script is for the task "director" only."""
     task, script = experiment.partition(":")[2], _FINETUNING[experiment].file
     rows = (
         *rows,

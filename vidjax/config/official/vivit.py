@@ -15,7 +15,7 @@ _HERE = "scenic/projects/vivit"
 _DATA = f"{_HERE}/data/video_tfrecord_dataset.py"
 _OPS = "scenic/dataset_lib/video_ops.py"
 _GROUPS = "the number of devices is not published; on 32, each has 2 clips; see Groups in configs/vivit_k400.py"
-_SIDES = "whole pixels, and the aspect ratio is kept; scenic draws height and width independently"
+_SIDES = "vidjax rounds to whole pixels and keeps the aspect ratio; scenic draws height and width independently"
 _TESTED = "no key: at test time scenic resizes frames to this short side, vidjax to the crop's"
 _OFF = "off: do_color_augment=False"
 
@@ -25,7 +25,7 @@ SHARED = (
     Row("flip", f"{_DATA}:261", "DMVR's, half of the clips", "data.flip", value=0.5),
     Row(
         "colours", f"{_OPS}:587", "DMVR's, brightness added up to 32 grey levels", "data.color_jitter",
-        reason="brightness is a factor, 0.875 to 1.125; contrast, saturation and hue are DMVR's",
+        reason="here brightness is a factor, 0.875 to 1.125; contrast, saturation and hue are DMVR's",
     ),
     Row("clips per video", f"{_DATA}:262", "1", "data.clips_per_decode"),
     Row("lr per videos", f"{_HERE}/trainer.py:34", "not scaled", "optim.reference_batch", value=64),

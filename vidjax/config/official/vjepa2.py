@@ -46,7 +46,7 @@ def _file(file: str, lines: dict[str, str]) -> tuple[Row, ...]:
 
     Args:
       file: path of one of them.
-      lines: by the name of a row, its lines in that file.
+      lines: for the name of each row, its lines in that file.
     """
     rows = (
         *(Row(f"weight of {name}", "", said[2], f"data.mixture.{name}.weight") for name, said in _MIXTURE.items()),

@@ -17,7 +17,7 @@ _BEST = (
 _EVEN = "no key: evenly spaced clips, so that a score does not depend on chance"
 _SEEDS = "no key: vidjax starts all heads from the same random weights, so that only rate and decay differ"
 _SHAPE = "it sets only the shape of the schedule, as there is no warm-up; the rates are in optim.head_learning_rates"
-_FLOAT16 = "the same size with a larger range; gradients need no scaling"
+_FLOAT16 = "bfloat16 has the same size and a larger range, so gradients need no scaling"
 
 
 class _Lines(NamedTuple):

@@ -53,10 +53,11 @@ class DataConfig:
 
     # A data set, or module:ATTR for a DatasetSpec of your own. folder: your own videos.
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"
-    root: MayChange[str] = ""  # A folder of videos, or a list of them. motion, motion_digits and synthetic need none.
+    # A folder of videos, or a file that lists them. motion, motion_digits and synthetic need none.
+    root: MayChange[str] = ""
     # Sources to train on instead of name and root, each with a weight. An epoch has as many videos as all of them
-    # together. name and root then give only the videos for validation; if root is empty, these are the videos of the
-    # source with the largest weight.
+    # together. name and root then give only the videos for validation; if root is empty, the source with the largest
+    # weight gives them.
     mixture: dict[str, SourceConfig] = dataclasses.field(default_factory=dict, hash=False)
     stage: MayChange[str] = ""  # Local folder for a copy of a root in a bucket (gs://, s3://)
     # A list in the format of sha256sum, with paths below root. Empty: SHA256SUMS in root, if there is one.
@@ -92,7 +93,7 @@ class DataConfig:
     # videos.
     global_batch: OrAuto[int] = 32
     crop: Crop = "random_resized"  # How training clips are cropped
-    # For multi_scale: lengths of the sides to choose from, as shares of the short side.
+    # For multi_scale: side lengths of a crop to choose from, as shares of the frame's short side.
     crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     crop_area: tuple[float, ...] = (0.08, 1.0)  # For random_resized: smallest and largest share of the frame's area
     crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # For random_resized: smallest and largest width / height

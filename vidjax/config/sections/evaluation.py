@@ -28,7 +28,7 @@ class ProbeConfig:
     reductions: tuple[Reduction, ...] = ("token_mean",)  # How a video's features are reduced to the input of a probe
     pca_of: FeatureArray = "tokens"  # For pca: the array whose flattened values are reduced
     components: Count = 100  # For pca: principal components to keep
-    # The probes to fit. attentive and attentive4: the model.pooling of that name, trained on videos as
+    # The probes to fit. attentive and attentive4: the model.pooling of that name, trained on videos as in
     # task=attentive_probe for train.epochs, with the heads of optim.head_learning_rates and optim.head_weight_decays.
     probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")
     C: tuple[float, ...] = (1.0,)  # For linear and svm: inverse of the penalty; ridge's penalty is 1 / C
@@ -65,5 +65,5 @@ class EvalConfig:
     # For attentive_probe: the split on which the head is chosen. Empty: data.eval_split, which is optimistic, because
     # the same videos are scored.
     select_split: str = ""
-    batch: NotNegative[int] = 0  # Videos per step, over all devices. 0: 8 per device, 1 on a CPU.
+    batch: NotNegative[int] = 0  # Videos per step, over all devices. 0: 8 per accelerator, 1 per CPU device.
     allow_missing: bool = False  # Exit with code 0 even if some videos could not be scored

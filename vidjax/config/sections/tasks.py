@@ -1,4 +1,4 @@
-"""The settings of single tasks; a section is read only by the tasks that its docstring names."""
+"""Settings of individual tasks; each section is read only by the tasks that its docstring names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class DistillConfig:
 
 @dataclasses.dataclass(frozen=True)
 class AlignConfig:
-    """Feature alignment: the frozen teacher, and how the student's layers are aligned with the teacher's."""
+    """Feature alignment: the frozen teacher, and how the student's layers are aligned with the teacher's.
+
+    Distillation of tokens (teacher.token_weight) reads decoder, unit_length and loss too.
+    """
 
     teacher: str = "clip_base"  # A name from `vidjax models`; its clips are resized to give the student's token count
     # A hub id, file, folder or run with the teacher's weights. Empty: random weights.
@@ -82,7 +85,7 @@ class JepaConfig:
     blocks: tuple[int, ...] = (8, 2)  # Number of blocks that each mask hides; every step predicts once per mask
     block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
     block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
-    # V-JEPA 2 cuts the masks of a GPU's clips to the shortest of them. Here a mask keeps the average of this minimum
+    # V-JEPA 2 cuts the masks of a GPU's clips to the length of the shortest one. Here this length is fixed: its average
     # over groups of mask_group clips, rounded down.
     mask_group: Count = 24
     teacher_momentum: Fraction = 0.99925  # Decay of the teacher, a moving average of the encoder
@@ -93,7 +96,7 @@ class ZeroShotConfig:
     """Zero-shot classification: the texts that stand for the classes of the data."""
 
     # Texts with {} for the class; or the path of a file with one per line. The mean of their embeddings is used. The
-    # default is that of VideoPrism's demonstration of videos and texts.
+    # default is the template of VideoPrism's video-text demo.
     templates: tuple[str, ...] = ("a video of {}.",)
     # A text file with the words for each class, one line per class in the order of the data; or a .json file that maps
     # class names to words. Empty: the class names of the data as words.
@@ -115,10 +118,11 @@ class ContrastiveConfig:
     # otherwise random weights.
     text_from: MayChange[str] = ""
     # A folder with the vocabulary: tokenizer.json, vocab.json and merges.txt, or spiece.model. Empty: the
-    # vocabulary in text_from or init_from; without one there, it is learned from the training captions.
+    # vocabulary in text_from or init_from; if text_from is empty and init_from has none, it is learned from the
+    # training captions.
     tokenizer: MayChange[str] = ""
     vocab_size: Count = 49408  # Tokens in the vocabulary
-    num_tokens: Count = 77  # Largest number of tokens of a caption, including its marks; longer captions are cut
+    num_tokens: Count = 77  # Largest number of tokens of a caption, including special tokens; longer captions are cut
     projection: Count = 512  # Channels of the space that videos and texts share
     # How the text tower learns: all of it, by model.lora, or not at all. Its projection learns in any case.
     train_text: Literal["all", "lora", "none"] = "all"
@@ -136,7 +140,7 @@ class CaptionConfig:
     end_token: NotNegative[int] = 50256  # The token that opens and closes every caption
     num_tokens: Count = 128  # Largest number of tokens in a caption, including its end; longer captions are cut
     dropout: Fraction = 0.1  # Dropout rate of the decoder
-    # What the decoder attends to. tokens: all states. pooled: one vector, the class token.
+    # What the decoder attends to. tokens: all states. pooled: one vector per clip, such as the class token.
     encoder_features: EncoderFeatures = "tokens"
     mapper: bool = False  # Put a linear layer between encoder and decoder even if their widths are equal
     # Number of consecutive clips into which the data.num_frames frames are cut; their states are concatenated.

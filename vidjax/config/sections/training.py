@@ -68,7 +68,7 @@ class OptimConfig:
     spike_window: MayChange[Annotated[int, AtLeast(2)]] = 128  # Number of latest steps that skip_spikes compares with
     layer_decay: Fraction = 1.0  # Factor of the learning rate from each layer to the one before it; 1: off
     label_smoothing: Fraction = 0.0  # Share of the target spread evenly over all classes
-    # balanced: weigh each class by the inverse of its number of videos.
+    # balanced: weight each class by the inverse of its number of videos.
     class_weights: Literal["none", "balanced"] = "none"
     pos_weight: float = 1.0  # For multi_label: weight of the labels that are present
     # For attentive_probe: peak learning rates for reference_batch videos per step, which follow the schedule of base_lr

@@ -41,7 +41,7 @@ def ticks(num_video_frames: int, fps: float, clip_fps: float, times: Times | Non
 
 
 def half_a_frame(times: Times, fps: float) -> float:
-    """Half the time for which a typical frame is shown; single frames may be shown for much longer."""
+    """Half the time for which a typical frame is shown; individual frames may be shown for much longer."""
     return min(1 / fps, float(np.median(np.diff(times)))) / 2 + ROUNDING
 
 

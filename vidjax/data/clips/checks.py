@@ -38,10 +38,10 @@ def check_clips(data: DataConfig) -> None:
 
 
 def check_fps(data: DataConfig) -> None:
-    """Reject data.fps together with a sampling that sets the distance between frames itself."""
+    """Reject data.fps together with a sampling mode that sets the distance between frames itself."""
     sampling = SAMPLINGS[data.sampling]
     if data.fps and (sampling.whole or sampling.rate):
-        does = "spreads frames over the whole video" if sampling.whole else "counts data.stride in seconds itself"
+        does = "spreads frames over the whole video" if sampling.whole else "already counts data.stride in time"
         able = ", ".join(name for name, other in SAMPLINGS.items() if not (other.whole or other.rate))
         raise ConfigError(
             f"data.fps={data.fps:g} does not apply to data.sampling={data.sampling}, which {does}; use one of {able}, "
@@ -50,7 +50,7 @@ def check_fps(data: DataConfig) -> None:
 
 
 def check_segments(data: DataConfig) -> None:
-    """Reject segments that do not divide a clip evenly, or whose sampling spreads frames over the whole video."""
+    """Reject data.segments if they do not divide a clip evenly, or if another key rules out several of them."""
     if data.num_frames % data.segments:
         raise ConfigError(
             f"data.num_frames={data.num_frames} is not a multiple of data.segments={data.segments}; use "

@@ -20,8 +20,8 @@ def color_augment(clip: UInt8[np.ndarray, "t h w 3"], data: DataConfig, rng: np.
 
     data.color_jitter is (brightness, contrast, saturation, hue), applied in random order. The first three multiply by a
     factor drawn from [max(0, 1 - amount), 1 + amount]; hue is rotated by a fraction of the circle drawn from
-    [-amount, amount]. Then the clip becomes grey with probability data.grayscale. Amounts of zero use no random number.
-    Source: Howard 2013 (arXiv:1312.5402) with the ranges of torchvision's ColorJitter.
+    [-amount, amount]. Then the clip becomes grey with probability data.grayscale. An amount of zero draws no random
+    number. Source: Howard 2013 (arXiv:1312.5402) with the ranges of torchvision's ColorJitter.
     """
     if any(data.color_jitter) and rng.random() < data.color_jitter_prob:
         for place in rng.permutation(len(OPERATIONS)):

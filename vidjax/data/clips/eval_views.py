@@ -83,7 +83,7 @@ def too_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> str:
         raise VideoError("not_video", f"{name} is a single picture; give a video")
     if video.frames >= (needed := recipe.span(video.fps)):
         return ""
-    repeated = "it starts again" if recipe.loops else "its last frame is repeated"
+    repeated = "the video starts again" if recipe.loops else "its last frame is repeated"
     return f"{name} has {video.frames} frames, but a clip spans {needed}; {repeated}"
 
 

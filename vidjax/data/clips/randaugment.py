@@ -232,7 +232,10 @@ def _cut(frames: Frames, box: Box) -> Frames:
 
 
 def _rotation(strength: float, sign: int, width: int, height: int) -> tuple[float, ...]:
-    """Rotate up to 30 degrees counter-clockwise about the centre; sine and cosine are rounded as in Pillow."""
+    """Rotate by up to 30 degrees about the centre: counter-clockwise for `sign` 1, clockwise for -1.
+
+    Sine and cosine are rounded as in Pillow.
+    """
     angle = math.radians(-sign * 30 * strength)
     cosine, sine = round(math.cos(angle), 15), round(math.sin(angle), 15)
     x, y = width / 2, height / 2

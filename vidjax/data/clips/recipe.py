@@ -50,7 +50,7 @@ class ClipRecipe:
       interpolation: for resizing, one of `resize.INTERPOLATIONS`.
       channels: their order in the model's input, rgb or bgr; videos are read as RGB.
       mean, std: per channel, for normalising pixels in [0, 1].
-      clips, crops: views of a video, evenly spaced in time and along the side that exceeds the frame.
+      clips, crops: number of clips, evenly spaced in time, and of crops of each, along the side that exceeds the frame.
       merge: how the views' scores are merged, a rule of `vidjax.evaluation.merge_views`.
       windows: for a model that scores windows rather than the whole video; `clips` is then 1.
 

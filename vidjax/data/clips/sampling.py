@@ -26,14 +26,14 @@ def train_indices(
 
     `dense` takes every `stride`-th frame of a random window of num_frames * stride (VideoMAE's pre-training).
     `dense_span` spreads num_frames evenly over such a window, both ends included (VideoMAE's fine-tuning on Kinetics).
-    `dense_loop` takes every `stride`-th frame from any start for which the last one fits (ViViT).
+    `dense_loop` takes every `stride`-th frame from any start for which the clip's last frame fits (ViViT).
     `seconds` spreads num_frames evenly over the seconds that num_frames * stride frames take at 30 frames per second,
     whatever the video's own rate (TimeSformer on Kinetics).
     A video shorter than the window repeats its last frame; with `dense_loop` it starts again.
 
     `segment` takes one random frame from each of num_frames equal segments (TSN). Its variants use other segments:
     `segment_integer` uses segments of a whole number of frames and leaves out the rest at the end of the video; from a
-    video with fewer than num_frames frames, it takes only the first (VideoMAE and VideoMamba on Something-Something).
+    video with fewer than num_frames frames, it repeats the first (VideoMAE and VideoMamba on Something-Something).
     `segment_rounded` and `segment_middle` divide the video from its first frame to its last at rounded frame numbers,
     and segments include both ends (VideoMamba on Kinetics, TimeSformer on Something-Something).
 
@@ -199,7 +199,7 @@ class Sampling:
     """How to choose the frames of a clip, given the number of frames of the video and of the clip, and the stride.
 
     Attributes:
-      train: gives one random clip; its last argument is a generator.
+      train: gives one random clip; its last argument is a random generator.
       views: gives evenly spaced test clips; its last argument is their number.
       rate: frames per second in which the stride is counted; 0: the video's own frames, whatever their rate.
       whole: whether clips are spread over the whole video, whatever the stride.

@@ -5,7 +5,7 @@ operations. Each is always applied. The frames of a clip are stacked vertically,
 whole clip.
 
 Source: `distort_image_with_randaugment` of scenic's `dataset_lib/video_ops.py`, with the operations of TensorFlow's
-`official/vision/image_classification/augment.py`. Its apparent mistakes are kept, since the published model was trained
+`official/vision/image_classification/augment.py`. Apparent mistakes are kept, since the published model was trained
 with them: see `_contrast` and, above magnitude 10, `_solarize`.
 """
 

@@ -34,7 +34,7 @@ def load_views(
     """The uint8 views of a row, keyed as in `data.views`.
 
     There are data.clips_per_decode clips of each view; they share their frame numbers and differ in crops and colours.
-    Global views are cropped by data.crop to data.image_size, local ones use data.local_size and data.local_area.
+    Global views are cropped by data.crop to data.image_size; local ones use data.local_size and data.local_area.
 
     Args:
       open: opens a video, like `open_video`.

@@ -44,7 +44,7 @@ class Clip:
 
 
 def find_clips(root: str) -> list[str]:
-    """Find the folders of clips: those with an annotation of the same name, or named by a number and with images."""
+    """Find the folders of clips: those with an annotation of the same name, or with images and a number for a name."""
     found = set()
     for level in ("*", "*/*"):
         for folder in glob.glob(os.path.join(glob.escape(root), level, "")):
@@ -114,7 +114,7 @@ def read_subjects(root: str) -> dict[str, tuple[str, int]]:
 
 
 def assign_folds(clips: Sequence[Clip], fixed: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
-    """Assign a fold, from 1, to every subject: given folds first, then the largest subjects to the smallest fold.
+    """Assign a fold, from 1, to every subject: given folds first, then the largest subject left to the smallest fold.
 
     Args:
       fixed: fold of each clip, 0 where none is given.

@@ -144,8 +144,8 @@ def _of_files(root: str, split: str) -> tuple[AnnotatedVideos, list[str], list[s
     """The clips of a split, with the problems of all clips, and notes about them."""
     if not find_annotations(root, split):
         raise DataError(
-            f"{TITLE}: no <clip>/<clip>.json under {root}, or {split!r} is not one of train, val, and train1 to "
-            f"val{FOLDS} for the {FOLDS} folds"
+            f"{TITLE}: no <clip>/<clip>.json under {root}, or {split!r} is none of train, val, train1 to "
+            f"train{FOLDS} and val1 to val{FOLDS} (one of each per fold)"
         )
     subjects = read_subjects(root)
     clips = [read_clip(folder, subjects) for folder in find_clips(root)]

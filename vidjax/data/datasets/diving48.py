@@ -37,7 +37,7 @@ def listing(root: str, split: str) -> Listing:
     path, vocabulary = find_annotations(root, split), _file(root, "Diving48_vocab.json")
     if path is None or vocabulary is None:
         raise DataError(
-            f"{TITLE}: no Diving48_vocab.json and Diving48_V2_{_SPLITS.get(split, split)}.json under {root} or "
+            f"{TITLE}: no Diving48_vocab.json or no Diving48_V2_{_SPLITS.get(split, split)}.json under {root} or "
             f"{root}/annotations; splits are train, val and test"
         )
     names, rows = _names(vocabulary), []

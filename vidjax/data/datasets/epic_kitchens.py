@@ -1,4 +1,4 @@
-"""EPIC-KITCHENS-100 (Damen et al. 2022): 100 hours in 45 kitchens; each segment shows an action, a verb and a noun.
+"""EPIC-KITCHENS-100 (Damen et al. 2022): 100 hours in 45 kitchens; each segment shows an action (a verb and a noun).
 
 On disk, the distributed videos and annotations (github.com/epic-kitchens/epic-kitchens-100-annotations):
 
@@ -107,7 +107,7 @@ def _listed(root: str, split: str) -> AnnotatedVideos:
     path, nouns, verbs = (find_annotations(root, split), *(_file(root, *_NAMES[kind]) for kind in ("noun", "verb")))
     if path is None or nouns is None or verbs is None:
         raise DataError(
-            f"{TITLE}: no {_FILES.get(split, _FILES['train'])}, EPIC_100_noun_classes.csv and "
+            f"{TITLE}: no {_FILES.get(split, _FILES['train'])}, EPIC_100_noun_classes.csv or "
             f"EPIC_100_verb_classes.csv under {root}; splits are {', '.join(_FILES)}"
         )
     noun_names, verb_names = _names(nouns), _names(verbs)

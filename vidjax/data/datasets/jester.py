@@ -95,7 +95,7 @@ def _read(root: str, split: str) -> tuple[tuple[str, ...], list[tuple[str, int, 
     if path is None or classes is None:
         raise DataError(
             f"{TITLE}: no jester-v1-labels.csv or no {_FILES.get(split, f'list of split {split!r}')} under {root} or "
-            f"{root}/annotations; splits are train and val"
+            f"{root}/{{annotations,labels}}; splits are train and val"
         )
     names = tuple(line for _, line in _lines(classes))
     numbers = {name: label for label, name in enumerate(names)}
@@ -111,7 +111,7 @@ def _read(root: str, split: str) -> tuple[tuple[str, ...], list[tuple[str, int, 
 
 
 def _expected(window: FrameWindow) -> FrameWindow:
-    """A gesture that is missing gets its first frame's name, so that reading it reports what is missing."""
+    """Give a missing gesture the name of its first frame, so that reading it reports which file is missing."""
     return window if window.names else dataclasses.replace(window, names=("00001.jpg",), count=1)
 
 

@@ -118,7 +118,9 @@ def inventory(root: str, split: str) -> Inventory:
         return inventories.of_records(folder, split) if folder else inventories.of_listing(listing(root, split))
     whole = _listed(root, split)
     numbers = [video.about["number"] for video in whole.videos]
-    spread = f"{_task(split)} is from {min(numbers):.3f} to {max(numbers):.3f}, mean {sum(numbers) / len(numbers):.3f}"
+    spread = (
+        f"{_task(split)} ranges from {min(numbers):.3f} to {max(numbers):.3f}, mean {sum(numbers) / len(numbers):.3f}"
+    )
     return Inventory([Listed(video.id, video.video, ()) for video in whole.videos], (), notes=[spread])
 
 
@@ -148,7 +150,7 @@ def _read(root: str, split: str, columns: tuple[str, ...]) -> list[tuple[str, li
     """The lines of a list, split into words, each with its location for messages.
 
     Raises:
-      DataError: if there is no list, its header is not `columns`, or a line has another number of words.
+      DataError: if there is no list, its header is not `columns`, or a line has a different number of words.
     """
     path = find_annotations(root, split)
     if path is None:

@@ -91,7 +91,7 @@ def _label_map(root: str) -> dict[str, int]:
     try:
         numbers = {_plain(template): int(number) for template, number in _load(path).items()}
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not an object of numbers by template: {error!r}") from error
+        raise DataError(f"{path} is not a JSON object of templates and their numbers: {error!r}") from error
     if sorted(numbers.values()) != list(range(len(numbers))):
         raise DataError(f"{path} does not number its {len(numbers)} templates 0 to {len(numbers) - 1}, each once")
     return numbers

@@ -144,7 +144,7 @@ def _write(shard: Shard, sources: dict[str, VideoSource], storing: Storing) -> N
 
 
 def _widest(sources: dict[str, VideoSource]) -> VideoSource:
-    """The split with the most classes: splits share their label names, but bare numbers may occur in one split only."""
+    """The split with the most classes: splits share label names, but bare class numbers may occur in one split only."""
     return max(sources.values(), key=lambda source: source.num_classes)
 
 
@@ -161,7 +161,7 @@ def _complete(
 ) -> None:
     """Name the files as TFDS does, in a separate folder, and write the metadata that readers need.
 
-    If this is killed, the next call has the same notes and finishes the work.
+    If the process is killed here, the next call finds the same notes and finishes the work.
     """
 
     def move(shard: Shard, target: pathlib.Path) -> None:

@@ -52,7 +52,8 @@ class Encoding:
             raise ConfigError(f"short side {self.short_side} must be even and at least 32; 256 to 320 is usual")
         if self.key_every < 1 or not 0 <= self.crf <= 51:
             raise ConfigError(
-                f"a key frame every {self.key_every} frames (at least 1) with crf {self.crf} (0 to 51) is not possible"
+                f"a key frame every {self.key_every} frames with crf {self.crf} is not possible; use at least 1 frame, "
+                "and crf from 0 to 51"
             )
 
     def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:

@@ -1,7 +1,7 @@
 """Whole videos with all of their annotations, read from an official layout or from records.
 
 A data set whose rows carry more than a class (intervals, captions, numbers, subjects) is stored with all its
-annotations: a record holds the video and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the
+annotations: a record holds the video, and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the
 annotations in the order of the records, each with its original row, so that rows are known without reading a video.
 """
 

@@ -25,7 +25,9 @@ def check_intervals(row: Row, num_classes: int) -> None:
         if not 0 <= number < num_classes:
             raise DataError(f"{row.id}: class {number} is not one of the {num_classes} classes, numbered from 0")
         if not 0 <= start <= end:
-            raise DataError(f"{row.id}: the interval from {start:g} s to {end:g} s ends before it starts, or before 0")
+            raise DataError(
+                f"{row.id}: the interval from {start:g} s to {end:g} s ends before it starts, or starts before 0"
+            )
         if row.duration and start > row.duration:
             raise DataError(
                 f"{row.id}: the interval from {start:g} s to {end:g} s lies outside the video of {row.duration:g} s"
@@ -54,7 +56,7 @@ def interval_warnings(title: str, rows: Sequence[Row]) -> list[str]:
     """
     total = sum(len(row.intervals) for row in rows)
     return [
-        f"{title}: of {total} intervals {len(found)} {kind}, the first in {found[0]}; each counts for its video as a "
+        f"{title}: of {total} intervals, {len(found)} {kind}, the first in {found[0]}; each counts for its video as a "
         "whole, and for the moments of the video that it covers"
         for kind, found in faulty_intervals(rows).items()
         if found
@@ -124,7 +126,7 @@ def caption_warnings(title: str, rows: Sequence[Row]) -> list[str]:
     total, sentences = sum(len(row.captions) for row in rows), []
     if empty:
         sentences.append(
-            f"{title}: {len(empty)} of {total} descriptions are empty and left out, the first of {empty[0]}"
+            f"{title}: {len(empty)} of {total} descriptions are empty and left out, the first in {empty[0]}"
         )
     if bare:
         sentences.append(

@@ -59,7 +59,7 @@ def is_of_clip(annotation: str) -> bool:
 
 
 def window_labels(intervals: Iterable[Interval], window: Seconds, num_classes: int) -> Float[np.ndarray, " classes"]:
-    """An array with 1 for every class that has an interval overlapping a window: the union in Charades' protocol.
+    """An array with 1 for each class that has an interval overlapping the window, else 0, as in Charades' protocol.
 
     Args:
       window: (start, end) in seconds, with the end excluded; an interval that only touches a window does not overlap

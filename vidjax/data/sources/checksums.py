@@ -73,7 +73,7 @@ class Checksums:
         return CheckedFile(video, digest, self.path) if isinstance(video, str) and digest else video
 
     def unlisted(self, files: Iterable[str]) -> list[str]:
-        """Those files that have no checksum."""
+        """The files that have no checksum."""
         if not len(self._keys):
             return list(files)
         found, files = list[str](), iter(files)
@@ -154,7 +154,7 @@ def add_checksums(
     """Add checksums of the files that a list lacks; existing checksums are kept, and all lines are sorted by path.
 
     Returns:
-      how many were added.
+      the number of checksums added.
 
     Raises:
       DataError: when a file or the list cannot be read, or the list cannot be written.

@@ -78,7 +78,7 @@ def find_text_encoder(
       workdir: the folder of a run, which may hold its vocabulary already.
 
     Raises:
-      ConfigError: if its size is not that of the text tower, or contrastive.text_from holds no vocabulary.
+      ConfigError: if the vocabulary's size is not contrastive.vocab_size, or contrastive.text_from holds none.
       DataError: if contrastive.tokenizer holds no vocabulary, or a file is damaged.
     """
     contrastive = config.contrastive

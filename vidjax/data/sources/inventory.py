@@ -43,7 +43,7 @@ class Inventory:
 
     Attributes:
       names: class names; empty for videos without classes.
-      unit: the things that have classes: videos, intervals or frames.
+      unit: the things that have classes: videos, intervals, segments or frames.
       problems: sentences about faults; notes: sentences about what the protocol allows but a user should know.
       subjects: number of frames of each subject; targets: the target of each frame. Only data sets of faces have them.
       layout: name of the layout of a user's own videos or of records.

@@ -49,7 +49,10 @@ def check(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
     if saved == found:
         return
     if len(saved) != len(found):
-        raise DataError(f"{folder} was prepared with {len(saved)} classes ({FILE}) but now names {len(found)}")
+        raise DataError(
+            f"{folder} was prepared with {len(saved)} classes ({FILE}); restore the label file, which now "
+            f"names {len(found)}"
+        )
     number = next(i for i, pair in enumerate(zip(saved, found, strict=True)) if pair[0] != pair[1])
     raise DataError(
         f"class {number} of {folder} was {saved[number]!r} when it was prepared ({FILE}) and is now {found[number]!r}; "

@@ -31,7 +31,7 @@ def open_own_videos(root: str, split: str, data: DataConfig, annotation: str, *,
       divide: as for `read_own_videos`.
 
     Raises:
-      DataError: when the root holds no videos or lacks what rows must carry, or none of some listed files exists.
+      DataError: when the root holds no videos or lacks what rows must carry, or no listed file is found.
     """
     own = read_own_videos(root, split, data, divide=divide)
     videos, numbers = own.splits[split], ClassNumbers(own, split, data)
@@ -64,7 +64,8 @@ class ClassNumbers:
         found = len(own.names) or self._highest() + 1
         if own.names and data.num_classes and data.num_classes < len(own.names):
             raise DataError(
-                f"data.num_classes={data.num_classes}, but {own.root} has {len(own.names)} classes; use 0, or more"
+                f"data.num_classes={data.num_classes}, but {own.root} has {len(own.names)} classes; use 0, or "
+                "at least as many"
             )
         self.count = data.num_classes or found
 
@@ -151,8 +152,10 @@ def _check_some_are_there(own: OwnVideos, split: str) -> None:
     first = own.place(missing[0], split)
     place = os.path.normpath(os.path.join(own.root, missing[0].name))
     if len(missing) == len(looked_at):
-        which = "the listed videos" if len(looked_at) == len(videos) else f"{len(looked_at)} videos checked"
-        raise DataError(f"{first}: there is no file {place}, nor any other of {which}; set data.root to their folder")
+        which = "listed videos" if len(looked_at) == len(videos) else f"{len(looked_at)} videos checked"
+        raise DataError(
+            f"{first}: there is no file {place}, nor any other of the {which}; set data.root to their folder"
+        )
     logging.getLogger("vidjax").warning(
         "%s: there is no file %s; of %d videos checked, %d are missing; training replaces them with others. `vidjax "
         "check` checks all %d", first, place, len(looked_at), len(missing), len(videos),
@@ -193,7 +196,7 @@ def _described(own: OwnVideos, entries: Iterable[Entry]) -> list[tuple[Entry, tu
     described = [(entry, captions) for entry, captions in together.values() if captions]
     if not described:
         raise DataError(
-            f"{own.root} describes no video; write a list with the columns path and caption, train.csv and val.csv or "
-            "one for both"
+            f"{own.root} has no captions; write a list with the columns path and caption: train.csv and val.csv, or "
+            "one list for both"
         )
     return described

@@ -1,9 +1,9 @@
 """Find a user's own videos in a folder or a list, with their classes and the split of each.
 
 The first of these that a root holds is used: a list for each split (`train.csv`), a folder for each split
-(`train/<class>/<video>`), one list, class folders (`<class>/<video>`), any tree of videos. Where the root does not
-define the validation split, a hash of each name does (`vidjax.data.sources.hash_split`). The division depends only on
-the root, never on the task, so that a video held out from pre-training stays held out from fine-tuning.
+(`train/<class>/<video>`), one list, class folders (`<class>/<video>`), or any tree of videos. Where the root does
+not define the validation split, a hash of each name does (`vidjax.data.sources.hash_split`). The division depends
+only on the root, never on the task, so that a video held out from pre-training stays held out from fine-tuning.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ def _checked(own: OwnVideos, split: str) -> OwnVideos:
         if not other or not len(own.splits[other]):
             raise DataError(f"{own.places[split]} holds no videos")
         raise DataError(
-            f"{own.root} has nothing for {split}: its {len(own.splits[other])} videos cannot be divided, as they are "
-            "one video or, with data.split_by=folder, in one folder; add videos"
+            f"{own.root} has nothing for {split}: its videos ({len(own.splits[other])}) cannot be divided, because "
+            "there is only one video, one video per class or, with data.split_by=folder, one folder; add videos"
         )
     return own
 

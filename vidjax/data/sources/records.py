@@ -47,7 +47,10 @@ class RecordSource(VideoSource):
         labelmap.check(folder, self.labels)
         self.num_classes = num_classes or getattr(label, "num_classes", None) or 0
         if self.labels and self.num_classes < len(self.labels):
-            raise DataError(f"data.num_classes={num_classes}, but {folder} has {len(self.labels)} classes")
+            raise DataError(
+                f"data.num_classes={num_classes}, but {folder} has {len(self.labels)} classes; use 0, or "
+                "at least as many"
+            )
         if not self.num_classes and self.annotation == LABEL:
             raise DataError(f"{folder} does not say how many classes it has; set data.num_classes")
         self._labels = None
@@ -98,7 +101,9 @@ class RecordSource(VideoSource):
             if len(labels) != len(self):
                 raise DataError(f"{path} has {len(labels)} labels for {len(self)} records; {remedy}")
             if labels.dtype != np.int64 or labels.min() < 0 or labels.max() >= self.num_classes:
-                raise DataError(f"{path} is damaged: it holds values outside 0 to {self.num_classes - 1}; {remedy}")
+                raise DataError(
+                    f"{path} is damaged: it must hold int64 values from 0 to {self.num_classes - 1}; {remedy}"
+                )
             return labels
         logging.getLogger("vidjax").warning("%s is missing: reading all records for their labels", path)
         return np.array([int(read_record(self._records, index)["label"]) for index in range(len(self))])

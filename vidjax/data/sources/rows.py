@@ -28,7 +28,7 @@ class Row:
       intervals: the classes of a multi-label video and when they are seen, in seconds of the video; intervals may
         overlap, and run past the end.
       captions: sentences that describe the video.
-      tokens: targets of a captioner, one tuple per caption, all of the same length.
+      tokens: token ids of the captions, one tuple per caption, all of the same length.
       window: (start, end) of the part that the row is about, in seconds; None for the whole video.
       duration: annotated length of the video in seconds; 0 if it is not annotated.
       group: the person or thing shown; rows of a group must all be in the same split. Empty if unknown.

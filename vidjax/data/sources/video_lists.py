@@ -50,7 +50,7 @@ class VideoList:
 
 
 def read_list(path: str, root: str) -> VideoList:
-    """Read a list of videos: `.csv`, `.tsv`, `.txt` or `.jsonl`.
+    """Read a list of videos: `.csv`, `.tsv`, `.txt`, `.jsonl` or `.ndjson`.
 
     Relative paths start at the list's folder, or else at `root`. A long list is read once for all splits of a process.
 
@@ -107,7 +107,7 @@ def _table(path: str, places: tuple[str, ...]) -> Table:
 
 
 def find_split_list(root: str, names: Sequence[str]) -> str | None:
-    """The list of a split: the first of `<name>.csv`, `.tsv`, `.txt`, `.jsonl` that exists."""
+    """The list of a split: the first of `<name>.csv`, `.tsv`, `.txt`, `.jsonl`, `.ndjson` that exists."""
     paths = (os.path.join(root, name + suffix) for name in names for suffix in SUFFIXES)
     return next((path for path in paths if os.path.isfile(path)), None)
 
@@ -206,7 +206,7 @@ class _Relative:
     """Converts paths to paths relative to the root; a path found in no folder is taken to be in the first."""
 
     def __init__(self, root: str, places: tuple[str, ...]):
-        """Keep the folders where relative paths may start; each folder of many paths is resolved once."""
+        """Keep the folders where relative paths may start; a folder that many paths share is resolved once."""
         self._root, (self._first, *self._others) = root, places
         self._plain = self._first == root and not self._others
         self._folder = functools.lru_cache(2**16)(lambda folder: self._from_root(folder))

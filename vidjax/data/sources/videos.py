@@ -20,8 +20,8 @@ class Entry(NamedTuple):
       name: path relative to the root, with forward slashes.
       labels: its classes, as they are written; empty if none is known.
       captions: sentences about it.
-      split: as it is written; empty if the list does not give one.
-      line: number in the list; 0 without a list.
+      split: its split, as it is written; empty if the list does not give one.
+      line: its line number in the list; 0 without a list.
     """
 
     name: str

@@ -22,7 +22,7 @@ FORMATS = (
     "3gp,aac,apng,asf,av1,avi,bmp_pipe,cavsvideo,dirac,dv,flac,flv,gif,h263,h264,hevc,ivf,jpeg_pipe,m4v,matroska,mjpeg,"
     "mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,tiff_pipe,vc1,vvc,wav,webm,webp_pipe,wtv,yuv4mpegpipe"
 )
-_SIZE_REFUSED = ("max pixel count", "Failed to initialize decoder for")  # FFmpeg's messages; the latter is for VP9
+_SIZE_REFUSED = ("max pixel count", "Failed to initialize decoder for")  # FFmpeg's messages; the second is VP9's
 _SIGNATURES = {  # offset, magic bytes: containers that FFmpeg would open if they were intact
     (0, b"\x1aE\xdf\xa3"),
     (0, b"RIFF"),
@@ -77,7 +77,9 @@ def check_size(width: int, height: int, where: str) -> None:
       VideoError: too_large.
     """
     if width * height > MAX_PIXELS:
-        raise VideoError("too_large", f"{where} has frames of {width} x {height}; at most {MAX_PIXELS} pixels are read")
+        raise VideoError(
+            "too_large", f"{where} has frames of {width} x {height}; vidjax reads at most {MAX_PIXELS} pixels per frame"
+        )
 
 
 def check_file(path: str | os.PathLike) -> None:
@@ -116,7 +118,7 @@ def reading(where: str) -> Generator[None]:
         raise
     except Exception as error:  # damaged bytes can raise anything, including an IndexError in PyAV
         if any(words in str(error) for words in _SIZE_REFUSED):
-            limit = f"at most {MAX_PIXELS} pixels are read: {said_by(error)}"
+            limit = f"vidjax reads at most {MAX_PIXELS} pixels per frame: {said_by(error)}"
             raise VideoError("too_large", f"{where} has a frame that is too large; {limit}") from error
         raise VideoError("corrupt", f"{where} cannot be decoded exactly: {said_by(error)}") from error
 
@@ -158,4 +160,4 @@ def _why(source: str | os.PathLike | bytes, where: str, error: Exception) -> tup
         head = file.read(16)
     if any(head[at : at + len(magic)] == magic for at, magic in _SIGNATURES):
         return "corrupt", f"{where} cannot be opened: {said_by(error)}"
-    return "not_video", f"{where} is not in a format that vidjax reads; MP4, MOV, WebM, MKV and AVI are"
+    return "not_video", f"{where} is not in a format that vidjax reads; use MP4, MOV, WebM, MKV or AVI"

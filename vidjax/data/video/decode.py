@@ -72,8 +72,8 @@ def read_frames(source: str | os.PathLike | bytes, indices: FrameNumbers) -> UIn
       indices: display frame numbers from 0, in any order, repeats allowed.
 
     Raises:
-      VideoError: when any of them cannot be decoded exactly; its `reason` is as in `probe_video`.
-      IndexError: for no numbers at all, a negative number, or one that is not below the number of frames.
+      VideoError: when a frame cannot be decoded exactly; its `reason` is as in `probe_video`.
+      IndexError: when `indices` is empty, or holds a negative number or one past the last frame.
 
     Example:
       >>> frames = vidjax.data.read_frames("video.mp4", [0, 8, 16, 39])
@@ -92,8 +92,8 @@ class Video:
 
     Attributes:
       frames: the number of display frames.
-      open_ended: whether neither the container nor a checksum defines where the file ends, so that it may have been
-        cut unnoticed.
+      open_ended: True if neither the container nor a checksum defines where the file ends, so that a cut may go
+        unnoticed.
 
     Example:
       >>> with vidjax.data.Video("video.mp4") as video:
@@ -242,7 +242,7 @@ class Video:
             again.check_empty()
 
     def _iterate_counting(self, wanted: Int64[np.ndarray, " t"]) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
-        """For streams without usable times: decode from the start and count the frames."""
+        """Decode from the start and count the frames, for streams without usable times."""
         left = set(wanted.tolist())
         for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
             if number in left:
@@ -287,7 +287,7 @@ class Video:
     def _play(self, start: int, stop: int, rows: dict[int, int] | None) -> Iterator[av.VideoFrame]:
         """Decode the packets from a key frame to `stop`.
 
-        If `rows` is given, pictures outside it to which no other picture refers are skipped.
+        If `rows` is given, skip pictures whose times are not in it and to which no other picture refers.
         """
         context, floor = self._context, self._index.pts[start]
         try:

@@ -38,7 +38,7 @@ class FrameCache:
         """Open a video for reading, like `open_video`.
 
         Raises:
-          VideoError: when it cannot be opened, now or when a frame that is not kept is read.
+          VideoError: when it cannot be opened, either now or later, when a frame that is not kept is read.
         """
         if kept := self._videos.get(_key(place)):
             return _CachedVideo(self, place, kept)
@@ -47,7 +47,7 @@ class FrameCache:
 
     @property
     def bytes_per_video(self) -> float:
-        """Mean size of the known videos with all of their frames kept; 0 if no video is known."""
+        """Mean number of bytes for all frames of a known video; 0 if no video is known."""
         sizes = [kept.frames * next(iter(kept.frames_by_number.values())).nbytes for kept in self._videos.values()]
         return sum(sizes) / max(len(sizes), 1)
 

@@ -112,7 +112,7 @@ def live_errors(source: LiveSource, timeout: float):
     """Turn FFmpeg's errors about a source into messages that do not show the password in its address.
 
     Raises:
-      DataError, StalledError: as `open_live`.
+      DataError, StalledError: as in `open_live`.
     """
     try:
         yield

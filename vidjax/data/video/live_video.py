@@ -1,6 +1,6 @@
 """Frames of a live stream, decoded in a thread; only the last seconds are kept, and late frames are dropped.
 
-After `LiveVideo.keep` has set `apart`, only the newest frame and the first frame of each `apart` seconds are kept.
+Once `LiveVideo.keep` has set `apart`, only the newest frame and the first in each interval of `apart` seconds are kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vidjax.data.video.live_source import LiveSource, ends_in_error, live_errors
 from vidjax.data.video.pictures import displayed_rgb
 from vidjax.errors import StalledError
 
-_LATE, _VERY_LATE = 0.5, 2.0  # seconds; later frames are dropped, and beyond the second only key frames are decoded
+_LATE, _VERY_LATE = 0.5, 2.0  # seconds: late frames are dropped; after very late ones, only key frames are decoded
 _MEMORY = 15.0  # seconds: lateness is measured against the most punctual frame of the last 15 to 30 seconds
 _RATES = (1.0, 240.0)  # plausible frames per second
 _USUAL_RATE = 25.0
@@ -84,7 +84,10 @@ class LiveVideo:
         self._thread.join(1.0)
 
     def keep(self, seconds: float, apart: float) -> None:
-        """Keep, of the last `seconds`, the newest frame and the first in each `apart` seconds; all if `apart` is 0."""
+        """From the last `seconds`, keep the newest frame and the first in each interval of `apart` seconds.
+
+        If `apart` is 0, keep all of them.
+        """
         with self._changed:
             self._keep, self._apart = seconds, apart
             frames, self._frames = self._frames, collections.deque()
@@ -92,7 +95,7 @@ class LiveVideo:
                 self._append(frame)
 
     def wait(self, seconds: float, until: float = math.inf) -> list[Kept]:
-        """Wait for a frame at or after a time of the stream, and return the kept frames; none if the stream ends first.
+        """Wait for a frame at or after a time in the stream, and return the kept frames; none if the stream ends first.
 
         Args:
           seconds: the time in the stream to wait for.
@@ -214,7 +217,7 @@ class LiveVideo:
 
 
 def pick(frames: list[Kept], at: Float[np.ndarray, " t"]) -> UInt8[np.ndarray, "crops t h w 3"]:
-    """The clip of the frames nearest to these times, in seconds of the stream."""
+    """The clip of the frames nearest to the times `at`, in seconds of the stream."""
     times = np.array([frame.seconds for frame in frames])
     nearest = np.abs(times[None] - at[:, None]).argmin(axis=1)
     return np.stack([frames[number].prepared for number in nearest], axis=1)

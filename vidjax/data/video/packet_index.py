@@ -1,4 +1,4 @@
-"""Index the packets of a video stream without decoding: which are shown, in which order, from which key frame."""
+"""Index a video's packets without decoding: which are shown, in what order, and from which key frame to decode."""
 
 from __future__ import annotations
 

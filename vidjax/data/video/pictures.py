@@ -1,4 +1,4 @@
-"""The RGB of decoded frames, and the record of which wanted frames the decoder has returned."""
+"""Convert decoded frames to RGB, and track which wanted frames the decoder has returned."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from vidjax.data.video.decode import VideoInfo
 from vidjax.errors import ConfigError, VideoError
 
 PIXELS = 3840 * 2160  # per frame
-FASTEST = 240  # frames per second; bounds the frames of the longest video
+FASTEST = 240  # frames per second; bounds the number of frames of a video
 _PICTURE = "a single picture; give a video"
 _SENTENCES = {  # shown to the sender in place of FFmpeg's messages
     "missing": "is no longer available; upload it again",
@@ -42,7 +42,7 @@ class VideoLimits:
 
     @property
     def bytes(self) -> int:
-        """The size of the largest file in bytes."""
+        """The maximum size of a file in bytes."""
         return self.megabytes << 20
 
     def check(self, info: VideoInfo) -> None:

@@ -85,7 +85,7 @@ def _mp4(file: BinaryIO, size: int) -> Ending:
         if length < 8:  # 0 means up to the end of the file; other values are invalid
             break
         name, start, at = header[4:8], at, at + length
-        if name == b"sidx" and not {b"sidx", b"styp", b"moof"} & {*names}:  # for the whole file, not for a segment
+        if name == b"sidx" and not {b"sidx", b"styp", b"moof"} & {*names}:  # of the whole file, not of a segment
             fragments_end = at + _fragments(file, start + 8)
         names.append(name)
     if b"moof" not in names:
@@ -133,7 +133,7 @@ def _matroska_end(file: BinaryIO) -> int:
 
 
 def _varint(file: BinaryIO) -> tuple[int, bool]:
-    """An EBML number, and whether it is the one that means unknown."""
+    """An EBML number, and whether it is the value that means "unknown"."""
     first = (file.read(1) or b"\0")[0]
     width = 9 - first.bit_length()
     value = int.from_bytes(bytes([first & (0xFF >> width)]) + file.read(width - 1), "big")
@@ -151,7 +151,7 @@ def _png_cut_off(file: BinaryIO, size: int) -> bool:
 
 
 def _asf(file: BinaryIO, size: int) -> Ending:
-    """Compare with the size in the header, which is 0 if the writer did not finish, and not valid in a broadcast."""
+    """Compare with the size in the header, which is 0 if the writer did not finish and is invalid in a broadcast."""
     file.seek(len(_ASF_HEADER))
     header = file.read(min(int.from_bytes(file.read(8), "little"), _ASF_LOOKED_AT))
     at = header.find(_ASF_FILE)

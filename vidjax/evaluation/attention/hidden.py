@@ -1,6 +1,6 @@
 """The hidden attention of a selective scan (Ali, Zimerman & Wolf 2024, arXiv:2403.01590, equations 10 to 13).
 
-Given its steps dt, B and C, a scan is linear in its inputs: for each channel y = alpha u + D u, where
+With dt, B and C fixed, a scan is linear in its inputs: for each channel, y = alpha u + D u, where
 
   alpha_ij = C_i  exp(A (dt_(j+1) + ... + dt_i))  dt_j B_j    for j <= i, and 0 elsewhere
 

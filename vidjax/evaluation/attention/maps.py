@@ -74,12 +74,12 @@ class AttentionMaps:
         without one, from all tokens on average. Each model has some of the `KINDS`:
 
         attention: attention over all tokens (VideoMAE, V-JEPA 2, ViViT's model 1, TimeSformer's joint attention).
-        space: attention within frames, averaged over the frames' class tokens.
-        time: attention over the frames of each place, averaged over the queries of all cubes, because TimeSformer's
+        space: attention within frames, averaged over the frames' class tokens, if there are any.
+        time: attention over the frames at each position, averaged over the queries of all cubes, because TimeSformer's
           class token takes no part in attention over time, and models 3 and 4 of ViViT have no class token. ViViT's
-          model 2 shows the attention of its temporal encoder's class token, the same for every place of a frame.
+          model 2 shows the attention of its temporal encoder's class token, the same at every position of a frame.
         class, forward, backward: for a VideoMamba, with one head, averaged over channels and possibly negative. `class`
-          is the attention of the class token, which comes first, through both scans; `forward` and `backward` are the
+          is the attention of the class token, the first token, through both scans; `forward` and `backward` are the
           average attention of all tokens through one scan.
       rollout: (t h w); negative values for a VideoMamba are set to 0.
     """
@@ -122,7 +122,7 @@ def _in_order(layers: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _parts(model: Model) -> tuple[Any, tuple, Any]:
-    """Return the module that encodes clips, the mean and deviation of its input, and its parameters."""
+    """Return the module that encodes clips, the mean and standard deviation of its input, and its parameters."""
     module, params = model.module, model.params
     if isinstance(module, Captioner):
         module, params = module.backbone, params["backbone"]
@@ -146,7 +146,7 @@ def _maps(module: Any, pixels: tuple, params: Any, clip: Array) -> Found:
             return module.encoder(ops.patchify(clips, spec.tubelet_size, spec.patch_size))
         return module(clips)
 
-    # The outputs of these modules are captured; the model itself runs as always, with its own kernels.
+    # The outputs of these modules are captured; the model itself runs as usual, with its own kernels.
     _, state = module.apply(
         {"params": params}, clips, method=run, mutable=["intermediates"],
         capture_intermediates=lambda found, _: isinstance(found, QKV | Halves),
@@ -157,7 +157,7 @@ def _maps(module: Any, pixels: tuple, params: Any, clip: Array) -> Found:
 
 
 def _joined(calls: tuple[tuple[Array, ...], ...]) -> tuple[Array, ...]:
-    """Join the outputs of a module that is called for some heads at a time."""
+    """Join the outputs of a module that is called for a few heads at a time."""
     return calls[0] if len(calls) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-2), *calls)
 
 
@@ -260,7 +260,7 @@ def _space(layers: Layers, start: Array) -> tuple[Array, Array]:
 
 
 def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -> Found:
-    """Return the maps of layers that attend over time, then within frames, which may begin with a class token."""
+    """Return the maps of layers that attend over time, then within frames; each frame may begin with a class token."""
     is_class = jnp.arange(start.shape[1]) < start.shape[1] - _shape(spec)[1]
     patches = jnp.where(is_class, 0, 1 / spec.num_tokens)  # equal weights for all queries over time
     maps = {

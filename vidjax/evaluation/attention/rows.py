@@ -53,6 +53,6 @@ def over_space(
 def over_time(
     q: Float[Array, "t s h e"], k: Float[Array, "t s h e"], weights: Float[Array, "t s"]
 ) -> Float[Array, "h t s"]:
-    """Sum the weighted rows of attention over the frames of each place."""
+    """Sum the weighted rows of attention over the frames at each position."""
     q, k, weights = (x.swapaxes(0, 1) for x in (q, k, weights))
     return rearrange(over_groups(q, k, weights), "s h t -> h t s")

@@ -1,4 +1,4 @@
-"""Write a feature store on a cluster through Apache Beam; each machine writes one part at a time."""
+"""Write a feature store on a cluster through Apache Beam; each process writes one part at a time."""
 
 from __future__ import annotations
 

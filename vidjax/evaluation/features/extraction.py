@@ -1,4 +1,4 @@
-"""Compute the features of videos with a frozen backbone: arrays of each video's central view, by blocks of rows.
+"""Compute the features of videos with a frozen backbone: arrays of each video's central view, in blocks of rows.
 
 The batches of a block contain only the block's own rows, padded with the last one. The bytes of a block therefore
 depend neither on other blocks of the call nor on the process that computes it.
@@ -83,8 +83,8 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
 
     Returns:
       tokens (b n d); token_mean and token_max (b d), their mean and maximum; width_mean (b n), their mean over the
-      width; pooled (b d), the input of a classifier's head; cls (b d) if the model has a class token; embedding (b e)
-      if it has a text tower: of unit length, in the space of texts.
+      width; pooled (b d), the input of a classifier's head; cls (b d) if the model has a class token; embedding (b e),
+      of unit length in the space of texts, if the model has a text tower.
     """
     tokens = outputs["tokens"].astype(jnp.float32)
     found = {
@@ -209,8 +209,8 @@ def make_step(backbone: Backbone, extraction: Extraction) -> Step:
     """Put the model on the devices of this process, and compile the step that computes arrays of clips.
 
     Returns:
-      a function from a batch of clips to their `arrays`, and the greatest absolute value of each clip, `peaks`, to
-      check for float16; both by name.
+      a function from a batch of clips to their `arrays` and `peaks`, both by name. A peak is the greatest absolute
+      value in a clip's array, which must not exceed the range of float16.
     """
     mesh, names = local_mesh(), tuple(extraction.names)
     params = jax.device_put(backbone.params, NamedSharding(mesh, PartitionSpec()))

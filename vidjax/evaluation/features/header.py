@@ -125,7 +125,8 @@ def check_same(folder: str | os.PathLike, found: Header, wanted: Header) -> None
     changed = [f"{name} was {before}, is now {now}" for name, before, now in differences(found, wanted)]
     if changed:
         raise ResumeError(
-            f"{folder} holds other features: {'; '.join(changed)}. Choose another folder, or undo these to resume"
+            f"{folder} holds other features: {'; '.join(changed)}. Choose another folder, or undo these changes to "
+            "resume"
         )
 
 

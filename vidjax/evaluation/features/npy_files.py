@@ -68,7 +68,7 @@ def write_npy_files(folder: str | os.PathLike, store: FeatureStore, name: str) -
 
 
 def on_grid(starts: Float[np.ndarray, " w"], every: float, fps: float) -> Int[np.ndarray, " g"]:
-    """Return the window that begins at each multiple of the stride, counted from the first.
+    """Return the number of the window that begins at each multiple of the stride after the first window's start.
 
     A last window that ends with the video is left out unless it begins at a multiple. A window that stands for several
     multiples, because no other frame was shown meanwhile, is repeated.

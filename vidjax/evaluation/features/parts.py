@@ -28,7 +28,7 @@ from vidjax.evaluation.multiview import NOT_FINITE
 from vidjax.files import DRAFTS, Place, in_bucket, write_whole
 
 REASONS = (*VideoError.REASONS, NOT_FINITE)  # why a row has no features; parts hold their indices, -1 for no reason
-_ABOUT = "about"  # the only entry of metadata, since several have no fixed order in the file
+_ABOUT = "about"  # the only entry of metadata, because several would have no fixed order in the file
 _ROWS = "rows"
 _WINDOWS = "windows."  # prefix of the names of the fields of WindowTimes
 
@@ -59,7 +59,7 @@ class Part:
         return found
 
     def check(self) -> None:
-        """Read every array.
+        """Read every array, and check it against its hash.
 
         Raises:
           ValueError: if one is not what was written.
@@ -71,7 +71,7 @@ class Part:
         """Read the counts and times of the windows in a part; only for a store of windows.
 
         Raises:
-          ValueError: if it is not what was written.
+          ValueError: if their content is not what was written.
         """
         return WindowTimes(*(self.array(f"{_WINDOWS}{name}") for name in WindowTimes._fields))
 

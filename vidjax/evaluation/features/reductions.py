@@ -1,7 +1,8 @@
 """Reduce stored features for a probe: a stored array, all tokens for a learned weighting, or principal components.
 
-Components are fitted to the training rows. If these fit into 1 GiB, scikit-learn's PCA fits them at once. Otherwise its
-incremental PCA (Ross et al. 2008) fits them block by block, because all tokens of all rows may not fit into memory.
+Components are fitted to the training rows. If the rows fit into 1 GiB, scikit-learn's PCA takes all of them at once.
+Otherwise its incremental PCA (Ross et al. 2008) takes them block by block, because all tokens of all rows may not fit
+into memory.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def check_pair(train: FeatureStore, test: FeatureStore) -> None:
     """Reject two stores whose features are not comparable.
 
     Raises:
-      ConfigError: if backbones, clips, arrays or annotations differ, a class or target has another name, or a store has
+      ConfigError: if backbones, clips, arrays or annotations differ, a class or target has two names, or a store has
         windows; the message names the differences.
     """
     for store in (train, test):

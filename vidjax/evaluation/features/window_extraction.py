@@ -1,4 +1,4 @@
-"""Compute features over time with a frozen backbone: arrays of every window of each video, by blocks of rows.
+"""Compute features over time with a frozen backbone: arrays of every window of each video, in blocks of rows.
 
 The batches of a block contain only the block's own windows, padded with the last one. The bytes of a block therefore
 depend neither on other blocks of the call nor on the process that computes it.
@@ -68,7 +68,7 @@ class WindowExtractor:
         """Yield the index of each block in `blocks`, and its features, in the order in which blocks are finished.
 
         Args:
-          on_row: called with the number of rows, and parts of rows, that are done since the last call.
+          on_row: called with the number of rows, which may be a fraction, done since the last call.
 
         Raises:
           ConfigError: if the batch is not a multiple of the devices.
@@ -126,7 +126,7 @@ def check_windows(source: VideoSource, windows: Windows) -> None:
     """Reject rows without videos, and windows longer than all videos of a sample; decodes nothing.
 
     Raises:
-      ConfigError: with the longest video found; for synthetic frames.
+      ConfigError: for synthetic frames, or if every sampled video is shorter than a window.
     """
     chosen = np.unique(np.linspace(0, len(source) - 1, _OPENED).astype(int)).tolist()
     lengths = []

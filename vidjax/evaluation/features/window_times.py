@@ -14,7 +14,7 @@ class WindowTimes(NamedTuple):
     Attributes:
       counts: number of windows of each row; 0 for one without features.
       times: start and end of each window, row by row, in seconds of the video.
-      fps: average frames per second of each video; durations: in seconds; 0 for a row without features.
+      fps, durations: frames per second (on average) and seconds of each video; 0 for a row without features.
     """
 
     counts: Int64[np.ndarray, " rows"]

@@ -108,7 +108,7 @@ def write_features(
         bits of features.
       process: this process's number and the number of processes, by default JAX's. Process k % count writes part k.
       on_row: called with 1 for each row that is done, and at once for rows that exist or belong to other processes;
-        with windows, also with parts of a row.
+        with windows, also with fractions of a row.
 
     Raises:
       ResumeError: if the folder has features of another backbone, other data or clips, or other arrays.

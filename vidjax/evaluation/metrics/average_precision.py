@@ -65,7 +65,7 @@ def scores_at(
     scores: Float[np.ndarray, "w classes"],
     merge: str,
 ) -> Float[np.ndarray, "m classes"]:
-    """Return the scores at each time: the `mean` or `max` over the windows that cover it, or over the nearest."""
+    """Return the scores at each time: the `mean` or `max` over the windows that cover it, else over the nearest."""
     outside = np.maximum(windows[:, 0] - times[:, None], times[:, None] - windows[:, 1])  # negative inside
     found = []
     for distances in outside:

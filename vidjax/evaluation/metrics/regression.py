@@ -1,7 +1,7 @@
 """Agreement of predicted numbers with annotated numbers, pooled over all rows.
 
 Sources: CCC, PCC, RMSE and SAGR are those of the AFEW-VA protocol (Kossaifi et al. 2017; emonet's `metrics.py`), with
-population deviations; the MSE is that of LVU's protocol (Wu and Krähenbühl 2021; their src/run.py:1253).
+population standard deviations; the MSE is that of LVU's protocol (Wu and Krähenbühl 2021; their src/run.py:1253).
 """
 
 from __future__ import annotations

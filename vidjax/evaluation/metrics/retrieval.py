@@ -42,7 +42,7 @@ class Texts:
         return cls(list(numbers), np.array(found, np.int64), videos)
 
     def pairs(self) -> tuple[Int64[np.ndarray, " pairs"], Int64[np.ndarray, " pairs"]]:
-        """Return text and video of every description, each pair once, sorted by text."""
+        """Return the text and the video of every distinct pair, sorted by text."""
         found = np.unique(np.stack([self.of_caption, self.video_of], axis=1), axis=0)
         return found[:, 0], found[:, 1]
 

@@ -1,4 +1,4 @@
-"""Fit one probe, after a search of its settings by cross-validation that keeps each subject's rows together."""
+"""Fit one probe, after searching its settings by cross-validation that keeps each subject's rows together."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class NeighbourRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m k"]:
-        """Predict the numbers of each row."""
+        """Predict the targets of each row."""
         found = knn_average(self.features_, self.targets_, np.float32(X), k=self.k, temperature=self.temperature)
         return np.asarray(found)
 
@@ -102,7 +102,9 @@ def _mlp(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pi
     for widths in config.widths:
         fitting = [dropouts for dropouts in config.dropouts if len(dropouts) == len(widths)]
         if not fitting:
-            raise ConfigError(f"probe.dropouts has none for the {len(widths)} hidden layers of probe.widths={widths}")
+            raise ConfigError(
+                f"probe.dropouts has no entry of {len(widths)} rates, one per hidden layer of probe.widths={widths}"
+            )
         grid.append({"probe__widths": [widths], "probe__dropouts": fitting})
     return _scaled(probe, TokenScaler() if ndim == 3 else StandardScaler()), grid
 

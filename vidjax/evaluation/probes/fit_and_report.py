@@ -131,6 +131,6 @@ def _introduction(results: Mapping, pairs: Mapping[str, Pair], annotation: str) 
     constant = "most frequent class" if annotation == LABEL else "mean target"
     return (
         f"The backbones stay frozen: {backbones}. Every probe is fitted to the features of "
-        f"{results['probe/num_train']} training rows and scored on {results['eval/num_expected']} others.{unscored} "
-        f"The constant predicts the {constant} of the scored rows for every row."
+        f"{results['probe/num_train']} training rows and scored on {results['eval/num_expected']} test rows.{unscored} "
+        f"The constant predicts the {constant} of the test rows for every row."
     )

@@ -74,7 +74,7 @@ class _Problem(NamedTuple):
 
 
 class _Estimator(BaseEstimator, abc.ABC):
-    """The base of both MLPs; a subclass defines the loss, the metrics of a curve and the meaning of the outputs."""
+    """The base of both MLPs; a subclass defines the loss, the metrics of each epoch and the meaning of the outputs."""
 
     def __init__(  # noqa: PLR0913 - scikit-learn's searches set each one separately
         self,
@@ -100,7 +100,7 @@ class _Estimator(BaseEstimator, abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def _figures(outputs: np.ndarray, known: np.ndarray) -> dict[str, float]:
-        """Compute the metrics of a curve other than the loss."""
+        """Compute the metrics of an epoch other than the loss."""
 
     def _train(self, x: np.ndarray, y: np.ndarray, outputs: int, groups: np.ndarray | None) -> None:
         """Train, and keep the parameters of the epoch with the lowest validation loss; without validation, the last."""
@@ -150,7 +150,7 @@ class _Estimator(BaseEstimator, abc.ABC):
         return held
 
     def _rows(self, x: np.ndarray, y: np.ndarray) -> Rows:
-        """Pad rows to whole batches, so that the parts of a cross-validation have few shapes to compile for."""
+        """Pad rows to whole batches, so that the folds of a cross-validation have few shapes to compile for."""
         extra = -len(x) % self.batch
         padded = (np.concatenate([part, np.zeros((extra, *part.shape[1:]), part.dtype)]) for part in (x, y))
         return Rows(*jax.device_put((*padded, np.arange(len(x) + extra) < len(x))))
@@ -218,13 +218,13 @@ class MLPRegressor(RegressorMixin, _Estimator):
         y = np.asarray(y, np.float32)
         if np.abs(y).max() > 1:
             raise ConfigError(
-                f"a target is {y.flat[np.abs(y).argmax()]:g}, but tanh never exceeds 1; scale targets to [-1, 1]"
+                f"a target is {y.flat[np.abs(y).argmax()]:g}, but tanh lies between -1 and 1; scale targets to [-1, 1]"
             )
         self._train(np.asarray(X), y, y.shape[1], groups)
         return self
 
     def predict(self, X: Float[np.ndarray, "n *t d"]) -> Float[np.ndarray, "n k"]:
-        """Predict the numbers of each row."""
+        """Predict the targets of each row."""
         return np.tanh(self._outputs(X))
 
     @staticmethod

@@ -71,8 +71,8 @@ def fit_all(
     check_settings(config)
     if unstored := [name for name in config.probes if name not in PROBES]:
         raise ConfigError(
-            f"{unstored[0]} probes are trained on videos, because all tokens of all clips would be stored otherwise: "
-            "use --config.mode=probe"
+            f"{unstored[0]} probes are trained on videos, because otherwise all tokens of all clips would have to be "
+            "stored: use --config.mode=probe"
         )
     check_pairs(pairs, annotation)
     if WEIGHTED in config.reductions and "mlp" not in config.probes:
@@ -101,7 +101,7 @@ def check_pairs(pairs: Mapping[str, Pair], annotation: str) -> None:
     Raises:
       ConfigError: if a training and a test store do not match, the backbones have different rows, or rows lack the
         annotation.
-      DataError: if a class occurs only in the test rows, all training rows have one class, a subject is in both
+      DataError: if a class occurs only in the test rows, all training rows have the same class, a subject is in both
         stores, or none of a store's rows has features.
     """
     first = next(iter(pairs.values()), None)

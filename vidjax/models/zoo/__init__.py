@@ -94,7 +94,7 @@ def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") 
 
     Candidates are results with a known stride. Results whose weights are named by `source` come first, then those with
     the same number of classes, the same number of frames, and the fewest differing spec fields; the order of the tables
-    decides ties. None if there are no candidates.
+    decides ties. The result is None if there are no candidates.
     """
     results = [(size, result) for size, facts in ZOO.get(family, {}).items() for result in facts.results]
 

@@ -1,6 +1,6 @@
 """VideoPrism: the public models and their accuracies, from the authors' README.
 
-The frozen encoders were scored with attention pooling and a linear head that are not public, so these rows name no
+The frozen encoders were scored with attention pooling and a linear head that are not public, so their results name no
 weights. The models with a text tower were scored zero-shot, by the similarity between a video and the class names or
 captions.
 """

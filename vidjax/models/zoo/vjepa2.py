@@ -1,8 +1,8 @@
 """V-JEPA 2: weights and accuracies of probes from the authors' README and paper, protocols from their configurations.
 
-The probes have 16 heads, and those on Diving48 read four levels of the encoder. `transformers` differs in both: it has
-as many heads as the encoder and reads only the last level. The accuracies of these probes are therefore listed only for
-the authors' files.
+The probes have 16 heads, and those on Diving48 read four levels of the encoder. The probes of `transformers`
+have as many heads as the encoder and read only the last level. Where that changes a probe, its accuracy is listed only
+for the authors' file.
 """
 
 from functools import partial

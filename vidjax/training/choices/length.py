@@ -28,7 +28,7 @@ class Scale:
       videos_per_row: the batch is the number of videos divided by this, rounded down to a power of two.
       smallest, largest: limits of the batch.
       steps: function (videos, steps per epoch) -> steps of the run.
-      warmup_epochs: limit of the warm-up.
+      warmup_epochs: maximum length of the warm-up, in epochs.
     """
 
     videos_per_row: float

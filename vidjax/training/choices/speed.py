@@ -94,7 +94,7 @@ def seconds_per_video(source: VideoSource, data: DataConfig) -> float:
 
 
 def _seconds_a_row(load: LoadTrain, rows: Sequence[int]) -> tuple[float, int]:
-    """Mean seconds per row over as many rows as fit the time limit, and their number; all calls draw the same clips."""
+    """Mean seconds per row over as many rows as fit the time limit, and that number; all calls draw the same clips."""
     rng, since, count = np.random.default_rng(0), time.perf_counter(), 0
     for row in rows:
         load.random_map(row, rng)

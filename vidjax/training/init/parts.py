@@ -64,12 +64,12 @@ def _init_part(params: Mapping, part: Part, source: str, config: Config) -> tupl
 
 
 def _init_others(params: Mapping, theirs: Mapping, done: str) -> tuple[Mapping, str]:
-    """Initialise the parts other than `done`, where a parameter of the same name has the same shape."""
+    """Initialise the parameters outside part `done` for which `theirs` has one of the same name and shape."""
     named, found = flatten(params), flatten(theirs)
     wanted = {name for name in named if not name.startswith(f"{done}/")}
     fitting = {name for name in wanted if name in found and found[name].shape == named[name].shape}
     used = {name: place_like(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
-    return nest(used), f"its other parts too; new: {adapt.groups(wanted - fitting) or 'none'}"
+    return nest(used), f"the other parts of the same run; new: {adapt.groups(wanted - fitting) or 'none'}"
 
 
 def _get(config: Config, key: str) -> Any:

@@ -23,7 +23,7 @@ def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tu
 
     Args:
       params: parameters of the part, with their shardings.
-      source: anything that `vidjax.from_pretrained` takes; a run gives its best checkpoint and its moving average.
+      source: anything that `vidjax.from_pretrained` takes; for a run, the best checkpoint with its moving average.
 
     Returns:
       The parameters with their shardings, and a sentence that says what was used.
@@ -56,8 +56,8 @@ def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tu
         if name not in found or found[name].shape != leaf.shape:
             there = f"has shape {found[name].shape} there" if name in found else "is not there"
             raise ConfigError(
-                f"{key} does not fit config.teacher.name={config.teacher.name!r}: {name} {leaf.shape} {there}; name "
-                "its size, and set the fields in which it differs in teacher.spec"
+                f"{key} does not fit config.teacher.name={config.teacher.name!r}: {name} {leaf.shape} {there}; set "
+                "teacher.name to the size of these weights, and teacher.spec to the fields in which they differ"
             )
     used = nest({name: place_like(found[name], leaf) for name, leaf in named.items()})
     pixels = other_pixels((model.mean, model.std), (config.data.mean, config.data.std))

@@ -1,4 +1,4 @@
-"""Initialise the towers of a model of videos and texts from one model that has both, or from two models."""
+"""Initialise a video tower and a text tower from one model that has both, or from two models."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ VIDEO, TEXT = "video", "text"
 def init_two_towers(params: Mapping, config: Config, parts: tuple[Part, Part]) -> tuple[Mapping, list[str]]:
     """Replace the parameters of the towers with those of the checkpoints that their keys name, if any.
 
-    If `init_from` names a model with both towers, it gives all parameters, or those of the video side if
-    `contrastive.text_from` names another model. A tower's projection comes with it if it has the same size; otherwise
-    it keeps its random values.
+    If `init_from` names a model with both towers, all parameters come from that model, or only those of the video side
+    if `contrastive.text_from` names another model. A tower's projection is taken too if its size is the same; otherwise
+    the projection keeps its random values.
 
     Args:
       params: parameters of the new model, with their shardings.
@@ -36,7 +36,7 @@ def init_two_towers(params: Mapping, config: Config, parts: tuple[Part, Part]) -
       The parameters with their shardings, and for each checkpoint a sentence that says what was taken from it.
 
     Raises:
-      ConfigError: when a checkpoint does not fit, or lacks the tower that it is named for.
+      ConfigError: when a checkpoint does not fit, or lacks the tower that its key initialises.
     """
     notes = []
     video, text = parts
@@ -54,14 +54,14 @@ def init_two_towers(params: Mapping, config: Config, parts: tuple[Part, Part]) -
     if source := config.contrastive.text_from:
         both = _read_both(source, text)
         if both is None:
-            raise ConfigError(f"config.{text.key}={source!r} has no text tower; name a CLIP or a contrastive run")
+            raise ConfigError(f"config.{text.key}={source!r} has no text tower; name a CLIP model or a contrastive run")
         params, note = _use(params, both, (TEXT, "text_projection"), text, source)
         notes.append(f"{TEXT}: {note}")
     return params, notes
 
 
 def _read_both(source: str, part: Part) -> Mapping | None:
-    """Read a model of videos and texts, with positions fitted to the clips of `part`; None for a model without texts.
+    """Read a video-text model, with positions fitted to the clips of `part`; None for a model without a text tower.
 
     From a run, the raw parameters are read, not their moving average.
     """
@@ -97,7 +97,7 @@ def _check_text(config: Config, source: str) -> None:
 
 
 def _check_vocabulary(config: Config, names: tuple[str, ...], part: Part, source: str) -> None:
-    """Refuse a pretrained text tower without its vocabulary; the run would learn another one from the captions."""
+    """Refuse a pretrained text tower without its vocabulary; the run would learn a new one from the captions."""
     folders = (config.contrastive.tokenizer, config.contrastive.text_from, config.init_from)
     if TEXT in names and not any(folder and holds_vocabulary(folder) for folder in folders):
         raise ConfigError(
@@ -107,7 +107,7 @@ def _check_vocabulary(config: Config, names: tuple[str, ...], part: Part, source
 
 
 def _use(params: Mapping, theirs: Mapping, names: tuple[str, ...], part: Part, source: str) -> tuple[Mapping, str]:
-    """Use the parameters of some subtrees, of which only projections may differ in size."""
+    """Replace the subtrees `names` of `params` with those of `theirs`; only projections may differ in size."""
     ours, found = flatten({name: params[name] for name in names if name in params}), flatten(theirs)
     fitting = {path for path, leaf in ours.items() if path in found and found[path].shape == leaf.shape}
     for path in sorted(ours.keys() - fitting):

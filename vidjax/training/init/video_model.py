@@ -54,8 +54,8 @@ def init_video_model(
         if name.startswith(_MUST_FIT_IF_THERE) and name in found:
             depth, ours = (flat["temporal/blocks/norm1/scale"].shape[0] for flat in (found, named))
             raise ConfigError(
-                f"config.{part.key}={source!r} has {depth} blocks in its temporal encoder, the model {ours}: set "
-                f"config.model.spec.temporal_depth={depth}"
+                f"config.{part.key}={source!r} has {depth} blocks in its temporal encoder, but the model has "
+                f"{ours}; set config.model.spec.temporal_depth={depth}"
             )
         if _MUST_FIT.match(name):
             there = f"has shape {found[name].shape} there" if name in found else "is not there"

@@ -40,7 +40,7 @@ def spare_last_blocks(number: int) -> optax.GradientTransformation:
 
 
 def start_late(rule: optax.GradientTransformation, pattern: str, steps: int) -> optax.GradientTransformationExtraArgs:
-    """Keep parameters whose path matches, and their optimiser state, unchanged for the first `steps` steps.
+    """Keep parameters whose path matches `pattern`, and their optimiser state, unchanged for the first `steps` steps.
 
     PyTorch's optimisers treat parameters without a gradient this way: neither their moments nor the step count change,
     and weight decay does not apply.

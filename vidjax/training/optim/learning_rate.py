@@ -51,7 +51,7 @@ def warmup_steps(config: OptimConfig, steps_per_epoch: float) -> int:
 
 
 def fitting_warmup(asked: int, total: int) -> int:
-    """The warm-up in steps: as configured, or a tenth of the run if that is longer than the run."""
+    """The warm-up in steps: as configured, or a tenth of the run if the configured one is longer than the run."""
     return asked if asked <= total else max(1, total // 10)
 
 

@@ -66,7 +66,8 @@ def build_optimizer(
       global_batch: videos per step, by which the learning rate is scaled.
       frozen: pattern of the parameters that are never updated, and that `tx` never sees; empty for none.
       unused_blocks: number of the encoder's last blocks on which the loss does not depend; they are not updated either.
-      heads: settings of heads side by side; they replace base_lr, whose schedule they follow, and weight_decay.
+      heads: settings of heads trained side by side. Their learning rates replace base_lr but follow its schedule; their
+        weight decays replace weight_decay.
     """
     peak, floor = scaled_lr(config, global_batch)
     decays = [head.weight_decay for head in heads]

@@ -37,7 +37,7 @@ class Names:
     query_token: str
     pooler_blocks: str
     pooler_block: BlockNames
-    pooler_norm: str  # of the block with the query, before its number
+    pooler_norm: str  # either norm of the block with the query, without the norm's number
     pooler_mlp: str
     head: str
 
@@ -74,7 +74,7 @@ KEYS_AND_VALUES_BIAS = Form(lambda bias: tuple(np.split(bias, 2)), lambda *biase
 def rules(
     spec: VJEPA2Spec, num_classes: int | None, names: Names, prefix: str, *, biases: bool = True
 ) -> tuple[Rule, ...]:
-    """The rules for a model whose encoder's keys begin with `prefix`, and in `transformers` the predictor's too.
+    """Return the rules for a model whose encoder's keys begin with `prefix`, as do the predictor's in `transformers`.
 
     Args:
       num_classes: as in `Description`.
@@ -142,7 +142,7 @@ def _split_cross() -> list[Rule]:
 def _blocks(
     names: BlockNames, block: str, target: str, sizes: tuple[int, int, int], *, biases: bool = True
 ) -> list[Rule]:
-    """The rules for blocks whose keys begin with `block`; `sizes` are heads, width and depth."""
+    """Return the rules for blocks whose keys begin with `block`; `sizes` are heads, width and depth."""
     heads, width, depth = sizes
     fused, qkv = len(names.qkv) == 1, f"{target}/attn/qkv"
     weights, theirs = (tuple(f"{block}{part}.{kind}" for part in names.qkv) for kind in ("weight", "bias"))

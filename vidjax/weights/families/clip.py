@@ -1,4 +1,4 @@
-"""CLIP: both towers as `transformers` writes them, and the vision tower alone, there or under OpenAI's own keys.
+"""CLIP: both towers as `transformers` writes them, and the vision tower alone, as `transformers` or OpenAI writes it.
 
 OpenAI's keys are those of `model.visual` in its package, saved alone as in VideoMamba's `extract_clip`.
 """
@@ -19,11 +19,11 @@ from vidjax.weights.inspection import check_sizes, depth_of, shape_of, square_si
 from vidjax.weights.rules import Rule, State
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-HEAD_WIDTH = 64  # of all published models; without a config.json, it determines the number of heads
+HEAD_WIDTH = 64  # in all published models; without a config.json, it determines the number of heads
 TEXT = "text_model."
 OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # what may be left of the text tower; a buffer
 BUFFERS = r"position_ids$"
-LEGACY_END = 2  # in older files, instead of the end-of-text token, which was the last of the vocabulary
+LEGACY_END = 2  # older files give this in place of the end-of-text token, the last of the vocabulary
 
 
 @dataclasses.dataclass(frozen=True)

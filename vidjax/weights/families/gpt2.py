@@ -24,7 +24,7 @@ CAPTIONER = "decoder.transformer."  # prefix of the language model in an encoder
 CAPTIONER_ONLY = r"^(encoder|enc_to_dec_proj)\."
 PREFIXES = ("", "transformer.", CAPTIONER)
 PUBLISHED = GPT2_SPECS | {"distilled": dataclasses.replace(GPT2_SPECS["small"], depth=6)}
-HEAD_WIDTH = 64  # of all published models; without a config.json, it determines the number of heads
+HEAD_WIDTH = 64  # in all published models; without a config.json, it determines the number of heads
 BUFFERS = r"\.(attn|crossattention)\.(masked_)?bias$"  # causal masks that older files carry
 HEAD = "lm_head.weight"
 END_OF_TEXT = 50256  # first and last token of a text in the published vocabulary
@@ -188,7 +188,7 @@ def example_inputs(spec: GPT2Spec) -> tuple[jax.ShapeDtypeStruct, ...]:
 
 
 def with_cross_attention(module: GPT2, params: dict, rng: jax.Array) -> tuple[GPT2, dict, tuple[str, ...]]:
-    """Add cross-attention to a language model; its output is zero until it is trained.
+    """Add cross-attention to a language model; until trained, the cross-attention outputs zero.
 
     Args:
       module, params: any GPT-2.

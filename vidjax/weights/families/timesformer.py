@@ -22,7 +22,7 @@ from vidjax.weights.inspection import (
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
-HEAD_WIDTH = 64  # of all published models; without a config.json, it determines the number of heads
+HEAD_WIDTH = 64  # in all published models; without a config.json, it determines the number of heads
 NUM_FRAMES = 8  # assumed if the arrays do not determine it, as for space-only attention and image models
 PER_FRAME = (
     "with attention_type=space_only, transformers scores each frame; the original, like vidjax, averages frames first"
@@ -33,7 +33,7 @@ TRANSFORMERS_TYPES = {"divided": "divided_space_time", "joint": "joint_space_tim
 def rules(
     spec: TimeSformerSpec, num_classes: int, names: Names, prefix: str = "", *, biases: bool = True
 ) -> tuple[Rule, ...]:
-    """Return the rules for a TimeSformer's keys, which begin with `prefix` except for the head of transformers.
+    """Return the rules for a TimeSformer's keys, which begin with `prefix`, except the head's keys in `transformers`.
 
     Args:
       biases: whether the file has biases of queries, keys and values.

@@ -19,7 +19,7 @@ TIMM = OFFICIAL
 TRANSFORMERS_VIT = dataclasses.replace(
     TRANSFORMERS, attn=tuple(f"attention.attention.{part}" for part in ("query", "key", "value"))
 )
-MEAN = STD = (0.5,) * 3  # of the ViTs trained by Google
+MEAN = STD = (0.5,) * 3  # as for Google's ViTs
 NO_PIXELS = (
     "the file does not say how its pixels were normalised: a mean and deviation of 0.5, as for Google's ViTs, are "
     "assumed; DINO and DeiT use ImageNet's, 0.485 0.456 0.406 and 0.229 0.224 0.225"

@@ -68,8 +68,8 @@ def _mended(config: Mapping) -> tuple[dict, list[str]]:
     mended = {"num_attention_heads": small.num_heads}
     if config.get("decoder_hidden_size") == small.decoder_width:
         mended["decoder_num_attention_heads"] = small.decoder_heads
-    heads = " and ".join(map(str, mended.values()))
-    note = f"config.json says 16 heads; {heads} in the decoder are used, as in the published small model"
+    heads = ", and ".join(map(str, mended.values()))
+    note = f"config.json says 16 heads; {heads} in the decoder, are used, as in the published small model"
     if len(mended) == 1:
         note = f"config.json says 16 heads; {heads} are used, as in the published small model"
     return {**config, **mended}, [note]
@@ -80,7 +80,10 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> Vide
     kernel, mlp = f"{prefix}{names.patch_embed}.weight", f"{prefix}{names.blocks}0.{names.fc1}.weight"
     width, channels, tubelet, patch, patch_width = shape_of(state, kernel, 5)
     if channels != 3 or patch != patch_width:
-        raise WeightsError(f"{kernel} takes {channels} channels and cubes of {patch} x {patch_width} pixels")
+        raise WeightsError(
+            f"{kernel} takes {channels} channels and cubes of {patch} x {patch_width} pixels; expected 3 channels and "
+            "square cubes"
+        )
     mlp_dim, depth = shape_of(state, mlp, 2)[0], depth_of(state, prefix + names.blocks)
     sizes = {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim}
     check_sizes(config, sizes | {"patch_size": patch, "tubelet_size": tubelet})

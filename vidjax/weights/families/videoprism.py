@@ -22,14 +22,14 @@ from vidjax.weights.inspection import check_sizes, depth_of, labels_of, shape_of
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD = (0.0,) * 3, (1.0,) * 3  # pixels in [0, 1] as they are
-SCALE = 100.0  # of similarities, in the authors' notebook on videos and texts; their files have none
-HEAD_WIDTH = 64  # of all published models; without a config.json, it determines the number of heads
+SCALE = 100.0  # factor on similarities in the authors' notebook on videos and texts; their files have none
+HEAD_WIDTH = 64  # in all published models; without a config.json, it determines the number of heads
 VIDEO, VISION, TEXT = "video_model.", "vision_model.", "text_model."
 PATCHES = "spatial_embeddings.patch_embeddings.projection"
 TABLE = f"{TEXT}embeddings.position_embedding"
 CONVERTED = (
     "its text positions have the frequencies of the conversion for transformers, not those that the authors trained "
-    "with; embeddings equal those of transformers, and the authors' file gives the original's"
+    "with; embeddings equal those of transformers; for the original's, load the authors' file"
 )
 ACTIVATIONS = {"vision": ("gelu", "gelu_python"), "text": ("relu",)}
 PLUS_ONE = Form(lambda weight: (weight + np.float32(1),), lambda scale: (scale - np.float32(1),))
@@ -41,7 +41,7 @@ def constant(value: float) -> Form:
 
 
 def rules(spec: VideoPrismSpec, num_classes: int | None, prefix: str = "") -> tuple[Rule, ...]:
-    """Return the rules for an encoder, or a classifier, whose encoder's keys begin with `vision_model.`."""
+    """Return the rules for an encoder whose keys begin with `prefix`, or for a classifier (always `vision_model.`)."""
     if num_classes:
         return (
             *encoder_rules(spec, VISION),
@@ -52,7 +52,7 @@ def rules(spec: VideoPrismSpec, num_classes: int | None, prefix: str = "") -> tu
 
 
 def whole_rules(spec: VideoTextSpec) -> tuple[Rule, ...]:
-    """Return the rules for a model with texts; its positions are an array in the file but not a leaf."""
+    """Return the rules for a model with texts; its text positions are an array in the file but not a leaf."""
     video, text = cast(VideoPrismSpec, spec.video), cast(VideoPrismTextSpec, spec.text)
     encoder = encoder_rules(video, VIDEO + VISION)
     return (
@@ -178,7 +178,9 @@ def _spec(state: State, config: Mapping, prefix: str) -> VideoPrismSpec:
     """Read the sizes from the arrays, and heads, cap and epsilon from config.json (default: the public models')."""
     width, _, tubelet, height, patch = shape_of(state, f"{prefix}{PATCHES}.weight", 5)
     if (tubelet, height) != (1, patch):
-        raise WeightsError(f"cubes of {tubelet} x {height} x {patch} cannot be read; VideoPrism's are squares")
+        raise WeightsError(
+            f"cubes of {tubelet} x {height} x {patch} cannot be read; VideoPrism's are square and 1 frame long"
+        )
     frames = shape_of(state, f"{prefix}temporal_embeddings.position_embeddings", 3)[1]
     places = shape_of(state, f"{prefix}spatial_embeddings.position_embeddings", 3)[1]
     side = patch * square_side(places, "spatial_embeddings.position_embeddings")

@@ -14,7 +14,7 @@ from vidjax.weights.rules import Rule, State
 
 MEAN = STD = (0.5,) * 3
 MERGE = "sum_logits"
-NUM_FRAMES = 32  # of all published models; a table of positions in space and time does not determine it
+NUM_FRAMES = 32  # in all published models; a table of positions in space and time does not determine it
 TANH_GELU = ("gelu_fast", "gelu_new", "gelu_pytorch_tanh")
 PREFIX = "vivit."
 

@@ -63,7 +63,7 @@ def layout(spec: ViViTSpec) -> Layout:
 
 
 def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Description:
-    """Describe how an image model's arrays initialise a ViViT without a head, of any factorization.
+    """Describe how an image model's arrays initialise a headless ViViT of any factorization.
 
     Positions are resized to the grid and repeated in each frame. A factorised encoder uses the image model as its
     spatial encoder. Factorised self-attention uses the image model's attention twice, over time and within frames.

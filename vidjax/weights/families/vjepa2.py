@@ -36,8 +36,8 @@ def _describe_official(state: State, config: Mapping | None) -> Description[VJEP
         num_classes, width = shape_of(state, f"{OFFICIAL.head}.weight", 2)
         if width != spec.width:
             raise WeightsError(
-                f"the probe reads features of width {width}, but the encoder beside it has width {spec.width}; put the "
-                "encoder that the probe was trained on there"
+                f"the probe reads features of width {width}, but the encoder beside it has width {spec.width}; put "
+                "beside it the encoder that the probe was trained on"
             )
         ignore += [rf"^{other}" for other in (*ENCODERS[:2], "predictor/") if other != prefix]
         notes.append(f"the probe reads the features of {prefix.rstrip('/') or 'encoder'}")
@@ -65,7 +65,7 @@ def _other_encoder(state: State, used: str) -> list[str]:
         return []
     same = all(ours in state and np.array_equal(state[theirs], state[ours]) for theirs, ours in pairs)
     found = "equals it" if same else "differs"
-    return [f"encoder is used, as by the authors' hub; target_encoder, its moving average, {found}"]
+    return [f"encoder is used, as in the authors' hub code; target_encoder, its moving average, {found}"]
 
 
 def _encoder_prefix(state: State, probe: bool = False) -> str:
@@ -103,7 +103,10 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> VJEP
     kernel = f"{prefix}{names.patch_embed}.weight"
     width, channels, tubelet, patch, patch_width = shape_of(state, kernel, 5)
     if channels != 3 or patch != patch_width:
-        raise WeightsError(f"{kernel} takes {channels} channels and cubes of {patch} x {patch_width} pixels")
+        raise WeightsError(
+            f"{kernel} takes {channels} channels and cubes of {patch} x {patch_width} pixels; expected 3 channels and "
+            "square cubes"
+        )
     depth = depth_of(state, prefix + names.blocks)
     mlp_dim = shape_of(state, f"{prefix}{names.blocks}0.mlp.fc1.weight", 2)[0]
     sizes = {"hidden_size": width, "num_hidden_layers": depth, "patch_size": patch, "tubelet_size": tubelet}
