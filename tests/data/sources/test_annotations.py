@@ -82,9 +82,9 @@ def test_faults_of_a_public_data_set_are_counted_and_reported():
         "Charades: of 7 intervals, 2 run past the end, the first in a; each counts for its video as a whole, and for "
         "the moments of the video that it covers"
     )
-    assert [sentence.split(",")[0] for sentence in said[1:]] == [
+    assert [sentence.split(", the first")[0] for sentence in said[1:]] == [
         "Charades: of 7 intervals, 1 end before they start",
-        "Charades: of 7 intervals 2 lie outside",
+        "Charades: of 7 intervals, 2 lie outside",
     ]
     assert interval_warnings("Charades", rows[:0]) == []
 

@@ -134,7 +134,7 @@ def test_a_lone_video_and_a_lone_scene_cannot_be_divided(tmp_path):
     assert "has nothing for val: its videos (1) cannot be divided" in refusal(tmp_path, "val", NOTHING)
     put(tmp_path, "scene/2.mp4")
     assert len(rows(tmp_path, "val")) == 1
-    assert "data.split_by=folder, in one folder" in refusal(tmp_path, "val", NOTHING, split_by="folder")
+    assert "with data.split_by=folder, one folder; add videos" in refusal(tmp_path, "val", NOTHING, split_by="folder")
 
 
 def test_a_missing_split_is_named_with_the_existing_ones(tmp_path):
