@@ -1,6 +1,6 @@
 """V-JEPA 2 on the built-in videos of moving digits: features learned without labels, scored by linear probes.
 
-Expected   linear probe of the motion: 59 to 71 % after 900 steps, 30 to 32 % on random weights (docs/results.md)
+Expected   linear probe of the motion: 59 to 71 % with train.steps=900, 30 to 32 % on random weights (docs/results.md)
 Hardware   2 CPU cores, four minutes
 Command    python -m vidjax.main --config=configs/motion_vjepa.py --workdir=RUN
 """

@@ -1,7 +1,7 @@
 """The 12 domains of COIN from a frozen VideoMAE: a three-layer network compared with a support vector machine.
 
-Expected   accuracy in the original: 26.5 % with the support vector machine, clearly more with the network (not re-run
-           by us)
+Expected   accuracy in the report that this experiment follows: 26.5 % with the support vector machine, clearly more
+           with the network (not re-run by us)
 Command    python -m vidjax.main --config=configs/probe_coin.py --config.data.root=DIR --workdir=RUN
 Sizes      domains (default), tasks (all 180), folders (class folders videos/{train,val}/<class>/* in DIR); `smoke`
            runs a tiny random backbone on the built-in data in minutes

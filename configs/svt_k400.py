@@ -2,8 +2,8 @@
 
 Expected   the paper's top-1 on Kinetics-400: 78.1 fine-tuned (configs/svt_finetune.py), 68.1 with a linear layer
            (configs/svt_linear.py); UCF101 93.7 and HMDB51 67.2 fine-tuned (not re-run). We know of no reproduction: a
-           user who trained with the public defaults reports 92.0 and 64.2 on the latter two; the published weights
-           gave the same user 94.2 and 68.2 (kahnchana/svt, issue 22)
+           user who trained with the public defaults reports 92.0 on UCF101 and 64.2 on HMDB51; the published
+           weights gave the same user 94.2 and 68.2 (kahnchana/svt, issue 22)
 Hardware   the authors: 4 GPUs with 8 videos each
 Command    python -m vidjax.main --config=configs/svt_k400.py --config.init_from=IMAGE_VIT --config.data.root=DIR \
              --workdir=RUN

@@ -8,13 +8,13 @@ eight clients get at most cores / (processor time per request).
 """
 
 import argparse
+import concurrent.futures
 import http.client
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -49,11 +49,10 @@ def measure(port: int, video: bytes, clients: int, seconds: float) -> tuple[floa
     """Return the requests per second, and the seconds of each request."""
     times: list[float] = []
     began = time.monotonic()
-    threads = [threading.Thread(target=client, args=(port, video, began + seconds, times)) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        sent = [pool.submit(client, port, video, began + seconds, times) for _ in range(clients)]
+    for each in sent:
+        each.result()  # raises the error of a client
     return len(times) / (time.monotonic() - began), times
 
 

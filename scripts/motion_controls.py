@@ -33,7 +33,7 @@ SINGLE = (0, SPEC.frames // 3, 2 * SPEC.frames // 3, SPEC.frames - 1)
 
 
 def classify_single_frames(rows: list[dict], frames: np.ndarray) -> dict[str, float]:
-    """Return the accuracy on held-out videos of MLPs that see one frame index, and of one that predicts the colour.
+    """Return the accuracy on the val and test videos of MLPs that see one frame index, and of one for the colour.
 
     Args:
       rows: annotations, one per video.

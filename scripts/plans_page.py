@@ -2,9 +2,9 @@
 
     python scripts/plans_page.py [--compile videomae_k400:base ...] [--slice v5e:8x8 ...] [--no-flag] [--docs docs]
 
-With --compile, the script plans these recipes as `vidjax compile --plan` does, each on every slice for which there is
-no plan yet. That needs the extra `aot` and takes minutes for each. With --no-flag, it compiles only the step of a run
-without any flag. Plans are added to plans.json beside the page as they are found, and the page is generated from that
+With --compile, the script plans the named recipes as `vidjax compile --plan` does, each on every slice that has no plan
+yet. That needs the extra `aot` and takes minutes for each. With --no-flag, it compiles only the step of a run without
+any flag. Plans are added to plans.json beside the page as they are found, and the page is generated from that
 file.
 """
 
@@ -47,8 +47,8 @@ SUPERVISED = (
 ROWS = 8  # VideoMamba's kernels take multiples of this many clips
 # Fields of a spec that change initial weights, or that a run replaces by its own keys.
 START = ("num_frames", "image_size", "init_std", "resized_positions", "drop_path", "head_dropout", "remat", "unroll")
-# Rounded numbers of training videos, for data sets where it depends on what can still be downloaded.
 ASSUMED = 10_000  # training videos where nobody states how many there are
+# Rounded numbers of training videos, for data sets whose number depends on what can still be downloaded.
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans
 
@@ -275,7 +275,7 @@ def similar_share(
     """Return the share of the peak that the most similar compiled step of the recipe's family reaches."""
 
     def distance(other: Recipe, slice_: str) -> tuple[bool, float, bool, float]:
-        """The kind of task first, then the model's width, the kind of chip, and the work of a clip."""
+        """Compare the kind of task first, then the model's width, the kind of chip, and the work of a clip."""
         wider, harder = (abs(math.log(a / b)) for a, b in ((other.width, recipe.width), (other.flops, recipe.flops)))
         return other.task != recipe.task, wider, _chip(slice_) != _chip(topology), harder
 
@@ -289,7 +289,7 @@ def similar_share(
 
 
 def _errors(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say how far compiled steps are from what the others predict of them by their share of the peak."""
+    """Say how far compiled steps are from the times that the other recipes' shares of the peak predict for them."""
     ratios = []
     for name, slices in plans.items():
         others = {other: found for other, found in plans.items() if other != name}
@@ -364,7 +364,7 @@ def _line(name: str, topology: str, found: Mapping[str, Any]) -> tuple[str, ...]
 
 
 def _figure(hours: float) -> str:
-    """Format hours with two or three digits, and less than 0.01 with one."""
+    """Format hours with more decimals for smaller values, from none (20 or more) to three (below 0.01)."""
     digits = 0 if hours >= 20 else 1 if hours >= 1 else 2 if hours >= 0.01 else 3
     return f"{hours:,.{digits}f}"
 
@@ -376,7 +376,7 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--compile", nargs="+", default=[], metavar="RECIPE", help="recipes to plan, or all")
-    parser.add_argument("--slice", nargs="+", default=SLICES, metavar="SLICE", help=f"of {' '.join(SLICES)}")
+    parser.add_argument("--slice", nargs="+", default=SLICES, metavar="SLICE", help=f"among {' '.join(SLICES)}")
     parser.add_argument("--no-flag", action="store_true", help="compile only the step without a flag")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of the page")
     args = parser.parse_args(words)

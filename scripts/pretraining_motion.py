@@ -20,6 +20,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import re
 import statistics
 import sys
 from collections.abc import Iterable, Mapping
@@ -135,17 +136,25 @@ def _digit_of_video(spec: motion_videos.MotionSpec) -> dict[str, int]:
     return {str(folder / row["video"]): row["digit"] for row in motion_videos.annotations(str(folder))}
 
 
-def summary(rows: list[dict]) -> Table:
-    """Return the table: mean and standard deviation over seeds for each method, and for random weights."""
-    table = Table(title="Linear probes on frozen features, 512 test videos")
+def summary(rows: list[dict], score_on: str) -> Table:
+    """Return the table: mean and standard deviation over seeds for each method, and for random weights.
+
+    Args:
+      rows: from `compare`; runs whose names differ only in the number at their end (`-0`) are seeds of one method.
+    """
+    table = Table(title=f"Linear probes on frozen features, scored on the videos of {score_on}")
     for name in ("pre-training", "weights", "motion", "digit", "rank"):
         table.add_column(name)
-    for run in dict.fromkeys(row["run"].rpartition("-")[0] for row in rows):
+    for run in dict.fromkeys(_method(row) for row in rows):
         for kind in ("trained", "random"):
-            own = [row for row in rows if row["run"].startswith(run) and row["weights"] == kind]
+            own = [row for row in rows if _method(row) == run and row["weights"] == kind]
             cells = [_spread([100 * row[label] for row in own]) + " %" for label in LABELS]
             table.add_row(run, kind, *cells, _spread([row["rank"] for row in own]))
     return table
+
+
+def _method(row: dict) -> str:
+    return re.sub(r"-\d+$", "", row["run"])
 
 
 def _spread(values: list[float]) -> str:
@@ -163,13 +172,16 @@ def main() -> int:
     parser.add_argument("--runs", type=pathlib.Path, nargs="*", help="use these runs, and score them on val")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     args = parser.parse_args()
+    methods = args.methods.split(",")
+    if unknown := [method for method in methods if method not in METHODS[args.data]]:
+        parser.error(f"--methods has {unknown[0]!r}, which is unknown; choose from {', '.join(METHODS[args.data])}")
 
     rows = []
     with contextlib.redirect_stdout(sys.stderr):  # runs print too; standard output is for the table
         for run in args.runs or ():
             rows += compare(run, 0, "val")
         for seed in range(0 if args.runs else args.seeds):
-            for method in args.methods.split(","):
+            for method in methods:
                 name, changes = METHODS[args.data][method]
                 run = args.workdir / args.data / f"{name}-{seed}"
                 loop.train(experiment(name, changes, seed, args.tera), run)
@@ -178,7 +190,7 @@ def main() -> int:
     if args.json:
         print(json.dumps(rows))
         return 0
-    Console().print(summary(rows))
+    Console().print(summary(rows, "val" if args.runs else "test"))
     return 0
 
 

@@ -29,6 +29,7 @@ DATA = {  # data.name of the data sets in the tables
     "Something-Something v2": "ssv2",
     "UCF101": "ucf101",
     "HMDB51": "hmdb51",
+    "Diving48": "diving48",
 }
 _HEAD = """# Public weights
 
@@ -52,7 +53,8 @@ python scripts/public_weights_page.py runs/WEIGHTS
 
 The weights determine the model, its clips and its views; NAME is in the table, for data sets that vidjax reads. The
 distilled weights of VideoMAE V2 have the classes of Kinetics-710: add
-`--config.init_label_map=misc/label_710to400.json`, from VideoMAE V2's repository.
+`--config.init_label_map=misc/label_710to400.json`, from VideoMAE V2's repository. The zero-shot rows need
+`--config=zero_shot_k400:base` or `:large` instead of `--config=finetune`.
 
 To fill *outputs*:
 

@@ -67,12 +67,14 @@ def one_chip(args, base: Config, settings: list[str]) -> dict:
         raise ConfigError("compiling for one chip failed; see above")
     step = json.loads(found.stdout)
     if not step["fits"]:
-        raise ConfigError(f"{step['needed_gb']:.1f} GB do not fit one chip; {REMEDY}")
+        raise ConfigError(f"{step['needed_gb']:.1f} GB are more than one chip has; {REMEDY}")
+    if step["kernel_ms"] is None:
+        raise ConfigError("the schedules of its kernels do not give their time; state both times with --one-chip")
     return step
 
 
 def as_row(name: str, step: Compiled, kernels: float, alone: float) -> tuple[str, ...]:
-    """Return a line of the table; `kernels`, and `alone`, the step on one chip, are times in ms."""
+    """Return a line of the table, given the times in ms of the kernels and of the step on one chip (`alone`)."""
     work = step.estimated_ms + kernels
     sent = ", ".join(f"{kind} {found.bytes / 1e6:.0f}" for kind, found in step.collectives.items()) or "none"
     times = (step.estimated_ms, step.communication_ms, step.waited_ms)
@@ -90,7 +92,7 @@ def main() -> int:
     parser.add_argument("--topologies", nargs="+", choices=CHIPS, default=list(CHIPS), help="in addition to one chip")
     parser.add_argument("--parallel", nargs="+", choices=PARALLEL, default=list(PARALLEL), help="ways to compile")
     parser.add_argument("--results", type=Path, help="file of JSON lines that keeps compiled steps for later calls")
-    parser.add_argument("--one-chip", type=float, nargs=2, metavar="MS", help="its estimate and kernels, if known")
+    parser.add_argument("--one-chip", type=float, nargs=2, metavar="MS", help="one chip's estimate and kernel time")
     args, settings = parser.parse_known_args()
 
     base = read_config([f"--config={args.config}", *settings])
@@ -98,7 +100,7 @@ def main() -> int:
         estimate, kernels = args.one_chip
     else:
         one = one_chip(args, base, settings)
-        estimate, kernels = one["estimated_ms"], one["kernel_ms"] or 0.0
+        estimate, kernels = one["estimated_ms"], one["kernel_ms"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     headings = ("chips", "parallel", "GB per chip", "collectives, MB per chip", "estimated", "sent", "waited for")
     for heading in (*headings, "nothing overlapped", "efficiency"):
@@ -111,12 +113,12 @@ def main() -> int:
             compile_once = remembered(compile_once, topology, args.results)
         step = compile_once(dataclasses.replace(base, data=data, mesh=mesh))
         if not step.fits:
-            raise ConfigError(f"{step.needed_gb:.1f} GB per chip do not fit {topology}; {REMEDY}")
+            raise ConfigError(f"{step.needed_gb:.1f} GB per chip are more than {topology} has; {REMEDY}")
         table.add_row(*as_row(name, step, kernels, estimate + kernels))
         print(f"{topology} {name} compiled", file=sys.stderr)
     console = Console()
     console.print(table)
-    console.print(f"{args.rows} clips per chip; one: {estimate:.1f} ms and {kernels:.1f} of kernels.", highlight=False)
+    console.print(f"{args.rows} clips per chip; one: {estimate:.1f} ms + {kernels:.1f} in kernels.", highlight=False)
     return 0
 
 

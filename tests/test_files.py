@@ -63,6 +63,27 @@ def test_a_folder_that_cannot_be_written_is_reported_in_one_sentence(tmp_path):
         files.write_json(tmp_path / "file" / "results.json", {})
 
 
+@pytest.mark.parametrize("error", [RuntimeError("403, no permission"), OSError("403, no permission")])
+def test_a_log_that_a_bucket_refuses_is_reported_in_one_sentence(monkeypatch, error):
+    class Refusing:
+        def __fspath__(self):
+            return "gs://own/metrics.jsonl"
+
+        __str__ = __fspath__
+
+        def exists(self):
+            return False
+
+        def write_bytes(self, content):
+            raise error
+
+    monkeypatch.setattr(files, "located", lambda path: path)
+    monkeypatch.setattr(files, "_UPLOAD_EVERY", -1)  # at every line
+    file = files.GrowingFile(Refusing())
+    with pytest.raises(DataError, match=r"gs://own/metrics\.jsonl cannot be written: 403, no permission; start again"):
+        file.add("{}")
+
+
 def _write_often(path, value):
     for _ in range(20):
         files.write_json(path, [value] * 20_000)

@@ -87,11 +87,13 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
       content: bytes, or text to be encoded as UTF-8.
 
     Raises:
-      DataError: when a local file cannot be written; errors of a bucket's package are raised as they are.
+      DataError: when it cannot be written.
     """
     content = content.encode() if isinstance(content, str) else content
     if in_bucket(path):
-        located(path).write_bytes(content)
+        place = located(path)  # raises a ConfigError without the store's package
+        with _storing(path):
+            place.write_bytes(content)
         return
     with drafted(path) as draft, draft.open("wb") as file:
         file.write(content)
@@ -142,8 +144,15 @@ def _upload(draft: pathlib.Path, address: str) -> None:
 
     located(address)  # raises a ConfigError without the store's package
     system, target = fsspec.core.url_to_fs(address)
-    try:
+    with _storing(address):
         system.put_file(str(draft), target)
+
+
+@contextlib.contextmanager
+def _storing(address: str | os.PathLike) -> Generator[None]:
+    """Turn an error of an object store into a DataError."""
+    try:
+        yield
     except Exception as error:  # every store raises its own kinds of error
         raise DataError(f"{address} cannot be written: {str(error) or type(error).__name__}; start again") from error
 

@@ -20,6 +20,7 @@ from vidjax.cli.verbs import compile as cli
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig
 from vidjax.errors import ConfigError
 from vidjax.tasks import build_objective
+from vidjax.training.mesh import check_rows, make_mesh
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -88,11 +89,24 @@ def test_the_largest_batch_holds_whole_groups_of_mixed_rows(four_chips):
     assert 90 <= found.clips <= 100
 
 
+def test_the_largest_batch_keeps_mixed_pairs_within_micro_batches(four_chips):
+    compile_step, tried = steps_of(lambda n: n, 100.0)
+    four_chips.setattr(compiling, "compile_step", compile_step)
+    data = dataclasses.replace(CONFIG.data, mixup=0.8, num_classes=3)
+    train = dataclasses.replace(CONFIG.train, accumulate=3)
+    found = compiling.largest_batch(
+        dataclasses.replace(CONFIG, task="classification", data=data, train=train), "v5e:1x1"
+    )
+    for videos in tried:
+        check_rows(make_mesh(MeshConfig(), jax.devices()[:1]), videos, 1, 3, pairs=True)
+    assert found.fits
+
+
 def test_a_model_too_large_for_one_row_is_refused(four_chips):
     compile_step, _ = steps_of(lambda n: 20.0 * n, 15.0)
     four_chips.setattr(compiling, "compile_step", compile_step)
     with pytest.raises(
-        ConfigError, match=r"not even one row per chip fits v5e:1x1: 20.0 GB of 16.9; use model.remat=full"
+        ConfigError, match=r"not even one row per chip fits v5e:1x1: it needs 20.0 GB of 16.9; use model.remat=full"
     ):
         compiling.largest_batch(CONFIG, "v5e:1x1")
 

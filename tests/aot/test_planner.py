@@ -10,6 +10,7 @@ from vidjax.aot.hlo import Collective
 from vidjax.aot.planner import find_plans, remembered
 from vidjax.cli import main
 from vidjax.cli.verbs.compile import print_plans
+from vidjax.config import with_keys
 from vidjax.errors import ConfigError
 
 CONFIG = saved_runs.make_config(
@@ -108,8 +109,14 @@ def test_keys_that_the_recipe_sets_are_not_varied():
 def test_a_slice_that_is_too_small_names_the_smallest_that_fits():
     with pytest.raises(ConfigError, match=r"fits v5e:2x4; the smallest .* v5e:4x4, with --config\.mesh\.fsdp=16"):
         find_plans(CONFIG, "v5e:2x4", 2560, Chips(held=150.0).on)
-    with pytest.raises(ConfigError, match=r"no larger slice of v5e fits it either; use a smaller data\.global_batch"):
+    with pytest.raises(ConfigError, match=r"it fits no larger slice of v5e either; use a smaller data\.global_batch"):
         find_plans(CONFIG, "v5e:2x4", 2560, Chips(held=1e6).on)
+
+
+def test_a_batch_that_larger_slices_cannot_share_is_said_to_be_the_reason():
+    config = with_keys(CONFIG, {"data.global_batch": 24})
+    with pytest.raises(ConfigError, match=r"larger slice, v5e:4x4, was not tried, .* its 16 chips .* a multiple of 16"):
+        find_plans(config, "v5e:2x4", 2560, Chips(held=1e6).on)
 
 
 def test_results_in_a_file_are_not_compiled_again(tmp_path):

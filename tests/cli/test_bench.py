@@ -19,8 +19,9 @@ from vidjax.cli.verbs import bench
     [
         (["stp"], "there is no benchmark 'stp'; choose from step, forward, scan, attention, loader, predict, embed"),
         (["--json", "step"], "--json step: name a file, or put --json last"),
-        (["step", "--rounds", "0"], "--rounds, --step-clips and --step-ms must be above 0"),
-        (["embed", "--videos", "-1"], "--batch and --videos must be at least 0"),
+        (["step", "--rounds", "0"], "--rounds=0 must be above 0"),
+        (["loader", "--step-ms", "-2.5"], "--step-ms=-2.5 must be above 0"),
+        (["embed", "--videos", "-1"], "--videos=-1 must be at least 0; 0 means the default"),
         (["scan", "--all"], "--all measures the training steps: vidjax bench step --all"),
         (["step", "--only", "svt_k400:base"], "--only and --results are for vidjax bench step --all"),
         (["step", "--all", "--size", "large"], "--all measures the shipped sizes; only --size=tiny"),

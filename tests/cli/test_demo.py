@@ -126,6 +126,14 @@ def test_the_page_states_the_accuracy_of_a_run_if_known(runs, tmp_path):
     assert empty == none == ""
 
 
+def test_a_run_that_was_never_right_is_not_of_unknown_accuracy(runs, tmp_path):
+    shutil.copytree(runs / "scratch", tmp_path / "wrong")
+    figures = {"eval/top1": 0.0, "eval/num_expected": 8, "eval/constant_top1": 0.125}
+    (tmp_path / "wrong" / "results.json").write_text(json.dumps(figures))
+    [model] = demo.load_models([str(tmp_path / "wrong")]).classifiers
+    assert model.record.startswith("wrong was right on 0.0% of the 8 videos in val")
+
+
 @pytest.mark.slow
 def test_a_page_without_a_model_trains_one_and_leaves_nothing_when_it_is_stopped(tmp_path, monkeypatch):
     """Started in an empty folder; its accuracy is far above chance, 12.5 %."""

@@ -221,7 +221,7 @@ def test_a_runs_clips_are_taken_as_it_was_trained(folder, tmp_path, capsys):
             "--root is for a named data set, and --data=elsewhere",
         ),
         (["--data", "synthetic", "--share", "2/2"], "--share=2/2 must be K/P with K from 0 to P - 1"),
-        (["--data", "synthetic", "--batch", "-1"], "--batch and --workers must be at least 0"),
+        (["--data", "synthetic", "--batch", "-1"], "--batch=-1 must be at least 0"),
         (["--data", "synthetic", "--image-size", "0"], "--image-size=0 must be at least 1"),
         (["--data", "synthetic", "--image-size", "20"], "a frame side of 20 pixels is not a multiple of patch_size=8"),
         (

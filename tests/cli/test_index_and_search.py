@@ -142,6 +142,7 @@ def test_a_mistake_in_a_search_is_one_sentence(options, sentence, indexed, folde
     ("change", "sentence"),
     [
         ({"--every": ""}, r"give --every=SECONDS, from the start of one window to the next"),
+        ({"--batch": "-1"}, r"--batch=-1 must be at least 0"),
         ({"--every": "-1"}, r"--every=-1 must be above 0 seconds"),
         ({"DIR": "{empty}"}, r"holds no videos, nor do the folders below it"),
         ({"--share": "2/2"}, r"--share=2/2 must be K/P with K from 0 to P - 1"),

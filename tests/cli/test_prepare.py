@@ -93,7 +93,8 @@ def test_unreadable_videos_are_reported_counted_and_exit_with_3(folder, tmp_path
     ("words", "sentence"),
     [
         (["--short-side", "7"], "short side 7 must be even and at least 32"),
-        (["--threads", "0"], "--threads and --videos-per-shard must be above 0"),
+        (["--threads", "0"], "--threads=0 must be at least 1"),
+        (["--videos-per-shard", "-1"], "--videos-per-shard=-1 must be at least 1"),
         (["--runner", "threads", "--beam-option", "project=x"], "--project=x is a Beam option"),
     ],
 )

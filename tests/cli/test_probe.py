@@ -74,7 +74,7 @@ def test_json_and_the_options_of_the_mlp(folders, capsys):
         (["--reductions", "token_meen"], "config.probe.reductions='token_meen' is unknown; did you mean 'token_mean'?"),
         (["--epochs", "many"], "--epochs='many' is not a number or list of numbers"),
         (["--C", "1,0"], "config.probe.C has 0, which must be above 0"),
-        (["--epochs", "1.5"], "config.probe.epochs=1.5 must be int"),
+        (["--epochs", "1.5"], "config.probe.epochs=1.5 must be an integer"),
         (["--task", "regression"], "have classes but no numbers to predict"),
         (["--probes", "knn", "--k", "61"], "k=61 neighbours among 60 labelled videos; choose 1 to 60"),
         (["--test", "nowhere"], "2 folders of --train and 1 of --test; give pairs"),

@@ -109,7 +109,8 @@ def test_runs_in_a_bucket_are_listed_and_compared(tmp_path, capsys, monkeypatch)
     ("words", "sentence"),
     [
         (["runs", "{}/rnus"], "there is no folder {0}/rnus; did you mean {0}/runs?"),
-        (["runs", "{}/empty"], "{}/empty holds no run; give the --workdir of a run"),
+        (["runs", "{}/empty"], "there is no run in {}/empty; give the --workdir of a run"),
+        (["runs", "{0}/empty", "{0}/empty"], "there is no run in {0}/empty, {0}/empty; give the --workdir of a run"),
         (["runs", "{}/runs", "--out", "page.png"], "--out=page.png must be a page"),
         (["runs", "{}/runs", "--out", "{}/folder.html"], "--out={}/folder.html is a folder"),
     ],

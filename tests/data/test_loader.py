@@ -25,9 +25,10 @@ from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.row_to_clips import LoadTrain
 from vidjax.data.clips.sampling import eval_indices
-from vidjax.data.loader import Batches, _join
+from vidjax.data.loader import Batches, _join, _where
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.rows import Row
+from vidjax.data.video.checked_file import CheckedFile
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError, DataError, StalledError, VideoError
 
@@ -403,6 +404,11 @@ def test_a_loader_that_stalls_names_the_file_it_is_at():
     assert 1 < time.monotonic() - since < 20
     held.set()
     batches.close()
+
+
+def test_a_stalled_file_with_a_checksum_is_named_by_its_path():
+    checked = CheckedFile("/disk/a.mp4", bytes(32), "checksums.sha256")
+    assert _where(InMemorySource("train", [Row(checked, 0, "a.mp4")]), 0) == "/disk/a.mp4"
 
 
 @pytest.mark.slow

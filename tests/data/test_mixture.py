@@ -230,6 +230,18 @@ def test_sources_with_other_classes_are_refused(tmp_path, other, message):
         open_source(of(tmp_path, one=("run", "sit"), two=other), "train")
 
 
+def test_a_source_without_class_names_beside_one_with_names_is_refused(tmp_path):
+    data = of(tmp_path, one=("run", "sit"))
+    for split in ("train", "val"):
+        lines = [f"{tmp_path}/one/{split}/{name}/1.mp4 {number}\n" for number, name in enumerate(("run", "sit"))]
+        put = tmp_path / "two" / f"{split}.csv"
+        put.parent.mkdir(exist_ok=True)
+        put.write_text("".join(lines))
+    data = dataclasses.replace(data, mixture=data.mixture | {"two": SourceConfig(root=str(tmp_path / "two"))})
+    with pytest.raises(DataError, match=r"class 0 is 'run' in data.mixture.one and without a name in data.mixture.two"):
+        open_source(data, "train")
+
+
 @pytest.mark.parametrize(
     ("sources", "message"),
     [

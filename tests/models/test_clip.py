@@ -125,3 +125,8 @@ def test_frames_do_not_see_each_other():
     before, after = (np.asarray(apply({"params": params}, of)["tokens"]).reshape(3, 9, -1) for of in (clips, other))
     np.testing.assert_array_equal(before[[0, 2]], after[[0, 2]])
     assert np.abs(before[1] - after[1]).max() > 0.1
+
+
+def test_the_cost_counts_one_projection_per_clip():
+    without = dataclasses.replace(SPEC, projection=0)
+    assert SPEC.classifier_macs(0) - without.classifier_macs(0) == SPEC.width * SPEC.projection

@@ -44,9 +44,9 @@ def test_values_from_the_command_line_and_from_json_have_the_types_of_the_spec()
         ),
         ("vivit_base", {"num_frames": 8}, "config.model.spec.num_frames is set by config.data.num_frames; use that"),
         ("vivit_base", {"attention": "xla"}, "config.model.spec.attention is set by config.model.attention"),
-        ("vivit_base", {"width": 1.5}, "config.model.spec.width=1.5 must be int"),
-        ("vivit_base", {"width": True}, "config.model.spec.width=True must be int"),
-        ("videomamba_ti", {"scan": 3}, "config.model.spec.scan=3 must be str"),
+        ("vivit_base", {"width": 1.5}, "config.model.spec.width=1.5 must be an integer"),
+        ("vivit_base", {"width": True}, "config.model.spec.width=True must be an integer"),
+        ("videomamba_ti", {"scan": 3}, "config.model.spec.scan=3 must be text"),
     ],
 )
 def test_an_invalid_key_or_value_is_refused_with_the_remedy(name, values, message):

@@ -11,12 +11,16 @@ from vidjax.errors import ConfigError
 from vidjax.models.clip import CLIPVisionSpec
 from vidjax.models.clip_text import CLIP_TEXT_SPECS, CLIPTextSpec
 from vidjax.models.video_text import VideoTextModel, VideoTextSpec, build_video_text
+from vidjax.models.videoprism import VideoPrismSpec
+from vidjax.models.videoprism_text import VideoPrismTextSpec
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.checkpoint_layouts import two_tower_inputs
 from vidjax.weights.families.clip import whole_rules
 
 VIDEO = CLIPVisionSpec(24, 2, 4, 40, 0, patch_size=4, num_frames=1, image_size=12)
 TEXT = CLIPTextSpec(width=16, depth=3, num_heads=2, mlp_dim=28, vocab_size=50, context=9, end_token=40)
+PRISM = VideoPrismSpec(24, 1, 4, 40, 1, patch_size=4, num_frames=1, image_size=12)
+PRISM_TEXT = VideoPrismTextSpec(width=24, depth=1, num_heads=2, mlp_dim=8)
 SPEC = VideoTextSpec(family="clip", video=VIDEO, text=TEXT, projection=10)
 
 
@@ -157,3 +161,20 @@ def test_a_text_beyond_the_tower_is_refused():
     model = VideoTextModel(SPEC)
     with pytest.raises(ConfigError, match="texts of 10 tokens do not fit a text tower with context=9; shorten them"):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *VIDEO.clip_shape)), jnp.zeros((1, 10), jnp.int32))
+
+
+@pytest.mark.parametrize(
+    ("video", "text", "towers"),
+    [
+        (VIDEO, PRISM_TEXT, "a CLIPVisionSpec of width 24 and a VideoPrismTextSpec of width 24"),
+        (PRISM, dataclasses.replace(TEXT, width=24), "a VideoPrismSpec of width 24 and a CLIPTextSpec of width 24"),
+        (
+            PRISM,
+            dataclasses.replace(PRISM_TEXT, width=8),
+            "a VideoPrismSpec of width 24 and a VideoPrismTextSpec of width 8",
+        ),
+    ],
+)
+def test_videoprisms_head_for_other_towers_is_refused_by_their_names_and_widths(video, text, towers):
+    with pytest.raises(ConfigError, match=f"the towers are {towers}: leave auxiliary out"):
+        VideoTextSpec(family="videoprism", video=video, text=text, projection=24, auxiliary=2)

@@ -188,7 +188,7 @@ def test_generated_captions_of_several_beams_are_never_less_likely_than_greedy_o
         ({"model": "videomae_tiny", "train_encoder": "time_embed"}, "which videomae_tiny does not have"),
         ({"frames": 4, "num_clips": 3}, "data.num_frames=4 is not a multiple of caption.num_clips=3"),
         ({"num_tokens": 1024}, "a text of 1025 tokens does not fit the 1024 positions"),
-        ({"end_token": 31}, "caption.end_token=31 must be from 0 to vocab_size - 1"),
+        ({"end_token": 31}, "caption.end_token=31 must be from 0 to 30, since caption.vocab_size=31; change one"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, sentence):
@@ -200,3 +200,11 @@ def test_mixing_is_refused():
     data = dataclasses.replace(DATA, mixup=0.8)
     with pytest.raises(ConfigError, match=r"data.mixup=0.8 is for task=classification"):
         build_objective(Config(task="captioning", model=MODEL, data=data, caption=CAPTION), 0)
+
+
+def test_flops_of_a_backbone_depend_on_how_far_gradients_reach_into_it():
+    frozen, embed, whole = (
+        objective_of(train_encoder=part).train_flops_per_clip for part in ("none", "time_embed", "all")
+    )
+    encoder = objective_of().module.backbone.spec.classifier_macs(0)
+    assert embed - frozen == whole - embed == pytest.approx(2 * encoder)  # to activations; to weights

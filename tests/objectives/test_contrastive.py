@@ -13,6 +13,7 @@ from vidjax import config as config_lib
 from vidjax.config import LoraConfig, MeshConfig
 from vidjax.models.param_paths import flatten
 from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.models.video_text import build_video_text
 from vidjax.objectives.contrastive import LOSSES, Contrastive, at_most
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.optim import RunLength, build_optimizer
@@ -241,3 +242,19 @@ def test_towers_are_frozen_or_adapted_apart_and_projections_always_learn():
     both = dataclasses.replace(whole, lora=LoraConfig(rank=2), train_text="lora")
     assert both.lora.targets == ()
     assert re.search(both.frozen, "text/blocks/attn/query")
+
+
+@pytest.mark.parametrize(("name", "text"), [("videomae_tiny", "clip_tiny"), ("videoprism_tiny", "videoprism_tiny")])
+def test_flops_count_what_follows_the_towers_as_trained_even_after_frozen_towers(name, text):
+    sizes = {"projection": 16, "width": 16, "num_heads": 2, "text_options": {"width": 16, "num_heads": 2}}
+    module = build_video_text(name, text=text, **sizes)
+    video, words, after = module.spec.video, module.spec.text.macs, 2 * 16 * 16
+    if name == "videoprism_tiny":
+        tokens, inner = video.num_tokens, video.mlp_dim
+        blocks = 2 * (tokens * (4 * 16**2 + 2 * 16 * inner) + 2 * tokens**2 * 16)
+        pooler = 2 * tokens * 16 * inner + 2 * tokens * inner + 2 * 16 * inner  # keys, values; attention; ends
+        after = blocks + pooler
+    whole = Contrastive(module, (0.5,) * 3, (0.25,) * 3, "sigmoid")
+    frozen = dataclasses.replace(whole, freeze_backbone=True, train_text="none")
+    assert whole.train_flops_per_clip == 6 * (video.classifier_macs(0) + words + after)
+    assert frozen.train_flops_per_clip == 2 * (video.classifier_macs(0) + words) + 6 * after

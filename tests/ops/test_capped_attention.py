@@ -44,6 +44,14 @@ def test_blocks_of_queries_have_the_same_gradient(monkeypatch):
         np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-4)
 
 
+def test_a_prime_number_of_queries_takes_no_more_blocks_than_it_needs(monkeypatch):
+    monkeypatch.setattr(capped, "QUERIES", 4)
+    q, k, v = arrays(n=11)
+    blocked = lambda *of: capped_attention(*of, cap=3.0, implementation="blocked")  # noqa: E731
+    np.testing.assert_allclose(jax.jit(blocked)(q, k, v), by_hand(q, k, v, 3.0), rtol=0, atol=1e-5)
+    assert "length=3" in str(jax.make_jaxpr(blocked)(q, k, v))
+
+
 def test_masks_apply_after_the_cap():
     q, k, v = arrays()
     mask = np.tril(np.ones((12, 12), bool))[None, None]

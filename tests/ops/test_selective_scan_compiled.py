@@ -104,7 +104,7 @@ def test_odd_shapes_compile_in_float32_too(topology, shape):
 def test_states_too_large_for_a_core_use_the_portable_form_unless_the_kernel_is_named():
     chip, shape = mesh("v4:2x2x1"), (8, 64, 1152, 64)
     assert '"tpu_custom_call"' not in compile_gradient(chip, shape).as_text()
-    with pytest.raises(ConfigError, match="64 states per channel need more than a core's 17 MB"):
+    with pytest.raises(ConfigError, match="64 states per channel must fit in a core's 17 MB"):
         compile_gradient(chip, shape, "pallas_tpu")
 
 

@@ -203,7 +203,7 @@ def test_a_body_declared_too_large_is_refused_before_it_is_sent(port):
         began = time.monotonic()
         text = everything(connection)
     assert text.startswith("HTTP/1.1 413")
-    assert "the body is larger than 1 MB" in text
+    assert "the body is larger than 1 MiB; send a smaller file" in text
     assert time.monotonic() - began < 3
 
 

@@ -121,7 +121,7 @@ def test_a_run_can_teach_the_next(run, tmp_path, capsys):
 
 
 def test_a_teacher_of_another_family_than_its_name_is_refused(run, tmp_path):
-    with pytest.raises(ConfigError, match=r"align\.teacher_from: .* holds a VideoMamba; model\.name is a CLIPVision"):
+    with pytest.raises(ConfigError, match=r"align\.teacher_from: .* holds a VideoMamba, but the model is a CLIPVision"):
         train(smoke(align__teacher_from=run, train__steps=2), tmp_path)
 
 

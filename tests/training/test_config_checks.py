@@ -36,7 +36,7 @@ def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_
         ("videomae_k400", {"data__color_jitter": "(0.1,0.1)"}, r"must be \(brightness, contrast, saturation, hue\)"),
         ("vivit_k400", {"data__crop": "short_side", "data__short_side": "(8,9)"}, "<= low <= high"),
         ("videomae_k400", {"data__crop_area": "(0.5,2.0)"}, r"must be \(low, high\) with 0 < low <= high <= 1"),
-        ("videomae_k400", {"data__mean": "(0.5,)"}, "must be three numbers: red, green, blue"),
+        ("videomae_k400", {"data__mean": "(0.5,)"}, r"^data.mean=\(0.5,\) must be three numbers: red, green, blue"),
         ("videomae_k400", {"data__cubes": "(3,8)"}, r"data.cubes=\(3, 8\) do not tile 8 frames of 24 pixels"),
         ("videomae_k400", {"data__cubes": "(2,8)"}, r"are not those of videomae_tiny; use \(4, 8\)"),
         (
@@ -73,7 +73,16 @@ def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_
         ("videomamba_k400", {"optim__weight_decay": -0.1}, "config.optim.weight_decay=-0.1 must be at least 0"),
         ("probe_motion", {"probe__backbones": "()"}, "config.probe.backbones is empty"),
         ("probe_motion", {"probe__C": "(0.0,)"}, "config.probe.C has 0, which must be above 0"),
-        ("probe_motion", {"task": "captioning"}, "probes predict a label or a target, not the captions of config.task"),
+        (
+            "probe_motion",
+            {"task": "captioning"},
+            "config.task='captioning' learns from captions, and probes predict a label",
+        ),
+        (
+            "probe_motion",
+            {"task": "masked_autoencoding"},
+            "learns from videos alone, and probes predict a label or a target; set config.task to classification",
+        ),
     ],
 )
 def test_keys_that_do_not_fit_are_refused_in_a_sentence(experiment, changes, message):

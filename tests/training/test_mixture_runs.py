@@ -117,7 +117,7 @@ def test_hosts_compare_each_source(folders, tmp_path):
     ("words", "message"),
     [
         (("--config.data.mixture.calm.weight=-1",), "config.data.mixture.calm.weight=-1.0 must be at least 0"),
-        (("--config.data.mixture.calm.weight=lots",), "config.data.mixture.calm.weight='lots' must be float"),
+        (("--config.data.mixture.calm.weight=lots",), "config.data.mixture.calm.weight='lots' must be a number"),
         (("--config.data.mixture.calm.rot=x",), "did you mean config.data.mixture.calm.root?"),
         (("--config.data.mixture.calm=x",), "is not a key of a source; a mixture is given as"),
         (("--config.data.mixture=(1,2)",), "is not a key of a source; a mixture is given as"),

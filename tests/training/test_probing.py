@@ -67,7 +67,7 @@ def test_a_backbone_with_fewer_frames_sees_as_many_seconds(monkeypatch):
 
 def test_what_cannot_be_probed_is_refused_before_anything_is_embedded(tmp_path, few_videos):
     for changes, message in (
-        ({"task": "captioning"}, "probes predict a label or a target, not the captions of config.task"),
+        ({"task": "captioning"}, "config.task='captioning' learns from captions, and probes predict a label"),
         ({"probe__backbones": ()}, r"config\.probe\.backbones is empty"),
         ({"probe__reductions": ("cls",)}, "random:videomae_tiny has none of the features that config.probe.reductions"),
     ):

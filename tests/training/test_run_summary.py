@@ -149,3 +149,13 @@ def test_runs_are_found_at_any_depth_and_other_folders_are_not(finished, tmp_pat
     assert find_runs(finished) == [finished]
     half = summarise_run(tmp_path / "half")
     assert (half.step, half.state, half.notes) == (3, "killed after step 3", ("config.json is missing",))
+
+
+def test_a_run_that_cannot_be_read_has_unknown_hours_rather_than_zero(copied, monkeypatch):
+    def fail(folder):
+        raise OSError("the connection was lost")
+
+    monkeypatch.setattr("vidjax.training.run_summary.read_starts", fail)
+    summary = summarise_run(copied)
+    assert (summary.state, summary.hours) == ("unknown", None)
+    assert summary.notes == ("it cannot be read: the connection was lost",)

@@ -177,14 +177,16 @@ def test_what_does_not_fit_is_refused(tmp_path):
     peers.classifier().save_pretrained(tmp_path / "narrow")
     with pytest.raises(ConfigError, match=r"does not fit .*: encoder/blocks/attn/proj/bias \(4, 96\) has"):
         taken(tmp_path / "narrow")
-    with pytest.raises(ConfigError, match=r"holds a VideoMAE; model\.name is a TimeSformer"):
+    with pytest.raises(
+        ConfigError, match=r"holds a VideoMAE, but the model is a TimeSformer; name weights of a TimeSformer"
+    ):
         taken(tmp_path / "narrow", model__name="timesformer_tiny")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"config\.init_from: the folder .* has no config\.json"):
         taken(tmp_path / "empty")
     text = peers.transformers.GPT2Config(n_embd=64, n_layer=1, n_head=1, n_inner=8, vocab_size=9, n_positions=5)
     peers.transformers.GPT2LMHeadModel(text).save_pretrained(tmp_path / "text")
-    with pytest.raises(ConfigError, match=r"holds a GPT2; model\.name is a VideoMAE"):
+    with pytest.raises(ConfigError, match=r"holds a GPT2, but the model is a VideoMAE; name weights of a VideoMAE"):
         taken(tmp_path / "text")
 
 

@@ -16,6 +16,7 @@ from vidjax.cli import main
 from vidjax.errors import ConfigError, VideoError, WeightsError
 from vidjax.evaluation.features.store import FeatureStore
 from vidjax.weights.backbones import load_backbone
+from vidjax.weights.predictors import make_caption_generator
 
 
 @pytest.fixture(scope="module")
@@ -244,9 +245,11 @@ def test_mistakes_are_refused_in_one_sentence(model, video, call, error, words):
         call(model, video)
 
 
-def test_a_model_without_classes_predicts_nothing(pretraining_run, video):
-    with pytest.raises(WeightsError, match="predicts neither classes nor numbers"):
+def test_a_model_without_classes_or_captions_predicts_nothing_and_says_which_does(pretraining_run, video):
+    with pytest.raises(WeightsError, match="predicts neither classes nor numbers; give a fine-tuned classifier"):
         vidjax.from_pretrained(pretraining_run).predict(video)
+    with pytest.raises(WeightsError, match="generates no captions; give a run of task=captioning"):
+        make_caption_generator(vidjax.from_pretrained(pretraining_run))
 
 
 def test_a_video_shorter_than_a_clip_is_predicted_with_a_warning(model, tmp_path):

@@ -6,8 +6,8 @@ For B bytes, each of n chips sends to the next one in a ring
     for an all-gather, a reduce-scatter     (n - 1) / n  B
     for a permutation                                    B
 
-where B is the whole array for an all-gather, and the array before it is scattered for a reduce-scatter. Slices of a
-multi-slice program exchange arrays through their hosts; an all-reduce over s slices takes 2 (s - 1) / s B.
+where B is the whole array for an all-gather and, for a reduce-scatter, the array before it is scattered. Slices of a
+multi-slice program exchange arrays through their hosts; an all-reduce over s slices sends 2 (s - 1) / s B.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | N
 
     Args:
       chips: number of chips of the program, over which a collective without groups runs.
-      inside: the instructions of the computations that it calls, which name the groups of a fused reduce-scatter.
+      inside: the instructions of the computations that `line` calls; they name the groups of a fused reduce-scatter.
     """
     found = _SEND.search(line) or _COLLECTIVE.search(line) or _SCATTERED.search(line)
     if not found:

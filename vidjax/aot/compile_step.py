@@ -26,7 +26,7 @@ from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import make_mesh, smallest_rows
 from vidjax.training.optim import RunLength
-from vidjax.training.run_step import RunStep, build_step, loaded_shapes
+from vidjax.training.run_step import RunStep, build_step, loaded_shapes, mixes_pairs
 
 _STEPS = 1000  # length of the schedule, which does not change the cost of a step
 
@@ -42,8 +42,8 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
       dump: the folder of schedules from `llo_dump.ask`; it is emptied.
 
     Raises:
-      ConfigError: if the configuration does not fit the topology, if data.global_batch is 0, which depends on the
-        number of videos, or if the compiler is not installed.
+      ConfigError: if the configuration does not fit the topology, if data.global_batch is 0 (the batch then depends
+        on the number of videos), or if the compiler is not installed.
     """
     check_config(config)
     if not config.data.global_batch:
@@ -68,22 +68,24 @@ def largest_batch(
 ) -> Compiled:
     """Find the step with the largest `data.global_batch` that fits, among the batches that give every chip whole rows.
 
-    If the configuration leaves micro-batches open, none are used. Memory grows about linearly with the rows per chip,
-    so a line through two compilations gives the next batch to try.
+    The result may be up to a sixteenth below the largest. If the configuration leaves micro-batches open, none are
+    used. Memory grows about linearly with the rows per chip, so a line through two compilations gives the next batch
+    to try.
 
     Args:
       tried: the step as configured, if it is already compiled.
       dump: as in `compile_step`.
 
     Raises:
-      ConfigError: as `compile_step`, and if not even the smallest batch fits.
+      ConfigError: as in `compile_step`, and if not even the smallest batch fits.
     """
     if "train.accumulate" in left_open(config):  # with enough micro-batches, any batch would fit
         tried = tried if tried and tried.chosen["train.accumulate"] == 1 else None
         config = with_keys(config, {"train.accumulate": 1})
     config = with_keys(config, tried.chosen) if tried else config  # with other choices, memory might not grow with rows
-    group = build_objective(config, num_outputs(config), total_steps=_STEPS).group
-    unit = smallest_rows(mesh_for(config, topology), group, config.train.accumulate)
+    objective = build_objective(config, num_outputs(config), total_steps=_STEPS)
+    pairs = mixes_pairs(config.data, objective)
+    unit = smallest_rows(mesh_for(config, topology), objective.group, config.train.accumulate, pairs=pairs)
     unit //= math.gcd(unit, config.data.clips_per_decode)
 
     def attempt(units: int) -> Compiled:
@@ -97,7 +99,7 @@ def largest_batch(
         over = min((units for units, step in steps.items() if not step.fits), default=math.inf)
         if over == 1:
             raise ConfigError(
-                f"not even one row per chip fits {topology}: {steps[1].needed_gb:.1f} GB of {limit:.1f}; use "
+                f"not even one row per chip fits {topology}: it needs {steps[1].needed_gb:.1f} GB of {limit:.1f}; use "
                 "model.remat=full, or a larger mesh.fsdp"
             )
         if over - best <= max(1, best // 16):

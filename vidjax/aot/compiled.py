@@ -1,9 +1,9 @@
 """The TPU compiler's description of a program for chips that are not attached: memory and estimated time.
 
-Memory is that of the compiled program, and times are the compiler's own estimates (see `vidjax.aot.hlo`), which do not
-cover Pallas kernels and communication. A kernel takes as long as its schedule (`vidjax.aot.bundles`), or as moving its
-arrays once at the chip's bandwidth, whichever is longer. Communication takes its bytes divided by the bandwidth of the
-links, less the part that other work hides (`vidjax.aot.overlap`).
+Memory is that of the compiled program, and times are the compiler's own estimates (see `vidjax.aot.hlo`), which cover
+neither Pallas kernels nor communication. A kernel takes as long as its schedule (`vidjax.aot.bundles`), or as moving
+its arrays once at the chip's bandwidth, whichever is longer. Communication takes its bytes divided by the bandwidth of
+the links, less the part that other work hides (`vidjax.aot.overlap`).
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
     """Return whether a step does not fit, or saves memory at the cost of time.
 
     Sharding parameters over more chips could avoid either. In a loop over a deep stack, everything is recomputed for
-    another reason, see `choose_by_platform`.
+    another reason (see `choose_by_platform`).
     """
     if not step.fits or step.chosen.get("train.accumulate", 1) > 1:
         return True
@@ -142,7 +142,10 @@ def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], C
         if chips <= math.prod(map(int, shape.split("x"))):
             continue
         if config.data.global_batch % chips:
-            break
+            return (
+                f"the next larger slice, {chip}:{larger}, was not tried, because its {chips} chips cannot share the "
+                f"batch evenly; use a smaller data.global_batch, or a multiple of {chips}"
+            )
         if compile_on(f"{chip}:{larger}")(with_keys(config, {"mesh.fsdp": chips})).fits:
-            return f"the smallest slice that fits it is {chip}:{larger}, with --config.mesh.fsdp={chips}"
-    return f"no larger slice of {chip} fits it either; use a smaller data.global_batch"
+            return f"the smallest slice on which it fits is {chip}:{larger}, with --config.mesh.fsdp={chips}"
+    return f"it fits no larger slice of {chip} either; use a smaller data.global_batch"

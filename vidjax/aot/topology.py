@@ -48,7 +48,8 @@ def topology_devices(topology: str, slices: int = 1) -> list:
       slices: number of such slices, joined by the data-centre network.
 
     Raises:
-      ConfigError: if the compiler is not installed or knows no such topology.
+      ConfigError: if the compiler is not installed or knows no such topology, or if the network between such slices is
+        not published.
     """
     quiet = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
     for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # otherwise libtpu warns: no TPU
@@ -60,7 +61,7 @@ def topology_devices(topology: str, slices: int = 1) -> list:
     if importlib.util.find_spec("libtpu") is None:
         raise ConfigError("the TPU compiler is not installed; pip install 'vidjax[aot]' adds it (0.7 GB)")
     if chip not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
-        raise ConfigError(f"topology {topology!r} is not CHIP:SHAPE with one of {', '.join(CHIPS)}, such as v5e:16x16")
+        raise ConfigError(f"topology {topology!r} is not CHIP:SHAPE with CHIP in {', '.join(CHIPS)}, such as v5e:16x16")
     if slices > 1 and not CHIPS[chip].network:
         raise ConfigError(f"mesh.slices={slices}: the bandwidth between {chip} slices is not published; use 1")
     options: dict[str, Any] = {"chips_per_host_bounds": (1, 1, 1)} if shape in ("1x1", "1x1x1") else {}

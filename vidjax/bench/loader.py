@@ -1,4 +1,4 @@
-"""Compare the loader's clips per second and core with loops over other decoders, and find how many cores a chip needs.
+"""Compare the loader's clips per second per core with loops over other decoders, and find how many cores a chip needs.
 
 The recipe is VideoMAE's for Kinetics without antialiasing: 16 frames with stride 4 from a random window, and a
 multi-scale crop to 224. The sources are files with a key frame every 250 frames, files with one every 12, and records
@@ -41,7 +41,7 @@ Make = Callable[[int, np.random.Generator], object]
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Measure clips per second and core, several clips per decode against one, and cores per chip."""
+    """Measure clips per second per core, several clips per decode against one, and cores per chip."""
     cv2.setNumThreads(1)
     videos = settings.videos or VIDEOS
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +102,7 @@ def clips_per_core(
     """Measure the clips per CPU second of each contender, round by round, on the same videos and windows.
 
     Args:
-      contenders: by name, the number of clips per call, and the call, a function of (video number, random generator).
+      contenders: by name, the clips per call and the call, which takes a video's number and a random generator.
     """
     speed = {name: [] for name in contenders}
     calls = [(video, draw) for draw in range(_DRAWS) for video in range(videos)]  # the same for all, in every round

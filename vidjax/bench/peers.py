@@ -1,7 +1,7 @@
 """Other software that does the same work, if installed: transformers, PyTorch, mamba-ssm.
 
-Each is called as its users would: under autocast, with scaled_dot_product_attention and, on a GPU, torch.compile and
-the fused AdamW. PyTorch can use all threads that the process may use.
+Each is called as its users would call it: under autocast, with scaled_dot_product_attention and, on a GPU,
+torch.compile and the fused AdamW. PyTorch can use all threads that the process may use.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def script_words(*words: str) -> list[str]:
 
 
 def _classifier(family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec) -> transformers.PreTrainedModel:
-    """Build a module of the same shape, with PyTorch's own attention if transformers has that for the family."""
+    """Build a classifier of the same sizes, with PyTorch's own attention if transformers has that for the family."""
     import transformers
 
     cubes = [spec.tubelet_size, spec.patch_size, spec.patch_size]
@@ -190,7 +190,7 @@ def attention(shape: tuple[int, int, int, int], dtype: str) -> dict[str, dict[st
 
 
 def mamba_scan(operands: dict[str, Any], dtype: str, remark: Callable[[str], None]) -> dict[str, dict[str, Run]]:
-    """Return `forward` and `forward + backward` of mamba-ssm's CUDA kernel on the same numbers.
+    """Return `forward` and `forward + backward` of mamba-ssm's CUDA kernel on the given operands.
 
     Args:
       operands: x, dt (b l d); A (d s); B, C (b l s); D (d); in NumPy float32.

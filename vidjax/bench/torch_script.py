@@ -62,7 +62,7 @@ def predict(folder, video):
 
 
 def pipeline(folder, video):
-    """Return the same from transformers' pipeline, which takes its clip from the beginning of the video."""
+    """Return the five most probable classes by transformers' pipeline, whose clip is the beginning of the video."""
     import transformers
 
     answer = transformers.pipeline("video-classification", model=folder)
@@ -71,7 +71,7 @@ def pipeline(folder, video):
 
 
 def embed(folder, videos, file):
-    """Write the mean token of one clip of each video, (n d), and return the videos' names."""
+    """Write the normalised mean token of one clip of each video, (n d), and return the videos' names."""
     import numpy as np
     import torch
 

@@ -59,8 +59,8 @@ def _differences() -> list[str]:
     total = sum(len(recipe.rows) for recipe in RECIPES)
     equal = sum(not row.reason for recipe in RECIPES for row in recipe.rows)
     counted = (
-        f"{len(RECIPES)} recipes have {total} rows, of which {equal} are equal. This table lists the others in "
-        "which a key has another value, or which have no key here:\n"
+        f"{len(RECIPES)} recipes have {total} rows, of which {equal} are equal. Of the others, this table "
+        "lists those in which a key has another value, and those that have no key here:\n"
     )
     return ["## What differs\n", counted, _markdown(("setting", "recipes", "reason"), rows)]
 

@@ -77,9 +77,10 @@ def checked(hint: Any, value: Any, key: str) -> Any:
     """
     kind = plain(hint)
     if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple):
+        item, *others = typing.get_args(kind)
+        if not isinstance(value, list | tuple) or (... not in others and len(value) != 1 + len(others)):
             raise _wrong_type(hint, value, key)
-        return tuple(checked(typing.get_args(kind)[0], item, key) for item in value)
+        return tuple(checked(item, one, key) for one in value)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         value = float(value)
     elif type(value) is not (str if typing.get_origin(kind) is Literal else kind):
@@ -123,7 +124,9 @@ def _wrong_type(hint: Any, value: Any, key: str) -> ConfigError:
 def _words(hint: Any) -> str:
     kind = plain(hint)
     if typing.get_origin(kind) is tuple:
-        item = plain(typing.get_args(kind)[0])
-        items = {int: "numbers", float: "numbers", str: "words"}
-        return f"a tuple of {'words' if typing.get_origin(item) is Literal else items.get(item, 'tuples')}"
-    return "str" if typing.get_origin(kind) is Literal else kind.__name__
+        types = typing.get_args(kind)
+        item, count = plain(types[0]), "" if ... in types else f"{len(types)} "
+        items = {int: "integers", float: "numbers", str: "texts"}
+        return f"a tuple of {count}{'texts' if typing.get_origin(item) is Literal else items.get(item, 'tuples')}"
+    words = {int: "an integer", float: "a number", bool: "True or False", str: "text"}
+    return "text" if typing.get_origin(kind) is Literal else words.get(kind, kind.__name__)

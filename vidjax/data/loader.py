@@ -294,7 +294,7 @@ def _where(source: Rows, row: int) -> str:
     if row >= len(source):
         return ""
     found = source[row]
-    return found.video if isinstance(found.video, str) else found.id
+    return os.fsdecode(found.video) if isinstance(found.video, str | os.PathLike) else found.id
 
 
 def _start_worker(mark: str, worker: int, workers: int):

@@ -194,18 +194,14 @@ class _Reading:
         try:
             with open_row(self._row) as video:
                 windows, times = windows_in(video, self._row.window, recipe)
-                self._check(len(windows))
+                if 0 < self._batching.most_windows < len(windows):
+                    raise VideoError("too_large", "the features of its windows would not fit into memory")
                 for read, [clip] in enumerate(window_views(video, recipe, windows), 1):
                     self.share = (read - 1) / len(windows)
                     yield clip
                 self.video = WindowedVideo(read, times, video.fps, float(video.times[-1]))
         except VideoError as error:
             self.video = WindowedVideo(read, np.zeros((0, 2)), reason=error.reason)
-
-    def _check(self, windows: int) -> None:
-        if 0 < self._batching.most_windows < windows:
-            limit = f"{self._batching.most_windows} fit into memory"
-            raise VideoError("too_large", f"{self._row.id} has {windows} windows, of which {limit}")
 
 
 def open_row(row: Row) -> OpenVideo:

@@ -118,7 +118,7 @@ class Classifier(Served):
             return ""
         found = read_json(located(self.model.source) / RESULTS) or {}
         right, videos, constant = (found.get(f"eval/{key}") for key in ("top1", "num_expected", "constant_top1"))
-        if not right or not videos or not constant:
+        if right is None or constant is None or not videos:
             return ""
         return (
             f"{self.name} was right on {right:.1%} of the {videos} videos in {self.model.config.data.eval_split}; "

@@ -21,7 +21,7 @@ from vidjax.evaluation.metrics.classification import top_k
 from vidjax.evaluation.multiview import Scoring
 from vidjax.evaluation.timeline import best_segments, likely_segments, own_times
 
-LIKELY = 0.5  # if a video may have several labels: least probability with which a timeline names one
+LIKELY = 0.5  # if a video may have several labels: minimum probability with which a timeline names one
 Advance = Callable[[float], object]
 Logits = Callable[[UInt8[np.ndarray, "v t h w 3"]], Float[np.ndarray, "v classes"]]
 

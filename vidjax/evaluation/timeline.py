@@ -72,7 +72,7 @@ def likely_segments(
     Args:
       times: start and end of each window.
       shares: the probability of each answer in each window.
-      threshold: the least probability of a likely answer.
+      threshold: the minimum probability of a likely answer.
     """
     found = []
     for number in np.flatnonzero((shares >= threshold).any(axis=0)):

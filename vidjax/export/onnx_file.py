@@ -39,7 +39,7 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
       folder: new or empty.
 
     Raises:
-      ConfigError: when jax2onnx is not installed.
+      ConfigError: when jax2onnx is not installed, or the folder is in a bucket.
       WeightsError: for a model that predicts neither classes nor numbers, or that jax2onnx cannot convert.
       DataError: when the folder cannot be written.
     """

@@ -36,6 +36,7 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
       folder: new or empty.
 
     Raises:
+      ConfigError: when the folder is in a bucket.
       WeightsError: for a model that predicts neither classes nor numbers, or that cannot be traced.
       DataError: when the folder cannot be written.
     """

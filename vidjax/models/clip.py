@@ -64,10 +64,13 @@ class CLIPVisionSpec(ClipSpec):
         return {"encoder/pos_embed": Positions("hw", ("cubic", "cubic"))}
 
     def encoder_macs(self, num_tokens: int) -> int:
-        """Multiply-accumulates of the tower on `num_tokens` tokens of a clip, equally many from each frame."""
+        """Multiply-accumulates of the tower on `num_tokens` tokens of a clip, equally many from each frame.
+
+        The projection is that of the class tokens' mean over frames, as in a call of the encoder.
+        """
         frames = self.grid[0]
         per_frame = transformer_macs(num_tokens // frames + 1, self.width, self.mlp_dim, self.depth)
-        return num_tokens * self.patch_dim * self.width + frames * (per_frame + self.width * self.projection)
+        return num_tokens * self.patch_dim * self.width + frames * per_frame + self.width * self.projection
 
     def classifier_macs(self, num_classes: int) -> int:
         """Multiply-accumulates of one clip through the tower and the head."""

@@ -53,11 +53,13 @@ class VideoTextSpec:
 
     def __post_init__(self):
         if self.auxiliary is not None:
-            width = getattr(self.video, "width", 0)
-            if not isinstance(self.video, VideoPrismSpec) or self.text.width != width:
+            width = self.text.width
+            if not _alike(self.video, self.text):
+                towers = (f"{type(of).__name__} of width {getattr(of, 'width', '?')}" for of in (self.video, self.text))
                 raise ConfigError(
-                    f"auxiliary={self.auxiliary} selects VideoPrism's head, which needs a VideoPrism and a text tower "
-                    f"of the same width; the widths are {width} and {self.text.width}: leave auxiliary out"
+                    f"auxiliary={self.auxiliary} selects VideoPrism's head, which needs a VideoPrismSpec and a "
+                    f"VideoPrismTextSpec of the same width; the towers are a {' and a '.join(towers)}: leave auxiliary "
+                    "out"
                 )
             if self.projection != width:
                 raise ConfigError(
@@ -185,12 +187,16 @@ def build_video_text(
     if isinstance(video, CLIPVisionSpec) and "projection" not in overrides:
         video = dataclasses.replace(video, projection=0)  # the map to the shared space is not part of the tower
     tower = dataclasses.replace(tower, **shared | options)
-    alike = isinstance(video, VideoPrismSpec) and isinstance(tower, VideoPrismTextSpec) and video.width == tower.width
     spec = VideoTextSpec(
         family=family_of(name)[0], video=video, text=tower, projection=projection, scale=scale, bias=bias,
-        auxiliary=AUXILIARY if alike else None,
+        auxiliary=AUXILIARY if _alike(video, tower) else None,
     )  # fmt: skip
     return VideoTextModel(spec)
+
+
+def _alike(video: ClipSpec, text: TextTowerSpec) -> bool:
+    """Whether both towers are VideoPrism's and equally wide."""
+    return isinstance(video, VideoPrismSpec) and isinstance(text, VideoPrismTextSpec) and video.width == text.width
 
 
 def _to_shared(spec: VideoTextSpec) -> nn.Module:

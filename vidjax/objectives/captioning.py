@@ -56,12 +56,16 @@ class Captioning(Objective):
 
     @property
     def train_flops_per_clip(self) -> float:
-        """FLOPs of the forward and backward pass; a frozen backbone has no backward pass."""
+        """FLOPs of the forward and backward pass.
+
+        A frozen backbone has no backward pass. With `train_encoder="time_embed"`, gradients reach its activations but
+        not its other weights.
+        """
         module, backbone = self.module, self.module.backbone.spec
         encoder = module.spec.num_clips * backbone.classifier_macs(0)
         states = module.spec.num_clips * (1 if module.spec.encoder_features == "pooled" else backbone.num_tokens)
         decoder = decoder_macs(module.decoder.spec, self.num_tokens, states)
-        return (2.0 if self.train_encoder == "none" else 6.0) * encoder + 6.0 * decoder
+        return {"none": 2.0, "time_embed": 4.0, "all": 6.0}[self.train_encoder] * encoder + 6.0 * decoder
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Return random parameters and no further state; the batch is not used."""

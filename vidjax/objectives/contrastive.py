@@ -102,12 +102,14 @@ class Contrastive(StatisticalObjective):
     def train_flops_per_clip(self) -> float:
         """FLOPs of the forward and backward pass of a clip and its caption.
 
-        A frozen tower has no backward pass. With LoRA, gradients reach its activations but not its weights.
+        A frozen tower has no backward pass. With LoRA, gradients reach its activations but not its weights. The maps to
+        the shared space are always trained.
         """
         spec = self.module.spec
+        video_macs, text_macs = spec.video.classifier_macs(0), spec.text.macs
         video = 4.0 if self.lora else 2.0 if self.freeze_backbone else 6.0
         text = {"all": 6.0, "lora": 4.0, "none": 2.0}[self.train_text]
-        return video * spec.video.classifier_macs(0) + text * spec.text.macs
+        return video * video_macs + text * text_macs + 6.0 * (spec.macs - video_macs - text_macs)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Return random parameters, with the published initial scale and bias; the batch is not used."""

@@ -28,7 +28,7 @@ class Blocks:
       number: blocks per mask; they may overlap.
       area: a block's share of the frame's area.
       aspect: smallest and largest height / width of a block. A mask draws one, and all its blocks have that shape.
-      clips: clips per batch in the authors' training, whose smallest mask sets the number of tokens.
+      clips: clips per batch in the authors' training; the smallest of their masks sets the number of tokens.
 
     Raises:
       ConfigError: for a number, an area or an aspect that no block can have.
@@ -100,8 +100,8 @@ def block_mask(
 
     The numbers of tokens are those of `num_block_tokens`. As in the authors' code, a mask is cut at its end: the first
     k visible tokens are seen and the first m hidden tokens are predicted, so the last time slices lose most. A clip
-    whose mask is too short for that draws another; if `TRIES` draws are too short, some visible tokens are predicted
-    or some hidden ones seen. No token is both seen and predicted.
+    whose mask is too short for that draws another; if all `TRIES` draws are too short, some visible tokens are
+    predicted or some hidden ones seen. No token is both seen and predicted.
 
     Args:
       rng: a key; each row of the batch draws its own mask.
@@ -132,7 +132,7 @@ def block_mask(
 
 
 def _hide(rng: Key[Array, ""], grid: Grid, blocks: Blocks, wanted: tuple[int, int]) -> Bool[Array, " n"]:
-    """Mark the hidden tokens of a clip: the first of `TRIES` draws that lacks no tokens, or else the fewest."""
+    """Mark a clip's hidden tokens: the first of `TRIES` draws that lacks no tokens, else the one that lacks fewest."""
     t, h, w = grid
     (k, m), places = wanted, h * w
     unit = jax.random.uniform(rng, (TRIES, 2 * blocks.number + 1, 1))
@@ -149,7 +149,7 @@ def _hide(rng: Key[Array, ""], grid: Grid, blocks: Blocks, wanted: tuple[int, in
 
 
 def _block_size(aspect, grid: Grid, blocks: Blocks):
-    """Height and width in tokens of blocks with the given height / width."""
+    """Return the height and width in tokens of blocks with the given aspect (height / width)."""
     _, h, w = grid
     xp = jnp if isinstance(aspect, jax.Array) else np
     area = int(h * w * blocks.area)

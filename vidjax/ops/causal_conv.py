@@ -40,7 +40,7 @@ def causal_conv_silu(
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: if the implementation is unknown, or for `pallas_tpu` with too many taps or another dtype.
+      ConfigError: if the implementation is unknown, or if `pallas_tpu` does not support the number of taps or dtype.
 
     Example:
       >>> x = jnp.ones((1, 4, 2))

@@ -19,7 +19,7 @@ from vidjax.ops.scan.branch_tpu import BranchWeights, fits, pallas_tpu
 from vidjax.ops.scan.mesh import on_each_device
 from vidjax.ops.selective_scan import selective_scan
 
-# Axes of x and of the weights. Channels are called e, so they are not sharded: projections need all of them at once.
+# Axes of x and of the weights. Channels are called e, not d, so that they are not sharded: projections need them all.
 _AXES = "b l e, k e, e, e p, r e, e, e s, e"
 
 
@@ -60,7 +60,7 @@ def mamba_branch(
     if implementation is not None and implementation not in IMPLEMENTATIONS:
         raise ConfigError(f"implementation={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
     if implementation == "pallas_tpu" and scan is not None:
-        raise ConfigError(f"scan={scan!r} does not apply to pallas_tpu, which has its own scan; set only one")
+        raise ConfigError(f"scan={scan!r} does not apply to pallas_tpu, which has its own scan; set only one of them")
     projections = {name: getattr(weights, name).astype(x.dtype) for name in ("x_proj", "dt_proj")}
     weights, free = weights._replace(**projections), free_axes()
     shared = math.prod(free.get(axis, 1) for axis in CHANNELS) > 1

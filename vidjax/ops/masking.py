@@ -24,7 +24,7 @@ def num_masked(grid: Grid, ratio: float, kind: str = "tube", key: str = "model.m
 
     A mask hides whole units: places (in every time slice) for `tube`, tokens for `random`, and time slices for `frame`.
     The number of hidden units is rounded down: a tube mask with a ratio of 0.9 hides 176 of the 196 places of a 14x14
-    grid. Messages call the ratio `key`.
+    grid. Error messages call the ratio `key`.
 
     Raises:
       ConfigError: for an unknown kind, or if nothing or everything would be hidden.
@@ -141,7 +141,8 @@ def num_kept(grid: Grid, ratio: float) -> int:
     if h % CELL or w % CELL:
         raise ConfigError(
             f"model.decoder_mask=running_cell needs an even number of tokens along height and width, not {h}x{w}; use "
-            "a data.image_size that is an even multiple of the patch size, or model.decoder_mask='' to predict all"
+            "a data.image_size that is an even multiple of the patch size, or model.decoder_mask='' to predict all "
+            "masked tokens"
         )
     dropped = int(ratio * CELL**2)
     if not 0 < dropped < CELL**2:
@@ -165,7 +166,7 @@ def running_cell_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float)
       ratio: dropped share of each cell, 0.25, 0.5 or 0.75.
 
     Returns:
-      kept token indices, ascending. As in the authors' code, they do not depend on the encoder's mask, so that the
+      kept token indices, ascending. As in the authors' code, they do not depend on the encoder's mask, so the
       encoder sees some of them.
 
     Example:

@@ -23,7 +23,7 @@ def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
     gradients pass between slices, and each chip sends its own part of them.
     """
     slices = count_slices(devices)
-    split = True  # a physical axis may serve two axes of the mesh, such as 8 chips of a 4 x 4 x 4 torus
+    split = True  # a physical axis may serve two mesh axes; a mesh axis of 8 chips needs this in a 4 x 4 x 4 torus
     if slices == 1:
         array = mesh_utils.create_device_mesh(tuple(sizes), devices, allow_split_physical_axes=split)
     else:
@@ -39,7 +39,7 @@ def count_slices(devices: Sequence[jax.Device]) -> int:
 
 
 def local_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Make a mesh of the given devices, or of all of this process's, along the data axis."""
+    """Make a mesh of the given devices, or of all devices of this process, along the data axis."""
     devices = jax.local_devices() if devices is None else devices
     return mesh_of((len(devices), 1, 1), devices)
 

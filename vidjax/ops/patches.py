@@ -1,4 +1,4 @@
-"""Cut clips into cubes of tubelet x patch x patch pixels, and normalise the cubes as VideoMAE's target."""
+"""Cut clips into cubes of tubelet x patch x patch pixels, and normalise the cubes to make VideoMAE's target."""
 
 import jax.numpy as jnp
 from einops import rearrange
@@ -73,7 +73,7 @@ def patch_statistics(
     count = patches.shape[-1] // CHANNELS
 
     def of_channels(statistic, x):
-        # `statistic` precedes the broadcast, because the TPU compiler turns a bare broadcast sum into a sum per value.
+        # `statistic` is applied before the broadcast: the TPU compiler turns a bare broadcast sum into a sum per value.
         found = [statistic(jnp.sum(jnp.where(channel == c, x, 0.0), axis=-1, keepdims=True)) for c in range(CHANNELS)]
         return jnp.select([channel == c for c in range(CHANNELS)], found)
 

@@ -36,7 +36,7 @@ def rotary_3d(grid: tuple[int, int, int], d: int) -> tuple[Float[Array, "n d"], 
     Raises:
       ConfigError: for fewer than 6 channels, none of which would turn.
 
-    Source: Su et al. 2021 (arXiv:2104.09864); in three dimensions V-JEPA 2 (arXiv:2506.09985).
+    Source: Su et al. 2021 (arXiv:2104.09864); in three dimensions, V-JEPA 2 (arXiv:2506.09985).
 
     Example:
       >>> cos, sin = vidjax.ops.rotary_3d((2, 3, 4), 64)
@@ -66,11 +66,11 @@ def _tables(grid: tuple[int, int, int], d: int) -> tuple[np.ndarray, np.ndarray]
 def rotate(
     x: Float[Array, "*b n h d"], cos: Float[Array, "*#b n d"], sin: Float[Array, "*#b n d"]
 ) -> Float[Array, "*b n h d"]:
-    """Rotate the queries or keys of n tokens and h heads, computed in float32.
+    """Rotate the queries or keys of n tokens and h heads; the arithmetic is float32.
 
     Args:
       x: queries or keys.
-      cos, sin: from `rotary_3d`; for some of the tokens only, their rows of the tables. They get no gradients.
+      cos, sin: from `rotary_3d`; for a subset of the tokens, only the tables' rows for these. They get no gradients.
 
     Returns:
       an array like x, in x's dtype.
@@ -91,7 +91,7 @@ def rotate(
 
 
 def _rotate(x, cos, sin):
-    """Rotate heads side by side (*b n h*d); on a mesh, one device's heads, so that neighbours need not be sent."""
+    """Rotate heads that lie side by side (*b n h*d); on a mesh, each device rotates its own, so none are sent."""
     cos, sin = jax.lax.stop_gradient((cos, sin))
     return _by_platform(x, cos, sin) if rotary_tpu.applies(x, cos.shape[-1]) else _portable(x, cos, sin)
 
@@ -119,9 +119,9 @@ def _portable(x, cos, sin):
     d = cos.shape[-1]
     even = jnp.tile(jnp.arange(d) % 2 == 0, x.shape[-1] // d)
     cos, sin = (jnp.tile(table, x.shape[-1] // d) for table in (cos, sin))
-    # Neighbours come from padding, which a TPU fuses with the rest: it would write the parts of a roll to memory, and
-    # an axis of two would need a new layout. Only an odd last channel gets its neighbour from outside the head, and
-    # that channel is not rotated.
+    # Neighbours come from padding, which the TPU compiler fuses with the rest. It would write the parts of a roll to
+    # memory, and an axis of two would need a new layout. Only an odd last channel gets its neighbour from outside the
+    # head, and that channel is not rotated.
     whole, zero = [(0, 0, 0)] * (x.ndim - 1), jnp.zeros((), x.dtype)
     after, before = (jax.lax.pad(x, zero, [*whole, (-n, n, 0)]).astype(jnp.float32) for n in (1, -1))
     return (x.astype(jnp.float32) * cos + jnp.where(even, after, before) * sin).astype(x.dtype)

@@ -1,7 +1,7 @@
 """The rotation of heads on a TPU core as a Pallas kernel, which reads and writes queries or keys once.
 
-Without it, the compiler's program takes three times as long, because it moves channels to their neighbours' places in
-separate passes. The kernel rotates lanes inside a register.
+The program that the compiler makes without this kernel takes three times as long, because it moves channels to their
+neighbours' places in separate passes. The kernel rotates lanes inside a register.
 """
 
 import functools
@@ -24,6 +24,8 @@ def applies(x, d: int) -> bool:
 
 def rotate(x, cos, sin, *, transposed: bool = False):
     """Compute x cos + partner(x) sin for x (b n h*d) and tables (n d) or (b n d) in float32.
+
+    `partner` swaps channels 2i and 2i + 1.
 
     Args:
       transposed: compute the transpose of that map, x cos + partner(x sin), instead.

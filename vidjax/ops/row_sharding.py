@@ -11,7 +11,7 @@ from vidjax.ops.mesh_axes import FSDP, ROWS, TENSOR, free_axes
 
 
 def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
-    """Constrain an array and its gradient to have their rows sharded over the ambient mesh; other axes stay free.
+    """Constrain an array and its gradient to have their rows sharded over the ambient mesh; all other axes stay free.
 
     If the mesh shards parameters too (fsdp), the compiler might otherwise shard the channels of activations like
     those of parameters. It would then send activations, which are many times larger than parameters, between devices.
@@ -33,7 +33,7 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
 def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
     """Constrain a parameter to be whole on each device while it is used; its gradient is sharded again afterwards.
 
-    On a mesh with a tensor axis, some parameters are sharded over that axis, so the compiler decides.
+    On a mesh with a tensor axis, some parameters are sharded over that axis, so the layout is left to the compiler.
 
     Example:
       >>> jax.jit(vidjax.ops.gathered)(jnp.arange(3.0)).tolist()  # without a mesh

@@ -39,7 +39,7 @@ def selective_scan(
       x: inputs of any length, float32 or bfloat16.
       dt: step sizes after the softplus, positive; with `dt_bias`, the values before bias and softplus.
       A: decay rates, negative.
-      B, C: how a token is written to the states and read from them.
+      B, C: weights with which a token is written to the states, and with which its output is read from them.
       D: weight of the skip connection; None for no skip connection.
       dt_bias: if given, step sizes are softplus(dt + dt_bias), in float32. The TPU kernels compute step sizes for one
         chunk at a time and never write them to main memory.
@@ -51,8 +51,8 @@ def selective_scan(
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: if the implementation is unknown, or for `pallas_tpu` if states do not fit in a core's memory; a
-        named implementation never falls back to another.
+      ConfigError: if the implementation is unknown, or if `pallas_tpu` does not support the dtypes or the states do not
+        fit in a core's memory; a named implementation never falls back to another.
 
     Example:
       >>> x = jnp.ones((1, 3, 2))

@@ -61,7 +61,8 @@ class Asker:
             found = source or header.backbone["source"]
             model = load_backbone(found, num_frames=header.clip["num_frames"], image_size=side)
         except UserError as error:
-            hint = "" if source else f"; if the model of {folder} has moved, name it with --model"
+            moved = f"if the model of {folder} has moved, run its `vidjax index` command again with the new --model"
+            hint = "" if source else f"; {moved} (vidjax search takes --model too)"
             raise WeightsError(f"{error}{hint}") from error
         return cls.of(model, header, folder)
 

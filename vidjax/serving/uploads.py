@@ -64,7 +64,7 @@ def _check_declared(request: Request, limits: Limits) -> None:
 
 
 def _too_large(limits: Limits) -> Refused:
-    return Refused(413, f"the body is larger than {limits.megabytes} MB")
+    return Refused(413, f"the body is larger than {limits.megabytes} MiB; send a smaller file")
 
 
 class _Counted:

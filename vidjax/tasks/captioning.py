@@ -54,7 +54,10 @@ def check(config: Config) -> None:
             f"data.num_frames={data.num_frames} is not a multiple of caption.num_clips={caption.num_clips}; change one"
         )
     if not 0 <= caption.end_token < caption.vocab_size:
-        raise ConfigError(f"caption.end_token={caption.end_token} must be from 0 to vocab_size - 1")
+        raise ConfigError(
+            f"caption.end_token={caption.end_token} must be from 0 to {caption.vocab_size - 1}, since "
+            f"caption.vocab_size={caption.vocab_size}; change one"
+        )
 
 
 def training_rows(source: VideoSource, config: Config) -> TokenSource:

@@ -105,8 +105,8 @@ def check_probe(config: Config) -> None:
     annotation = TASKS.find(config.task).annotation
     if annotation not in PROBED:
         raise ConfigError(
-            f"probes predict a {' or a '.join(PROBED)}, not the {annotation or 'unlabelled videos'} of "
-            f"config.task={config.task!r}; set it to classification or regression"
+            f"config.task={config.task!r} learns from {annotation or 'videos alone'}, and probes predict a "
+            f"{' or a '.join(PROBED)}; set config.task to classification or regression"
         )
     if not config.probe.backbones:
         raise ConfigError("config.probe.backbones is empty; name runs, hub ids, files, or random:PRESET")

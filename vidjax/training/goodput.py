@@ -91,8 +91,6 @@ class Goodput:
             write_json(self._path, [dataclasses.asdict(start) for start in (*self._before, self._now)])
         except DataError as error:
             say(str(error))
-        except Exception as error:  # each kind of bucket raises its own exceptions
-            say(f"{self._path} could not be written: {str(error) or type(error).__name__}")
 
     def close(self) -> None:
         """Count the time until now and write it."""

@@ -104,7 +104,7 @@ def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int, 
     Raises:
       ConfigError: naming the batch, the divisor and the next batch that fits.
     """
-    blocks = mirrored_blocks(mesh) if pairs and accumulate > 1 else row_blocks(mesh)
+    blocks = _blocks(mesh, accumulate, pairs)
     rows, divisor = videos * clips_per_decode, blocks * accumulate
     if rows % divisor:
         step = divisor // math.gcd(divisor, clips_per_decode)
@@ -142,10 +142,15 @@ def check_groups(mesh: Mesh, rows: int, group: int, accumulate: int) -> None:
         )
 
 
-def smallest_rows(mesh: Mesh, group: int, accumulate: int) -> int:
-    """The fewest rows that `check_rows` (without pairs) and `check_groups` accept; their multiples are valid too."""
-    blocks = row_blocks(mesh)
+def smallest_rows(mesh: Mesh, group: int, accumulate: int, *, pairs: bool = False) -> int:
+    """The fewest rows that `check_rows` and `check_groups` accept; their multiples are valid too."""
+    blocks = _blocks(mesh, accumulate, pairs)
     return blocks * accumulate * max(group, 1) if accumulate > 1 else math.lcm(blocks, group or 1)
+
+
+def _blocks(mesh: Mesh, accumulate: int, pairs: bool) -> int:
+    """The number of row blocks that micro-batches divide; an even number where they must not separate pairs."""
+    return mirrored_blocks(mesh) if pairs and accumulate > 1 else row_blocks(mesh)
 
 
 def loader_slice(mesh: Mesh) -> tuple[int, int]:

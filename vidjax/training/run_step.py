@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from vidjax.config import Config
+from vidjax.config import Config, DataConfig
 from vidjax.objectives import Objective
 from vidjax.training.group_gradients import check_group_gradients
 from vidjax.training.mesh import batch_sharding, check_groups, check_rows
@@ -41,8 +41,7 @@ def build_step(config: Config, objective: Objective, length: RunLength, mesh: Me
       ConfigError: when the mesh or the micro-batches do not divide the batch.
     """
     data, accumulate = config.data, config.train.accumulate
-    pairs = (data.mixup > 0 or data.cutmix > 0) and not objective.group
-    check_rows(mesh, data.global_batch, data.clips_per_decode, accumulate, pairs=pairs)
+    check_rows(mesh, data.global_batch, data.clips_per_decode, accumulate, pairs=mixes_pairs(data, objective))
     check_groups(mesh, data.global_batch * data.clips_per_decode, objective.group, accumulate)
     optimizer = build_optimizer(
         config.optim,
@@ -58,6 +57,11 @@ def build_step(config: Config, objective: Objective, length: RunLength, mesh: Me
         objective, optimizer, seed=config.seed, accumulate=accumulate, ema=config.optim.ema, shapes=shapes
     )
     return RunStep(objective, optimizer, shapes, call)
+
+
+def mixes_pairs(data: DataConfig, objective: Objective) -> bool:
+    """Whether mixup or cutmix pairs rows of the whole batch, rather than rows of groups."""
+    return (data.mixup > 0 or data.cutmix > 0) and not objective.group
 
 
 def loaded_shapes(config: Config, num_outputs: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:

@@ -37,7 +37,7 @@ class RunSummary:
       metric: the figure that ranks its checkpoints, or train/loss.
       value: its value in the last evaluation or, without one, at the last logged step.
       best: its best value among all validations or, for a loss, the lowest among all logged steps; with the step.
-      hours: the total time of all starts; None if nothing was trained here.
+      hours: the total time of all starts; None if nothing was trained here, or if it is unknown.
       state: `finished`; `running: ` or `starting: ` followed by the process; `stopped at step ...` with the reason;
         `killed after step ...` if the run could not record why; `weights` for weights not trained here; `evaluated`;
         `not begun`; or `unknown` if the folder cannot be read.
@@ -91,7 +91,7 @@ def summarise_run(folder: Place) -> RunSummary:
     except Exception as error:  # an unreadable folder, a lost connection
         said = str(error) if isinstance(error, UserError | OSError) else f"{type(error).__name__}: {error}"
         notes = (f"it cannot be read: {said.splitlines()[0] if said else type(error).__name__}",)
-        return RunSummary(folder, "", "", None, None, "", None, None, 0.0, "unknown", notes, {})
+        return RunSummary(folder, "", "", None, None, "", None, None, None, "unknown", notes, {})
 
 
 def _summarise(folder: Place) -> RunSummary:

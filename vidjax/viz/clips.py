@@ -21,7 +21,7 @@ _TITLES = {"best": "The best answers", "worst": "The worst answers"}
 
 
 def encode_clip(frames: UInt8[np.ndarray, "t h w 3"]) -> bytes:
-    """Encode up to 16 frames as an endless animated WebP, smaller and coarser until it fits into `MOST_BYTES`."""
+    """Encode up to 16 frames as an endless animated WebP: the first of `_TRIES` within `MOST_BYTES`, or the last."""
     shown = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _FRAMES)).round().astype(int))
     content = b""
     for side, quality in _TRIES:

@@ -148,7 +148,8 @@ def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout
     if len(found) == 1:
         return found[0]
     if found:
-        raise WeightsError(f"{source} could be any of {', '.join(layout.name for layout in found)}")
+        names = " or ".join(layout.name for layout in found)
+        raise WeightsError(f"{source} could be {names}; put the model's config.json, with its model_type, beside it")
     some = ", ".join(sorted(keys)[:3]) or "no keys at all"
     names = "; ".join(layout.name for layout in all_layouts())
     raise WeightsError(

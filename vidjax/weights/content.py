@@ -40,7 +40,7 @@ def content_of(source: str) -> str:
         local = pathlib.Path(place)
         files = [path for path in (local, *local.rglob("*")) if path.is_file()]
         parts = {path.relative_to(local).as_posix(): _sample(path) for path in files}
-    return f"{len(parts)} files ({_checksum(parts)})" if parts else ""
+    return f"{len(parts)} file{'s' * (len(parts) > 1)} ({_checksum(parts)})" if parts else ""
 
 
 def _number(step: Place) -> int:

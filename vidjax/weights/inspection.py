@@ -69,15 +69,15 @@ def depth_of(keys: Collection[str], prefix: str) -> int:
     return max((int(match[1]) + 1 for key in keys if (match := pattern.match(key))), default=0)
 
 
-def square_side(tokens: int, what: str) -> int:
-    """Return the side of a square of `tokens` tokens.
+def square_side(number: int, what: str, things: str = "positions") -> int:
+    """Return the side of a square of `number` positions, or of other `things`, that the array `what` holds.
 
     Raises:
       WeightsError: if the number is not a square.
     """
-    side = math.isqrt(tokens)
-    if side * side != tokens:
-        raise WeightsError(f"{what} holds {tokens} positions, which is not a square")
+    side = math.isqrt(number)
+    if side * side != number:
+        raise WeightsError(f"{what} holds {number} {things}, which is not a square")
     return side
 
 

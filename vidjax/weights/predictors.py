@@ -43,7 +43,10 @@ def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Pre
     """
     trained, objective, asked = model.answer, model.objective, asked or RecipeChanges()
     if trained is None or not isinstance(objective, Scoring):
-        raise WeightsError(f"{model.source} holds a {model.family} that predicts neither classes nor numbers")
+        raise WeightsError(
+            f"{model.source} holds a {model.family} that predicts neither classes nor numbers; give a fine-tuned "
+            "classifier or a regression model"
+        )
     activation = asked.score or trained.activation
     if trained.kind == "classes":
         asked = dataclasses.replace(asked, score=activation)
@@ -74,7 +77,10 @@ def make_caption_generator(
     """
     config, objective = model.config, model.objective
     if not isinstance(config, Config) or not isinstance(objective, Captioning):
-        raise WeightsError(f"{model.source} holds a {model.family} that generates no captions")
+        raise WeightsError(
+            f"{model.source} holds a {model.family} that generates no captions; give a run of task=captioning, such as "
+            "one of configs/motion_caption.py"
+        )
     caption = config.caption
     if beams:
         caption = dataclasses.replace(caption, beams=beams)

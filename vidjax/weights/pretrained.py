@@ -219,7 +219,10 @@ def read_start(
         return _texts_start(init_from, source, old, spec), notes
     if type(old) is not type(spec) or not (isinstance(old, ClipSpec) and isinstance(spec, ClipSpec)):
         theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
-        raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
+        raise WeightsError(
+            f"{init_from} holds a {theirs}, but the model is a {ours}; name weights of a {ours}, or choose a model of "
+            "the weights' family"
+        )
     source, changes = fit_positions(source, old, spec)
     return source, (*notes, *changes, *other_numerics(old, spec))
 
@@ -235,7 +238,10 @@ def _texts_start(init_from: str, source: Mapping, old: Any, spec: TextTowerSpec 
     for theirs, ours in ((old.text, spec.text), (old.video, spec.video)) if whole else ((old.text, spec),):
         if type(theirs) is not type(ours):
             names = (type(of).__name__.removesuffix("Spec") for of in (theirs, ours))
-            raise WeightsError("{} has a {}, but the model has a {}".format(init_from, *names))
+            raise WeightsError(
+                "{} has a {}, but the model has a {}; name weights of the same towers, or choose the towers of these "
+                "weights".format(init_from, *names)
+            )
     if not whole:
         return source["text"]
     return {**source, "video": fit_positions(source["video"], old.video, spec.video)[0]}

@@ -86,6 +86,14 @@ def test_a_check_lists_the_videos_and_the_spread_of_the_numbers(root):
     assert found.notes == ["view_count ranges from -0.250 to 2.061, mean 0.906"]
 
 
+@pytest.mark.parametrize(("lines", "words"), [(LISTS["view_count"][0], "lists no videos"), ("", "does not begin with")])
+def test_a_list_without_videos_is_refused_by_name(root, lines, words):
+    path = root / "lvu_1.0" / "view_count" / "val.csv"
+    path.write_text(lines)
+    with pytest.raises(DataError, match=rf"val.csv {words}.*; restore the authors' list"):
+        lvu.inventory(str(root), "val_view_count")
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -158,6 +158,13 @@ def test_the_long_videos_for_evaluation_show_other_handwriting(long):
     assert not glyphs["long_train"] & glyphs["long_val"]
 
 
+@pytest.mark.parametrize(("split", "annotation"), [("long_test", "intervals"), ("train_2", "target")])
+def test_an_unknown_split_of_the_motion_videos_is_refused_rather_than_read_as_training(short, long, split, annotation):
+    folder = long if annotation == "intervals" else short
+    with pytest.raises(DataError, match=f"motion has no split '{split}'; it has train, val, test, long, long_train"):
+        motion.read_split(folder, split, annotation)
+
+
 def test_an_annotation_that_a_data_set_does_not_have_is_refused(short, monkeypatch):
     with pytest.raises(DataError, match=r"'train' has no intervals; set data.train_split and eval_split to long_train"):
         motion.read_split(short, "train", "intervals")
@@ -244,7 +251,7 @@ def test_windows_are_rows_whose_frames_are_the_videos(long):
 def test_a_window_longer_than_the_video_is_reported(long, caplog):
     source = motion.read_split(long, "long", "intervals")
     WindowSource(source, ClipRecipe(num_frames=16, stride=8, windows=Windows(seconds=1.0)))
-    assert "12 of 12 videos are shorter than a clip of 121 frames, the first of them long_00000" in caplog.text
+    assert "12 of 12 videos are shorter than the 121 frames that a clip spans, the first of them long_0" in caplog.text
 
 
 def test_balanced_sampling_shows_every_class_equally_often(tmp_path):

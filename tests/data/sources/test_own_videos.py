@@ -137,6 +137,13 @@ def test_a_lone_video_and_a_lone_scene_cannot_be_divided(tmp_path):
     assert "with data.split_by=folder, one folder; add videos" in refusal(tmp_path, "val", NOTHING, split_by="folder")
 
 
+def test_without_a_training_split_a_class_that_only_the_test_split_has_is_named(tmp_path):
+    put(tmp_path, "val/a/1.mp4", "val/b/2.mp4", "test/a/3.mp4", "test/c/4.mp4")
+    assert refusal(tmp_path, "test") == (
+        f"{tmp_path}/test/c/4.mp4 has the class 'c', which does not occur in {tmp_path}/val"
+    )
+
+
 def test_a_missing_split_is_named_with_the_existing_ones(tmp_path):
     put(tmp_path, *FLAT)
     assert refusal(tmp_path, "test", NOTHING) == f"{tmp_path} has no split 'test'; it has train, val"

@@ -162,7 +162,7 @@ def test_classes_are_numbered_over_the_lists_of_all_splits(root):
     (root / "labels.txt").write_text("sit\nrun\njump\n")
     assert opened(root, "val").labels == ("sit", "run", "jump")
     (root / "labels.txt").write_text("sit\nrun\n")
-    assert "val.txt, line 1: labels.txt has no class 'jump'" in refusal(root, split="val")
+    assert "val.txt, line 1: labels.txt has no class 'jump'; add it or correct the line" in refusal(root, split="val")
 
 
 def test_several_labels_of_a_video_are_learned_together_and_apply_to_all_of_it(root):

@@ -175,6 +175,19 @@ def test_absurd_sizes_are_too_large(monkeypatch):
     assert caught.value.reason == "too_large"
 
 
+def test_a_frame_that_the_decoder_returns_twice_never_stands_in_for_a_missing_one(monkeypatch):
+    play = Video._play
+
+    def repeated(self, *arguments):
+        for number, frame in enumerate(play(self, *arguments)):
+            yield from [frame] * {1: 2, 2: 0}.get(number, 1)
+
+    monkeypatch.setattr(Video, "_play", repeated)
+    with pytest.raises(VideoError, match=r"the decoder returned the frame at .* s twice") as caught:
+        read_frames(encode(CLIP), range(5))
+    assert caught.value.reason == "corrupt"
+
+
 @pytest.mark.parametrize("indices", [[40], [-1], [0, 99], []])
 def test_frames_that_do_not_exist_are_an_index_error(indices):
     with pytest.raises(IndexError):

@@ -102,3 +102,13 @@ def test_threads_can_share_it(path):
         thread.join()
     assert not wrong
     assert cache.kept_bytes <= 10 * FRAME
+
+
+def test_frames_that_two_threads_decode_at_once_are_counted_once(path):
+    cache = FrameCache(10**9)
+    with cache.open(path) as first, cache.open(path) as second:  # neither finds a frame of the other
+        first.read([0, 1])
+        second.read([1, 2])
+        second.read([0, 1, 2])
+    assert cache.kept_bytes == 3 * FRAME
+    np.testing.assert_array_equal(read(cache, path, [0, 1, 2]), read_frames(path, [0, 1, 2]))

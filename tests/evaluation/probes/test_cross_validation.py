@@ -164,3 +164,10 @@ def test_classes_with_fewer_rows_than_folds_cannot_be_searched():
     config = dataclasses.replace(QUICK, C=(1.0, 2.0), folds=4)
     with pytest.raises(ConfigError, match=r"svm cannot be searched in probe.folds=4 folds: n_splits=4 cannot be"):
         fit_probe("svm", TrainingRows(x, y, np.arange(12)), config, LABEL, 0)
+
+
+def test_a_search_among_videos_of_one_subject_is_refused_with_a_remedy():
+    x, y, one = np.zeros((12, 2), np.float32), np.arange(12) % 2, np.zeros(12, int)
+    config = dataclasses.replace(QUICK, C=(1.0, 2.0), folds=4)
+    with pytest.raises(ConfigError, match="at least 2 subjects, and the training rows have 1; give a single setting"):
+        fit_probe("linear", TrainingRows(x, y, one), config, LABEL, 0)

@@ -12,6 +12,7 @@ import vidjax
 from vidjax.data.text_encoding import learn_vocabulary
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.models.clip import CLIPVisionSpec
+from vidjax.models.videoprism_text import VIDEOPRISM_TEXT_SPECS
 from vidjax.weights import export
 from vidjax.weights.pretrained import read_start
 
@@ -215,6 +216,10 @@ def test_each_tower_alone_initialises_another_model(tmp_path):
     model_of("CLIPVisionModel").save_pretrained(vision)
     with pytest.raises(WeightsError, match="holds a CLIPVision, which has no text tower"):
         read_start(str(vision), ours.text)
+    with pytest.raises(
+        WeightsError, match="has a CLIPText, but the model has a VideoPrismText; name weights of the same"
+    ):
+        read_start(str(tmp_path), VIDEOPRISM_TEXT_SPECS["videoprism_tiny"])
 
 
 def test_both_towers_written_for_transformers_give_the_same_embeddings(tmp_path):

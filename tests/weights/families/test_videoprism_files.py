@@ -242,6 +242,15 @@ def test_a_damaged_npz_is_refused(tmp_path):
         vidjax.from_pretrained(path)
 
 
+def test_patches_that_are_not_square_are_refused_as_pixels(peers, tmp_path):
+    authors_file(peers["texts"], tmp_path / "flax.npz")
+    arrays = dict(np.load(tmp_path / "flax.npz"))
+    arrays["params/vision_encoder/patch_projection/linear/kernel"] = np.zeros((3 * 15, 32), np.float32)
+    np.savez(tmp_path / "flax.npz", **arrays)
+    with pytest.raises(WeightsError, match=r"linear/kernel holds 15 pixels per patch, which is not a square"):
+        vidjax.from_pretrained(tmp_path / "flax.npz")
+
+
 def test_a_file_of_another_activation_is_refused(peers, tmp_path):
     peers["encoder"].save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

@@ -150,7 +150,7 @@ def test_a_model_without_head_is_known_by_its_config(tmp_path):
         ({"hidden_act": "gelu"}, r"hidden_act='gelu'; ViViT has the tanh GELU, one of gelu_fast"),
         (
             {"num_frames": 12},
-            r"12 frames of 8 x 12 pixels, but vivit\S+ holds 12 positions",
+            r"12 frames of 8 x 12 pixels, but vivit\S+ holds 12 positions; .* download both again",
         ),
         ({"num_attention_heads": None}, "do not determine the number of heads"),
     ],

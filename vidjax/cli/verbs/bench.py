@@ -68,10 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(BENCHES)}")
     if arguments.json in BENCHES:
         raise ConfigError(f"--json {arguments.json}: name a file, or put --json last to print the rows")
-    if min(arguments.rounds, arguments.step_clips) < 1 or arguments.step_ms <= 0:
-        raise ConfigError("--rounds, --step-clips and --step-ms must be above 0")
-    if min(arguments.batch, arguments.videos) < 0:
-        raise ConfigError("--batch and --videos must be at least 0")
+    _check_numbers(arguments)
     _check_all(arguments)
     threads = _limit_threads(arguments.threads)
     if arguments.avx2:
@@ -101,6 +98,15 @@ def run(arguments: argparse.Namespace) -> int:
         held = ", all held to AVX2" if arguments.avx2 else ""
         report.print_table(rows, hardware(threads) + held, notes)
     return 0
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    for name in ("rounds", "step_clips", "step_ms"):
+        if (value := getattr(arguments, name)) <= 0:
+            raise ConfigError(f"--{name.replace('_', '-')}={value} must be above 0")
+    for name in ("batch", "videos"):
+        if (value := getattr(arguments, name)) < 0:
+            raise ConfigError(f"--{name}={value} must be at least 0; 0 means the default")
 
 
 def _check_all(arguments: argparse.Namespace) -> None:

@@ -82,8 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("num_frames", "image_size"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
-    if min(arguments.batch, arguments.workers) < 0:
-        raise ConfigError("--batch and --workers must be at least 0")
+    for name in ("batch", "workers"):
+        if (value := getattr(arguments, name)) < 0:
+            raise ConfigError(f"--{name}={value} must be at least 0")
     words = _of_no_data_set(arguments)
     name, root = ("folder", os.curdir) if words else _data(arguments.data[0], arguments.root)
     share, runner = parse_share(arguments.share), _runner(arguments)

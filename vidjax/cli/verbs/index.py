@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Bring the index up to date and print a summary; return 3 if a video could not be indexed."""
     if arguments.batch < 0:
-        raise ConfigError("--batch must be at least 0")
+        raise ConfigError(f"--batch={arguments.batch} must be at least 0")
     clip_options.check_windows(arguments)
     clip_options.check_stride(arguments)
     if not (arguments.every or arguments.window):

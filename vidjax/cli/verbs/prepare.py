@@ -45,8 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare with a progress bar and print a summary; return 3 if a video could not be stored."""
-    if min(arguments.threads, arguments.videos_per_shard) < 1:
-        raise ConfigError("--threads and --videos-per-shard must be above 0")
+    for name in ("threads", "videos_per_shard"):
+        if (value := getattr(arguments, name)) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
     from vidjax.config import DataConfig
     from vidjax.data.datasets import DATASETS
     from vidjax.data.prepare.builder import prepare_records

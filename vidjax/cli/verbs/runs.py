@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = list(dict.fromkeys(run for folder in arguments.folders for run in find_runs(folder)))
     if not found:
         raise ConfigError(
-            f"{', '.join(arguments.folders)} holds no run; give the --workdir of a run, or a folder of runs"
+            f"there is no run in {', '.join(arguments.folders)}; give the --workdir of a run, or a folder of runs"
         )
     runs: dict[str, RunSummary] = {}
     with progress("reading runs", len(found), unit="runs") as advance:

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all networks (127.0.0.1)")
     add("--port", type=int, default=8000, help="port; 0 for any free one (8000)")
     add("--max-batch", type=int, default=8, metavar="N", help="clips computed together, a power of two (8)")
-    add("--max-mb", type=int, default=50, metavar="N", help="largest video file, in MB, kept in memory (50)")
+    add("--max-mb", type=int, default=50, metavar="N", help="largest video file, in MiB, kept in memory (50)")
     add("--max-seconds", type=int, default=600, metavar="N", help="longest video, in seconds (600)")
     add("--queue", type=int, default=32, metavar="N", help="requests in flight; further ones must retry later (32)")
     add("--upload-seconds", type=float, default=30.0, metavar="S", help="time limit to send a request, in seconds (30)")

@@ -49,7 +49,7 @@ SHARED = (
     Row("precision", "tools/train_net.py:96", "float32", "model.dtype", reason=FLOAT32),
 )  # fmt: skip
 
-_NO_FIGURE = "no weights; the paper's ablation of the attention is arXiv:2102.05095, table 1"
+_NO_FIGURE = "no weights; the ablation of the attention is in arXiv:2102.05095, table 1"
 _KINETICS = (
     Row("window", "timesformer/datasets/decoder.py:383", "frames * rate / 30 * fps", "data.sampling", value="seconds"),
     Row(

@@ -126,7 +126,7 @@ _SSV2 = (Row("flip", f"{_OPS}:518", "SSv2 has none", "data.flip", value=0.0),)
 _DEPTH = "4, as in the paper and the configurations for SSv2 and EPIC; large_fe_24 has the value for Kinetics"
 _BASE, _BASE_FE = "kinetics400/vivit_base_k400.py", "kinetics400/vivit_base_factorised_encoder.py"
 _LARGE_FE = "vivit_large_factorised_encoder.py"
-_PAPER = "scenic has no configuration for it; taken from model 1's and arXiv:2103.15691"
+_PAPER = "scenic has no configuration for it; ours combines model 1's with the paper, arXiv:2103.15691"
 _RECIPES = {  # the configuration, and the published accuracy
     "vivit_k400:base": (_BASE, "79.9 (scenic/projects/vivit/README.md:49)"),
     "vivit_k400:base_fe": (_BASE_FE, "78.4 (scenic/projects/vivit/README.md:50)"),

@@ -28,7 +28,7 @@ _CODE = (
     Row("norm of targets", f"{_LOOP}:432", "layer_norm", place=_LOSS),
     Row("teacher's update", f"{_LOOP}:479,480", "after the optimiser's step", place=_LOSS),
     Row("mean over masks", f"{_LOOP}:447,448,449", "loss / n", place=_LOSS),
-    Row("mask token", "src/utils/wrappers.py:41", "mask_index=i, of clip lengths", place=_LOSS),
+    Row("mask token", "src/utils/wrappers.py:41", "mask_index=i, the index of the clip length", place=_LOSS),
     Row("size of blocks", f"{_MASKS}:148,149", "round(sqrt(area * aspect))", place="vidjax.ops:block_mask"),
     Row("kept tokens", f"{_MASKS}:206,207,214,215", "the batch's minimum", place="vidjax.ops:num_block_tokens"),
     Row("drop_path_rate", "src/models/vision_transformer.py:37", "0.0", "model.drop_path"),

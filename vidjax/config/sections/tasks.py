@@ -79,14 +79,14 @@ class JepaConfig:
     """Feature prediction: the masks and the teacher."""
 
     # blocks: rectangles that are hidden in all frames, as V-JEPA 2 was trained. frame: whole time slices, which
-    # only the motion in the other slices predicts. tube, random: as model.mask.
+    # can be predicted only from the motion in the other slices. tube, random: as model.mask.
     mask: JepaMask = "blocks"
     mask_ratio: Fraction = 0.5  # Hidden share, for a mask other than blocks
     blocks: tuple[int, ...] = (8, 2)  # Number of blocks that each mask hides; every step predicts once per mask
     block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
     block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
-    # V-JEPA 2 cuts the masks of a GPU's clips to the length of the shortest one. Here this length is fixed: its average
-    # over groups of mask_group clips, rounded down.
+    # V-JEPA 2 cuts the masks of a GPU's clips to the length of the shortest one. Here the length is fixed: the average
+    # shortest length in groups of mask_group clips, rounded down.
     mask_group: Count = 24
     teacher_momentum: Fraction = 0.99925  # Decay of the teacher, a moving average of the encoder
 

@@ -63,7 +63,7 @@ def check_crop(data: DataConfig) -> None:
     ends = data.short_side
     if data.crop.startswith("short_side") and not (len(ends) == 2 and data.image_size <= ends[0] <= ends[1]):
         raise ConfigError(
-            f"config.data.short_side={ends} must be (low, high) with image_size={data.image_size} <= low <= high"
+            f"data.short_side={ends} must be (low, high) with image_size={data.image_size} <= low <= high"
         )
 
 

@@ -29,12 +29,12 @@ def check_clips(data: DataConfig) -> None:
         ends = getattr(data, key)
         if len(ends) != 2 or not 0 < ends[0] <= ends[1] <= limit:
             most = " <= 1" if limit == 1 else ""
-            raise ConfigError(f"config.data.{key}={ends} must be (low, high) with 0 < low <= high{most}")
+            raise ConfigError(f"data.{key}={ends} must be (low, high) with 0 < low <= high{most}")
     if not data.crop_scales or not 0 < min(data.crop_scales) <= max(data.crop_scales) <= 1:
-        raise ConfigError(f"config.data.crop_scales={data.crop_scales} must all be above 0 and at most 1")
+        raise ConfigError(f"data.crop_scales={data.crop_scales} must all be above 0 and at most 1")
     for key in ("mean", "std"):
         if len(getattr(data, key)) != 3:
-            raise ConfigError(f"config.data.{key}={getattr(data, key)} must be three numbers: red, green, blue")
+            raise ConfigError(f"data.{key}={getattr(data, key)} must be three numbers: red, green, blue")
 
 
 def check_fps(data: DataConfig) -> None:

@@ -24,7 +24,7 @@ class Windows:
       merge: how the windows' probabilities become the video's, mean or max.
       length: length of a window in seconds, if clips are spread over windows; 0 if a window is as long as a clip, for
         example num_frames * stride frames.
-      threshold: the least probability with which a class appears in a timeline. None means 0.5 if classes can occur
+      threshold: the minimum probability with which a class appears in a timeline. None means 0.5 if classes can occur
         together; if they exclude each other, the most probable class appears, whatever its probability.
     """
 

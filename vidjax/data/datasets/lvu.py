@@ -150,7 +150,8 @@ def _read(root: str, split: str, columns: tuple[str, ...]) -> list[tuple[str, li
     """The lines of a list, split into words, each with its location for messages.
 
     Raises:
-      DataError: if there is no list, its header is not `columns`, or a line has a different number of words.
+      DataError: if there is no list, it lists no videos, its header is not `columns`, or a line has a different number
+        of words.
     """
     path = find_annotations(root, split)
     if path is None:
@@ -159,10 +160,12 @@ def _read(root: str, split: str, columns: tuple[str, ...]) -> list[tuple[str, li
             f"val_<task> and test_<task> for the tasks {', '.join(TASKS)}"
         )
     with open(path, encoding="utf-8") as file:
-        head, *lines = [line.split() for line in file]
-    if head != list(columns):
-        raise DataError(f"{path} does not begin with {' '.join(columns)!r}")
-    placed = [(f"{path}, line {number}", line) for number, line in enumerate(lines, 2)]
+        lines = [line.split() for line in file]
+    if not lines or lines[0] != list(columns):
+        raise DataError(f"{path} does not begin with {' '.join(columns)!r}; restore the authors' list")
+    if len(lines) == 1:
+        raise DataError(f"{path} lists no videos; restore the authors' list")
+    placed = [(f"{path}, line {number}", line) for number, line in enumerate(lines[1:], 2)]
     for place, line in placed:
         if len(line) != len(columns):
             raise DataError(f"{place}: expected {' '.join(columns)!r}")

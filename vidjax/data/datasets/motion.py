@@ -23,6 +23,7 @@ from vidjax.errors import DataError
 TARGETS = ("velocity_right", "velocity_down")
 DIGITS = tuple(map(str, range(10)))  # the nouns of actions, whose verbs are the motions
 LONG = motion_videos.MotionSpec(train_videos=0, val_videos=0, test_videos=0, long_videos=640)
+SPLITS = ("train", "val", "test", "long", "long_train", "long_val")
 _HELD_OUT = 1750  # the first row of scikit-learn's digits in long_val
 
 
@@ -51,6 +52,8 @@ def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
     Raises:
       DataError: as `open_split`.
     """
+    if split not in SPLITS:
+        raise DataError(f"motion has no split {split!r}; it has {', '.join(SPLITS)}")
     kind = split.split("_")[0]
     if (annotation == INTERVALS) != (kind == "long") and annotation != CAPTIONS:
         where = "long_train and long_val" if annotation == INTERVALS else "train, val and test"

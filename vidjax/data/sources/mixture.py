@@ -7,7 +7,7 @@ import functools
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import accumulate, chain
+from itertools import accumulate, chain, zip_longest
 
 import numpy as np
 from jaxtyping import Int64, Integer
@@ -131,9 +131,10 @@ def _shared_classes(parts: Sequence[Part]) -> tuple[tuple[str, ...] | None, int]
                 f"{part.source.num_classes}; classification needs the same classes in all sources"
             )
         if ours != theirs:
-            number, pair = next((n, p) for n, p in enumerate(zip(ours, theirs, strict=False)) if p[0] != p[1])
+            number, pair = next((n, p) for n, p in enumerate(zip_longest(ours, theirs)) if p[0] != p[1])
+            our, their = ("without a name" if name is None else repr(name) for name in pair)
             raise DataError(
-                f"class {number} is {pair[0]!r} in data.mixture.{first.name} and {pair[1]!r} in "
-                f"data.mixture.{part.name}; classification needs the same classes in all sources"
+                f"class {number} is {our} in data.mixture.{first.name} and {their} in data.mixture.{part.name}; "
+                "classification needs the same classes in all sources"
             )
     return first.source.labels, first.source.num_classes

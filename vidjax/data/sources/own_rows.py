@@ -73,7 +73,8 @@ class ClassNumbers:
         """The numbers of a video's classes.
 
         Raises:
-          DataError: naming the video, for a class that does not occur in training.
+          DataError: naming the video, for a class that does not occur in training or, if there is no training split,
+            in the first split that exists.
         """
         return tuple(self._number(label, entry) for label in entry.labels)
 
@@ -95,7 +96,7 @@ class ClassNumbers:
         if number is None:
             raise DataError(
                 f"{self.own.place(entry, self.split)} has the class {label!r}, which does not occur in "
-                f"{self.own.places[self._train]}"
+                f"{next(iter(self.own.places.values()))}"  # classes are numbered by the first split that exists
             )
         if number >= self.count:
             where = self.own.place(entry, self.split)

@@ -218,7 +218,9 @@ def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
         )
     if known and not set(written) <= set(known):
         listed, entry, label = _first_with(lists, lambda label: label not in known)
-        raise DataError(f"{listed.path}, line {entry.line}: {LABELS_FILE} has no class {label!r}")
+        raise DataError(
+            f"{listed.path}, line {entry.line}: {LABELS_FILE} has no class {label!r}; add it or correct the line"
+        )
     return known or tuple(sorted(set(written)))
 
 

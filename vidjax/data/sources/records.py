@@ -37,9 +37,13 @@ class RecordSource(VideoSource):
         self.name, self._folder = split, folder
         builder, self._records = open_records(folder, split)
         features = builder.info.features
-        if "video" not in features or "about" in features:  # "about" holds annotations instead of a label
-            missing = "label" if "video" in features else "video"
-            raise DataError(f"the records in {folder} have no feature {missing}")
+        if "video" not in features:
+            raise DataError(f"the records in {folder} have no feature video; write records with `vidjax prepare`")
+        if "about" in features:  # annotations instead of a label
+            raise DataError(
+                f"the records in {folder} have no feature label, but other annotations; set data.name to the data set "
+                "that they were made from"
+            )
         info = builder.info.splits[split]
         self.annotation = LABEL if "label" in features else NOTHING
         label: Any = features["label"] if self.annotation == LABEL else None

@@ -123,7 +123,7 @@ class WindowSource(VideoSource):
                 short.append((recipe.span(fps), row.id))
         if short:
             logging.getLogger("vidjax").warning(
-                "%d of %d videos are shorter than a clip of %d frames, the first of them %s: %s",
+                "%d of %d videos are shorter than the %d frames that a clip spans, the first of them %s: %s",
                 len(short), len(source), *short[0], "they start again" if recipe.loops else "the last frame repeats",
             )  # fmt: skip
         self.video_of, self.durations = np.array(owners), np.array(durations)

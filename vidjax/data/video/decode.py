@@ -280,7 +280,7 @@ class Video:
         for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
             if number in rows:
                 pictures.put(rows[number], frame)
-            if len(rows) == pictures.count:
+            if not pictures.missing:
                 break
         return pictures.complete()
 

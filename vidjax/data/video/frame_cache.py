@@ -52,13 +52,16 @@ class FrameCache:
         return sum(sizes) / max(len(sizes), 1)
 
     def keep(self, place: VideoPlace, kept: _Kept, numbers: FrameNumbers, frames: UInt8[np.ndarray, "t h w 3"]):
-        """Keep newly decoded frames if all of them fit."""
+        """Keep newly decoded frames if all of them fit; another thread may have kept some of them meanwhile."""
         with self._lock:
+            kept = self._videos.get(_key(place), kept)
+            new = np.isin(numbers, list(kept.frames_by_number), invert=True)
+            frames = frames if new.all() else frames[new]  # a copy, so that the others take up no memory
             if self.kept_bytes + frames.nbytes > self.limit:
                 return
             self.kept_bytes += frames.nbytes
-            kept = self._videos.setdefault(_key(place), kept)
-            kept.frames_by_number.update(zip(np.asarray(numbers).tolist(), frames, strict=True))
+            self._videos[_key(place)] = kept
+            kept.frames_by_number.update(zip(np.asarray(numbers)[new].tolist(), frames, strict=True))
 
 
 def _key(place: VideoPlace) -> Hashable:

@@ -59,28 +59,32 @@ class AwaitedFrames:
 
 
 class Pictures:
-    """The wanted frames in one RGB array, collected in whatever order they are decoded."""
+    """The wanted frames in one RGB array, collected in whatever order they are decoded.
+
+    Attributes:
+      missing: rows whose frames are not decoded yet.
+    """
 
     def __init__(self, count: int, reformatter: VideoReformatter, where: str):
-        self.count = 0
+        self.missing = set(range(count))
         self._expected, self._reformatter, self._where = count, reformatter, where
         self._array: np.ndarray | None = None
 
     def put(self, row: int, frame: av.VideoFrame):
-        """Add a decoded frame."""
+        """Add a decoded frame; one that comes a second time is an error."""
+        if row not in self.missing:
+            raise MissingFrameError(f"the decoder returned the frame at {frame.time} s twice")
         pixels = intact_rgb(frame, self._reformatter)
         if self._array is None:
             self._array = self._allocate(pixels.shape)
         check_same_size(pixels.shape, self._array.shape[1:], self._where)
         self._array[row] = pixels
-        self.count += 1
+        self.missing.remove(row)
 
     def complete(self) -> UInt8[np.ndarray, "t h w 3"]:
         """Return the array; raise MissingFrameError if a frame is missing."""
-        if self._array is None or self.count != self._expected:
-            raise MissingFrameError(
-                f"the decoder did not return {self._expected - self.count} of {self._expected} frames"
-            )
+        if self._array is None or self.missing:
+            raise MissingFrameError(f"the decoder did not return {len(self.missing)} of {self._expected} frames")
         return self._array
 
     def _allocate(self, shape: tuple[int, int, int]) -> np.ndarray:

@@ -53,7 +53,9 @@ class VideoLimits:
         """
         if info.duration > self.seconds or info.frames > self.seconds * FASTEST:
             length = f"{info.duration:.0f} seconds in {info.frames} frames"
-            raise VideoError("too_large", f"the video has {length}; the limit is {self.seconds} seconds")
+            too_long = info.duration > self.seconds
+            limit = f"{self.seconds} seconds" if too_long else f"{self.seconds * FASTEST} frames"
+            raise VideoError("too_large", f"the video has {length}; the limit is {limit}")
         if info.width * info.height > PIXELS:
             raise VideoError("too_large", f"frames of {info.width} x {info.height} exceed 3840 x 2160 pixels")
         if info.frames == 1:

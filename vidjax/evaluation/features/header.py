@@ -147,7 +147,10 @@ def read_header(folder: Place) -> Header | None:
             raise ValueError("it is not what was written")
         return Header(**tree | {"arrays": {name: tuple(shape) for name, shape in tree["arrays"].items()}})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not a header of features: {type(error).__name__} {error}") from error
+        raise DataError(
+            f"{path} is not a header of features: {type(error).__name__} {error}; restore it, or embed into another "
+            "folder"
+        ) from error
 
 
 def write_header(folder: Place, header: Header) -> None:

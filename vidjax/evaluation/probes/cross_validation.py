@@ -112,6 +112,11 @@ def mean_ccc(targets: Float[np.ndarray, "n k"], predictions: Float[np.ndarray, "
 
 def _folds(config: ProbeConfig, annotation: str, groups: np.ndarray, seed: int) -> Any:
     subjects = len(set(groups))
+    if subjects < 2:
+        raise ConfigError(
+            f"a search in probe.folds={config.folds} folds needs at least 2 subjects, and the training rows have "
+            f"{subjects}; give a single setting, or videos of more subjects"
+        )
     if not 2 <= config.folds <= subjects:
         raise ConfigError(
             f"probe.folds={config.folds} for {subjects} subjects; choose 2 to {subjects}, or give a single setting"

@@ -90,7 +90,7 @@ def attention_over_time(
       an array like q, in q's dtype.
 
     Raises:
-      ConfigError: as `attention`.
+      ConfigError: as in `attention`.
 
     Example:
       >>> q = jax.random.normal(jax.random.key(0), (2, 5, 7, 3, 4))

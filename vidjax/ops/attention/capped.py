@@ -1,7 +1,5 @@
 """Attention whose logits are capped: cap tanh(logits / cap), as in VideoPrism and Gemma 2 (arXiv:2408.00118)."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from einops import rearrange
@@ -10,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 from vidjax.errors import ConfigError
 
 LARGEST = 2**21  # the most logits of one head that are computed at once
-QUERIES = 512  # queries computed at once if there are more logits
+QUERIES = 512  # the most queries that are computed at once if there are more logits
 
 
 def capped_attention(
@@ -27,14 +25,15 @@ def capped_attention(
     Args:
       cap: the greatest absolute value of a logit, above 0.
       mask: True where a query may see a key; any axis may have size 1. Every query must see at least one key.
-      implementation: a key of `CAPPED`. xla computes all logits at once; blocked those of some queries at a time, and
-        again in the backward pass. None chooses blocked without a mask if one head has more than 2^21 logits.
+      implementation: a key of `CAPPED`. `xla` computes all logits at once. `blocked` computes those of some queries at
+        a time, and again in the backward pass. None chooses `blocked` if there is no mask and a head has more than 2^21
+        logits.
 
     Returns:
       an array like q, in q's dtype.
 
     Raises:
-      ConfigError: for another implementation, or blocked with a mask.
+      ConfigError: for another implementation, or for `blocked` with a mask.
 
     Example:
       >>> from vidjax.ops.attention.capped import capped_attention
@@ -63,10 +62,12 @@ def _xla(q, k, v, mask, cap):
 
 def _blocked(q, k, v, mask, cap):
     del mask
-    size = math.gcd(q.shape[1], QUERIES)
-    parts = rearrange(q, "b (p n) h d -> p b n h d", n=size)
+    n = q.shape[1]
+    count = -(-n // QUERIES)
+    padded = jnp.pad(q, ((0, 0), (0, -n % count), (0, 0), (0, 0)))
+    parts = rearrange(padded, "b (p n) h d -> p b n h d", p=count)
     out = jax.lax.map(jax.checkpoint(lambda part: _xla(part, k, v, None, cap)), parts)
-    return rearrange(out, "p b n h d -> b (p n) h d")
+    return rearrange(out, "p b n h d -> b (p n) h d")[:, :n]
 
 
 CAPPED = {"xla": _xla, "blocked": _blocked}

@@ -26,7 +26,7 @@ def obstacle(q, k) -> str | None:
     if "cuda" not in device.client.platform_version.lower():
         return f"{device.device_kind} is not an NVIDIA GPU"
     if q.dtype not in (jnp.bfloat16, jnp.float16) or k.dtype != q.dtype:
-        return f"inputs are {q.dtype} and {k.dtype}, but it takes bfloat16 or float16"
+        return f"inputs are {q.dtype} and {k.dtype}, but both must be bfloat16 or both float16"
     head_dim, limit = q.shape[-1], 256 if float(device.compute_capability) >= 9 else 128
     if head_dim % 8 or head_dim > limit:
         return f"the head width {head_dim} is not a multiple of 8 up to {limit}"

@@ -19,9 +19,9 @@ from vidjax.ops.attention import splash_tpu, tiles
 from vidjax.ops.attention.mesh import on_each_device, shares
 from vidjax.ops.tpu import core_memory
 
-KEPT = "attention"  # rematerialisation policies select the arrays that the forward pass saves by this name
+KEPT = "attention"  # the name by which rematerialisation policies select the arrays that the forward pass saves
 
-WORTHWHILE = 32  # tokens
+WORTHWHILE = 32  # the fewest tokens for which `kernel_on_tpu` uses the kernel
 
 
 def tiled(q, k, v, mask, is_causal, scale):
@@ -92,7 +92,7 @@ def _with_heads(q, k, v, scale, form):
 
 
 def _side_by_side(x):
-    """Merge heads and their channels into one axis, as projections return them; a TPU would copy it to split it."""
+    """Merge heads and their channels into one axis, as projections return them; a TPU copies arrays to split it."""
     return rearrange(x, "b n h d -> b n (h d)")
 
 
@@ -123,7 +123,7 @@ FORMS = {
 
 
 def _local(direction: int, q, heads: int, scale: float, form: str | None, places: int):
-    """Return the function that a device runs, and the partition specs of arrays (b *n h*d) and of (b h n).
+    """Return the function that a device runs, and the partition specs of arrays (b *n h*d) and (b h n).
 
     The function is the forward pass if `direction` is 0, and the backward pass if it is 1. The specs shard rows and
     heads over the mesh if they divide evenly.
@@ -148,7 +148,7 @@ def _forms(q, k, heads: int) -> dict[str, str]:
 
 
 def _of_a_device(q, k):
-    """Return the types of queries and keys (b n h*d) with only one device's heads, and the number of these heads."""
+    """Return the shapes and dtypes of q and k (b n h*d) with one device's heads, and the number of these heads."""
     heads = shares(q.shape[0], q.shape[2]).heads
     return *(jax.ShapeDtypeStruct((*x.shape[:2], heads * x.shape[3]), x.dtype) for x in (q, k)), heads
 
@@ -178,4 +178,4 @@ def _wrong_types(q, k) -> str | None:
     """Return the reason why TPU kernels cannot take inputs of these dtypes, or None if they can."""
     if q.dtype in ("float32", "bfloat16") and k.dtype == q.dtype:
         return None
-    return f"inputs are {q.dtype} and {k.dtype}, but it takes float32 or bfloat16"
+    return f"inputs are {q.dtype} and {k.dtype}, but both must be float32 or both bfloat16"

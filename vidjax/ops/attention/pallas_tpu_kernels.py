@@ -52,7 +52,7 @@ def forward(q, k, v, heads: int, scale: float, places: int = 0):
     """Compute the attention of q (b n h*d) to k and v (b m h*d), with heads side by side.
 
     If `places` is not 0, it is a power of two, operands are (b t s h*d), and a token attends only to the t tokens of
-    its own place. The kernel treats the tokens of `places` places as one sequence and masks the other logits.
+    its own place. The kernel treats the tokens of `places` places as one sequence and masks logits between places.
 
     Returns:
       out, like q; and, as float32 (b h n), the base-2 logarithm of each query's sum of exponentials. With `places`, the
@@ -218,7 +218,7 @@ def _backward_kernel(
     if turns * keys <= SHORT:
         for turn in range(turns):
             use(turn, turn + 1 if turn + 1 < turns else None)
-    else:  # the last turn computes a chunk's logits that nobody uses: cheaper than a second copy of the code
+    else:  # the last turn also computes logits that are never used, which costs less than a second copy of the code
 
         def body(turn, _):
             use(turn, jnp.minimum(turn + 1, turns - 1))
@@ -262,7 +262,7 @@ def _chunks(keys: int) -> list[slice]:
 
 
 def _hide(logits, chunk: slice, m: int, places: int):
-    """Mask the logits of padding keys, those after the first m, and of keys whose place is not the query's."""
+    """Mask the logits of padding keys (those after the first m) and of keys whose place is not the query's."""
     key, query = (lax.broadcasted_iota(jnp.int32, logits.shape, axis) for axis in range(2))
     if chunk.stop > m:
         logits = jnp.where(key < m - chunk.start, logits, -jnp.inf)
@@ -337,8 +337,8 @@ def _dot_nt(a, b):
 class _Sizes(NamedTuple):
     """Sizes of a grid step.
 
-    A step has `rows` batch rows with `parts` groups of places each (one without places). Each group is a sequence with
-    `heads` heads of `d` channels. `queries` and `keys` count its tokens, including padding.
+    A step has `rows` batch rows with `parts` groups of places each (one group if there are no places). Each group is
+    a sequence with `heads` heads of `d` channels. `queries` and `keys` count its tokens, including padding.
     """
 
     rows: int

@@ -17,7 +17,7 @@ def xla(q, k, v, mask, is_causal, scale):
 
 
 def blocked(q, k, v, mask, is_causal, scale):
-    """Compute one batch row at a time, recomputed in the backward pass: logits need O(h n m) memory, not O(b h n m)."""
+    """Compute one batch row at a time, and again in the backward pass: logits need O(h n m) memory, not O(b h n m)."""
 
     @jax.checkpoint
     def row(operands):

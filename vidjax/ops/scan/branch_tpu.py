@@ -24,7 +24,7 @@ from vidjax.ops.scan.tpu_kernels import LN2
 from vidjax.ops.scan.tpu_tokens import LANES
 from vidjax.ops.tpu import core_memory, output
 
-KEPT = "scan"  # rematerialisation policies select the states that the forward pass saves by this name
+KEPT = "scan"  # the name by which rematerialisation policies select the states that the forward pass saves
 
 
 class BranchWeights(NamedTuple):
@@ -146,7 +146,7 @@ class _Cut:
         return [pl.BlockSpec(shape, functools.partial(_first_block, len(shape))) for shape in shapes]
 
     def gradient_specs(self) -> list[pl.BlockSpec]:
-        """Specs of the gradients of the weights, which are separate for each block of rows."""
+        """Specs of the weights' gradients, which are separate for each block of rows."""
         channels, states = self.blocks.channels, self.blocks.states
         vector = pl.BlockSpec((ROWS, channels), lambda r, d, n: (r, 0))
         taps, rates = (
@@ -166,7 +166,7 @@ class _Cut:
     def to_kernel(self, weights: BranchWeights, dtype) -> BranchWeights:
         """Return the weights in the layout that the kernel reads.
 
-        Those per channel are cast to float32 and repeated for each row of a register; the projections are cast to
+        Weights per channel are cast to float32 and repeated for each row of a register; the projections are cast to
         `dtype` and padded with zeros. A is transposed and divided by ln 2.
         """
         rows, p = self.blocks.to_rows, weights.x_proj.shape[1]
@@ -205,8 +205,8 @@ def _cut(x, weights: BranchWeights) -> _Cut:
     if cut is None:
         raise ConfigError(
             f"pallas_tpu takes float32 or bfloat16, multiples of {ROWS} rows and of {LANES} channels per device, up to "
-            f"{MOST_TAPS} taps and {LANES} channels from x_proj, within a core's {core_memory() / 1e6:.0f} MB; these "
-            f"are {x.dtype} {x.shape}, {weights.taps.shape[0]} taps and {weights.x_proj.shape[1]} channels; "
+            f"{MOST_TAPS} taps and {LANES} channels from x_proj, within a core's {core_memory() / 1e6:.0f} MB; here, "
+            f"x is {x.dtype} {x.shape}, with {weights.taps.shape[0]} taps and {weights.x_proj.shape[1]} such channels; "
             "use implementation='separate' or leave it empty"
         )
     return cut

@@ -30,8 +30,8 @@ def largest(x, dt, states: int) -> "Blocks":
     blocks = _largest(x, dt, states)
     if blocks is None:
         raise ConfigError(
-            f"scan='pallas_tpu' cannot run here: inputs are {x.dtype} and {dt.dtype}, not float32 or bfloat16, or "
-            f"{states} states per channel need more than a core's {core_memory() / 1e6:.0f} MB; use scan='chunked' or "
+            f"scan='pallas_tpu' cannot run here: x ({x.dtype}) and dt ({dt.dtype}) must be float32 or bfloat16, and "
+            f"{states} states per channel must fit in a core's {core_memory() / 1e6:.0f} MB; use scan='chunked' or "
             "leave it empty"
         )
     return blocks
@@ -116,7 +116,7 @@ class Blocks:
     def vmem_bytes(self, x, dt) -> int:
         """Return the backward kernel's bytes of scratch and of two buffers per block; the forward kernel needs less."""
         filled = (2 ** math.ceil(math.log2(n)) for n in (self.block_rows, self.block_rows // self.parts))
-        rows, rows_of_tokens = filled  # memory holds a power of two
+        rows, rows_of_tokens = filled  # in memory, rows are padded to a power of two
         lanes = math.ceil(self.states / LANES) * LANES
         scratch = rows * (self.chunk * (4 * self.states + 3) * LANES + self.states * self.width)
         token = rows_of_tokens * self.parts * self.width * (3 * x.dtype.itemsize + 2 * dt.dtype.itemsize)

@@ -18,8 +18,8 @@ LN2 = 0.6931471805599453
 def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, softplus, reverse):
     """Write y (t b d) and the states (1 s r d) before the chunk.
 
-    Reads x, dt (t b d), B, C (t b s), D, the bias of dt (r d), and A (s r d) divided by ln 2, because the hardware only
-    computes powers of two. Blocks may reach beyond the `sizes` (l, d) of the arrays.
+    Reads x and dt (t b d), B and C (t b s), D and dt's bias (r d), and A (s r d) divided by ln 2, because the hardware
+    only computes powers of two. Blocks may reach beyond the `sizes` (l, d) of the arrays.
     Scratch: the running state (s r d); B and C on all lanes (t s r lane); the step sizes (t r lane).
     """
     tokens, size = x.shape[0], A.shape[0]
@@ -139,8 +139,8 @@ def gather(states, first=0):
 def _step_sizes(dt, bias, parts, steps, slopes=None):
     """Return a function that maps a token's number to its step sizes.
 
-    Without a `bias`, dt is the step size. With one, a separate loop first writes all step sizes to scratch and, if
-    given, the softplus's derivatives to `slopes`: the states leave no registers for a softplus in the main loop.
+    Without a `bias`, dt is the step size. With one, a separate loop first writes all step sizes to scratch and the
+    softplus's derivatives to `slopes`, if that is given: the states leave no registers for a softplus in the main loop.
     """
     if bias is None:
         return lambda t: load(dt, t, parts)

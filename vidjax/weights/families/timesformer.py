@@ -195,7 +195,8 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description[
     said = config.get("attention_type", TRANSFORMERS_TYPES[attention_type])
     if said != TRANSFORMERS_TYPES[attention_type]:
         raise WeightsError(
-            f"config.json says attention_type={said}, but the arrays belong to {TRANSFORMERS_TYPES[attention_type]}"
+            f"config.json says attention_type={said}, but the arrays belong to {TRANSFORMERS_TYPES[attention_type]}; "
+            "the file is incomplete or the config.json belongs to another model: download both again"
         )
     spec = read_spec(state, config, TRANSFORMERS, prefix, attention_type)
     num_classes = shape_of(state, "classifier.weight", 2)[0] if "classifier.weight" in state else 0

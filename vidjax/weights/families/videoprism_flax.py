@@ -150,7 +150,7 @@ def _spec(state: State, prefix: str) -> VideoPrismSpec:
     values, width = shape_of(state, f"{prefix}{PATCHES}", 2)
     if values % 3:
         raise WeightsError(f"{prefix}{PATCHES} takes patches of {values} values; 3 channels need a multiple of 3")
-    patch = square_side(values // 3, f"{prefix}{PATCHES}")
+    patch = square_side(values // 3, f"{prefix}{PATCHES}", "pixels per patch")
     space, time = f"{prefix}spatial_encoder/{VIDEO_STACK}", f"{prefix}temporal_encoder/{VIDEO_STACK}"
     depth, _, heads, _ = shape_of(state, f"{space}self_attention/query/w", 4)
     return VideoPrismSpec(

@@ -161,7 +161,8 @@ def _clip(state: State, prefix: str, tubelet: int, patch: int, config: Mapping) 
     height, width = (size, size) if isinstance(size, int) else size
     if (num_frames // tubelet) * (height // patch) * (width // patch) != tokens:
         raise WeightsError(
-            f"config.json says {num_frames} frames of {height} x {width} pixels, but {key} holds {tokens} positions"
+            f"config.json says {num_frames} frames of {height} x {width} pixels, but {key} holds {tokens} positions; "
+            "the config.json belongs to another model: download both again"
         )
     return num_frames, height if height == width else (height, width)
 

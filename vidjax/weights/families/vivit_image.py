@@ -66,20 +66,22 @@ def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Des
     """Describe how an image model's arrays initialise a headless ViViT of any factorization.
 
     Positions are resized to the grid and repeated in each frame. A factorised encoder uses the image model as its
-    spatial encoder. Factorised self-attention uses the image model's attention twice, over time and within frames.
-    Other parameters are initialised anew.
+    spatial encoder, whose single table of positions serves every frame. Factorised self-attention uses the image
+    model's attention twice, over time and within frames. Other parameters are initialised anew.
 
     Raises:
       WeightsError: if the image model has another width, depth, MLP, patch size or number of heads.
     """
     prefix = _prefix(state)
     _check_sizes(state, config or {}, spec, prefix)
+    shared = spec.factorization == "encoder"
+    places = "serve every frame" if shared else f"are repeated in each of {spec.grid[0]} frames"
     notes = [
-        f"an image model: its patch kernel is extended by tubelet_init={spec.tubelet_init}, its positions are repeated "
-        f"in each of {spec.grid[0]} frames of cubes; the norms' epsilon and the GELU are ViViT's; the head is new"
+        f"an image model: its patch kernel is extended by tubelet_init={spec.tubelet_init}, its positions {places} of "
+        "cubes; the norms' epsilon and the GELU are ViViT's; the head is new"
     ]
     fresh = ""
-    if spec.factorization == "encoder":
+    if shared:
         fresh, words = "^temporal/", "the temporal encoder starts fresh"
     elif spec.factorization == "self_attention":
         fresh, words = "/temporal_norm/", "attention over time starts as a copy of that within frames; its norm is new"
