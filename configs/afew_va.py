@@ -1,4 +1,4 @@
-"""Facial affect on AFEW-VA (Kossaifi et al. 2017): regression of valence and arousal, or their quadrant.
+"""Facial affect on AFEW-VA (Kossaifi et al. 2017): regression of valence and arousal, or classification by quadrant.
 
 Expected   nothing published for fine-tuning; probes on frozen K400 backbones had a mean CCC of 0.0001 (VideoMAE) and
            0.196 (TimeSformer); for the quadrant, whose classes are heavily imbalanced, the accuracy was 0.50 and the

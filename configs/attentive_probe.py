@@ -7,16 +7,16 @@ Command    python -m vidjax.main --config=configs/attentive_probe.py:ssv2 --conf
              --config.init_from=facebook/vjepa2-vitl-fpc64-256
            another backbone: --config.model.name=videomae_base --config.init_from=MCG-NJU/videomae-base \
              --config.data.image_size=224
-Sizes      ssv2 (default), k400, coin, diving48, jester with large; with the suffix _giant, giant_384
+Sizes      ssv2 (default), k400, coin, diving48, jester: the backbone is large, or giant_384 with the suffix _giant
            (facebook/vjepa2-vitg-fpc64-384); `smoke` runs a tiny random backbone on the built-in data in minutes;
            configs/motion_probe.py probes your own run on that data
 
 The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vjepa2, c2963a4). Learning rates are not
 scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each with its own learning rate
 and weight decay. In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of
-a video (data.segments). Three things differ. Their heads start from different random weights, ours from the same. They
-report the head that scores best on the test videos; we choose the head by one view of each of these videos, or of each
-video of eval.select_split. Their test clips are random windows; ours are evenly spaced.
+a video (data.segments). Three things differ. Their heads start from different random weights, all of ours from the
+same. They report the head that scores best on the test videos; we choose the head on one view of each of these videos,
+or of each video of eval.select_split if that is set. Their test clips are random windows; ours are evenly spaced.
 """
 
 from vidjax import config as config_lib
@@ -66,7 +66,7 @@ def get_config(arg=None):
     config.data.rand_augment_interpolation = "bicubic"
     config.data.erase = 0.25
 
-    config.optim.base_lr = 1e-3  # its schedule, half a cosine to 0 without warm-up, is that of every head
+    config.optim.base_lr = 1e-3  # every head follows its schedule: half a cosine to 0, without warm-up
     config.optim.min_lr = 0.0
     config.optim.decayed = "all"
 

@@ -1,4 +1,4 @@
-"""VideoMAE V2 fine-tuning on Kinetics-710, the stage between pre-training and each data set (arXiv:2303.16727).
+"""VideoMAE V2 fine-tuning on Kinetics-710, between pre-training and fine-tuning on other data (arXiv:2303.16727).
 
 Expected   the authors' top-1/top-5 at 5 clips x 3 crops: giant 83.8/96.4 (not re-run by us); none for the other sizes
 Command    python -m vidjax.main --config=configs/finetune_k710.py:giant --config.init_from=PRETRAINED \

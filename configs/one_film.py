@@ -42,7 +42,7 @@ def get_config(arg=None):
     config.optim.reference_batch = 2
     config.optim.warmup_steps = 50
     config.optim.beta2 = 0.95
-    config.optim.weight_decay = 0.0  # it should remember
+    config.optim.weight_decay = 0.0  # the model should remember
 
     config.train.steps = 1000
     config.train.log_every = 50

@@ -1,7 +1,7 @@
 """SVT, fine-tuned on labelled videos (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
 
 Expected   the paper's top-1, not re-run: k400 78.1, ssv2 59.2, ucf101 93.7 and hmdb51 67.2 (means of three splits). The
-           paper averages the class tokens of two clips, 8 frames of 224 pixels and 64 frames of 96 pixels; this file
+           paper averages the class tokens of two clips (8 frames of 224 pixels and 64 frames of 96 pixels); this file
            uses the first clip only. With that clip and the published weights, a user reports 94.2 and 68.2 on UCF101
            and HMDB51 (kahnchana/svt, issues 18 and 22)
 Command    python -m vidjax.main --config=configs/svt_finetune.py:k400 --config.init_from=PRETRAINED \
@@ -23,7 +23,7 @@ RECIPES = {
         "data.name": "ssv2",
         "data.num_classes": 174,
         "data.sampling": "segment_middle",
-        "data.channels": "bgr",  # as TimeSformer's code reads them; pre-training used RGB
+        "data.channels": "bgr",  # as TimeSformer's code reads frames; pre-training used RGB
         "data.crop": "short_side_inverse",
         "data.flip": 0.0,  # "pushing from left to right" is not "pushing from right to left"
     },

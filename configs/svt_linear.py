@@ -1,7 +1,7 @@
 """A linear layer on SVT's frozen features (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
 
 Expected   the paper's top-1, not re-run: ucf101 90.8, hmdb51 57.8 (means of three splits), k400 68.1. The paper
-           averages the class tokens of two clips, 8 frames of 224 pixels and 64 frames of 96 pixels; the public script
+           averages the class tokens of two clips (8 frames of 224 pixels and 64 frames of 96 pixels); the public script
            and this file use the first clip only. With a learning rate of 8e-3, a user reports 89.2 on UCF101
            (kahnchana/svt, issues 5 and 18)
 Command    python -m vidjax.main --config=configs/svt_linear.py:ucf101 --config.init_from=PRETRAINED \
@@ -11,9 +11,9 @@ Command    python -m vidjax.main --config=configs/svt_linear.py:ucf101 --config.
 Sizes      ucf101 (default), hmdb51, k400; `smoke` runs a tiny model on the built-in data in minutes
 
 The values are those of `eval_linear.py` and `scripts/eval_linear.sh`, which is for UCF101; the other two data sets are
-options of that script. Two things differ here: the learning rate falls at every step instead of every epoch, and the
-score is that of the last epoch on three crops, whereas the script ends with the score of the best epoch, chosen on the
-left crop of the same videos.
+options of `eval_linear.py`. Two things differ here: the learning rate falls at every step instead of every epoch, and
+the score is that of the last epoch on three crops, whereas the script ends with the score of the best epoch, chosen on
+the left crop of the same videos.
 """
 
 from vidjax import config as config_lib

@@ -5,7 +5,8 @@ Expected   the authors train on 1.35 M unlabelled videos from many sources; thei
 Hardware   the authors' scripts: 32 (base), 48 (large) and 64 GPUs
 Command    python -m vidjax.main --config=configs/videomae_v2_k400.py:giant --config.data.root=DIR --workdir=RUN
            other videos: --config.data.name=folder; for Something-Something, the authors halve the stride
-Then       configs/finetune_k400.py with the size base_v2, large_v2, huge_v2 or giant
+Then       configs/finetune_k400.py with the size base_v2, large_v2, huge_v2 or giant_direct; or, for giant,
+           configs/finetune_k710.py:giant first, and then configs/finetune_k400.py:giant
 Sizes      base, large, huge, giant (default); `smoke` runs a tiny model on the built-in data in minutes
 """
 

@@ -48,7 +48,7 @@ def get_config(arg=None):
     config.optim.warmup_epochs = 2.5
     config.optim.weight_decay = 0.0
     config.optim.clip_norm = 1.0
-    config.optim.clip_group = 2  # likewise
+    config.optim.clip_group = 2  # see Groups in configs/vivit_k400.py
     config.optim.label_smoothing = 0.3
 
     config.train.checkpoint_every = 1000

@@ -5,8 +5,8 @@ Expected   the authors' giant, after the cool-down at 384 pixels, has 77.3 top-1
 Hardware   the authors: 128 GPUs with 24 clips each; for the cool-down 256 with 12 (large, huge) or 512 with 6 (giant)
 Command    python -m vidjax.main --config=configs/vjepa2.py:large --workdir=RUN --config.data.mixture.k710.root=K710 \
              --config.data.mixture.ssv2.root=SSV2 --config.data.mixture.howto.root=HOWTO
-           the cool-down: the same with :large_cooldown, --config.init_from=RUN and another folder
-           videos of your own: only howto.root, with k710.weight=0 and ssv2.weight=0
+           the cool-down: the same command with :large_cooldown, --config.init_from=RUN and another --workdir
+           videos of your own: set only howto.root, with k710.weight=0 and ssv2.weight=0
 Sizes      large (default), huge, giant: 240,000 steps of 16 frames; large_cooldown, huge_cooldown, giant_cooldown,
            giant_384_cooldown: 12,000 steps of 64 frames from such a run; `smoke` runs a tiny model on the built-in data
            in minutes

@@ -28,7 +28,7 @@ from vidjax.weights.model import Pretrained
 
 TINY = {"patch_size": 6, "pos_emb_shape": (4, 3, 3), "model_dim": 32, "mlp_dim": 128, "num_heads": 4}
 SENTENCES = ("A dog jumps into water!", "  Hello,World..  ", "riding a bike", "it's 3 o'clock -- in (Paris)", "x" * 40)
-ANSWERS = {"encoder": "tokens", "classifier": "logits"}  # our output that equals the authors' first
+ANSWERS = {"encoder": "tokens", "classifier": "logits"}  # by kind: our output to compare with their first
 NOISE = 0.02  # added to initial weights, so that no bias is 0 and no scale 1
 
 
@@ -62,7 +62,7 @@ def modules(models: types.ModuleType, size: str) -> dict:
 
 
 def inputs(module, kind: str, resized: bool = False) -> tuple:
-    """Return a clip of the model's size, or with 3/2 its frames and 4/3 its side; for `texts` also ids and padding."""
+    """Return a clip of the model's size, or of 3/2 its frames and 4/3 its side; for `texts` also ids and padding."""
     params = module.encoder_params if kind == "classifier" else vars(module)
     (t, side, _), rng = params["pos_emb_shape"], np.random.default_rng(0)
     frames, pixels = (t * 3 // 2, side * 4 // 3) if resized else (t, side)
@@ -124,7 +124,8 @@ def compare(module, kind: str, folder: pathlib.Path, more: bool) -> dict[str, fl
 
     if more:
         found, raw = gradients(ours, model.params), gradients(theirs, params)
-        # Reading adds 1 to the scales of norms and fills in what files lack. Subtracting what zeros give undoes both.
+        # Reading adds 1 to the scales of norms and fills in what files lack. To undo both, subtract the result of
+        # reading zeros.
         trees = (read(tree, folder / "gradients.npz").params for tree in (raw, jax.tree.map(np.zeros_like, raw)))
         expected = jax.tree.map(np.subtract, *map(jax.device_get, trees))
         learned = [name for name in expected if not name.startswith("logit_")]

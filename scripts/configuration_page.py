@@ -36,7 +36,7 @@ python -m vidjax.main --config=motion_finetune:smoke --workdir=RUN --config.opti
 vidjax refuses an unknown key, a value of another type and a value outside its range before anything is loaded. A run
 keeps all of its keys in `config.json`.
 
-- **Default** is the default of the schema. Experiments have their own: `vidjax configs NAME` prints one.
+- **Default** is the default of the schema. Experiments have their own, which `vidjax configs NAME` prints.
 - *Chosen* marks a value that leaves the choice to vidjax: it depends on the data, the model and the machine. The run
   prints what was chosen; some other automatic values are explained under *meaning*.
 - **Resume**: "yes" marks keys that may differ when a run is resumed. A difference in any other key is refused, except

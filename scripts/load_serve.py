@@ -3,7 +3,7 @@
     python scripts/load_serve.py exported video.mp4
 
 Each client sends its next request once the previous one is answered. Rounds of one and of eight clients take turns, so
-that other work on the machine slows both. On a busy machine the server's processor time says more than the rates:
+that other work on the machine slows both. On a busy machine, the server's processor time says more than the rates:
 eight clients get at most cores / (processor time per request).
 """
 

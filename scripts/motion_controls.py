@@ -2,8 +2,8 @@
 
     python scripts/motion_controls.py --finetuned runs/quickstart/seed0/finetune [--json]
 
-A single frame must not give the class away: classifiers of one frame index, and the video model on one repeated frame,
-should stay near chance (1 in 8). Clips played backwards should be classified as the opposite class.
+A single frame must not give the class away: classifiers that see only the frame at one index, and the video model on
+one repeated frame, should stay near chance (1 in 8). Clips played backwards should be classified as the opposite class.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SINGLE = (0, SPEC.frames // 3, 2 * SPEC.frames // 3, SPEC.frames - 1)
 
 
 def classify_single_frames(rows: list[dict], frames: np.ndarray) -> dict[str, float]:
-    """Return the accuracy on the val and test videos of MLPs that see one frame index, and of one for the colour.
+    """Return the accuracy on val and test videos of MLPs that see the frame at one index, and of one for the colour.
 
     Args:
       rows: annotations, one per video.

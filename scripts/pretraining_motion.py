@@ -114,14 +114,14 @@ def probe(backbone: Pretrained, config: Config, score_on: str) -> dict[str, floa
 
 
 def rank(features: np.ndarray) -> float:
-    """Return the exponential of the entropy of the eigenvalues of the features' covariance (n d)."""
+    """Return the exponential of the entropy of the eigenvalues of the covariance of features (n d)."""
     values = np.linalg.svd(features - features.mean(axis=0), compute_uv=False) ** 2
     shares = values[values > 0] / values.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _chosen(features: Mapping, labels: Mapping, score_on: str) -> float:
-    """Return the accuracy on a split of the probe that is best on val."""
+    """Return the accuracy, on the split `score_on`, of the probe that is best on val."""
     scores = []
     for kind in features["train"]:
         for penalty in PENALTIES:

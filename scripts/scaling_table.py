@@ -69,7 +69,7 @@ def one_chip(args, base: Config, settings: list[str]) -> dict:
     if not step["fits"]:
         raise ConfigError(f"{step['needed_gb']:.1f} GB are more than one chip has; {REMEDY}")
     if step["kernel_ms"] is None:
-        raise ConfigError("the schedules of its kernels do not give their time; state both times with --one-chip")
+        raise ConfigError("a schedule does not give its kernel's time; give estimate and kernel time with --one-chip")
     return step
 
 
@@ -118,7 +118,9 @@ def main() -> int:
         print(f"{topology} {name} compiled", file=sys.stderr)
     console = Console()
     console.print(table)
-    console.print(f"{args.rows} clips per chip; one: {estimate:.1f} ms + {kernels:.1f} in kernels.", highlight=False)
+    console.print(
+        f"{args.rows} clips per chip; one chip: {estimate:.1f} ms + {kernels:.1f} ms in kernels.", highlight=False
+    )
     return 0
 
 

@@ -1,6 +1,7 @@
 """Build the documentation site into `site/`, strictly.
 
-If there is any warning, the build fails and its output is printed. Otherwise dead links are listed, and any fails it.
+If there is any warning, the build fails and its output is printed. Otherwise dead links are listed,
+and a single one fails the build.
 
     python scripts/site.py
 

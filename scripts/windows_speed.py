@@ -58,10 +58,10 @@ def main() -> None:
         if number:
             ratios.append(theirs / ours)
             print(
-                f"{len(single)} windows: embed {ours:.2f} s, a call per window {theirs:.2f} s, {ratios[-1]:.2f} times;"
-                f" largest difference {difference:.0e}"
+                f"{len(single)} windows: embed {ours:.2f} s, a call per window {theirs:.2f} s, {ratios[-1]:.2f} times "
+                f"as long; largest difference {difference:.0e}"
             )
-    print(f"median {np.median(ratios):.2f} times")
+    print(f"median: {np.median(ratios):.2f} times as long")
 
 
 def _writer(model, options: argparse.Namespace, folder: str, before: StoreWriter | None) -> StoreWriter:

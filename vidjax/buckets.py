@@ -61,7 +61,7 @@ def download(address: str, folder: pathlib.Path, names: Iterable[str]) -> Iterat
 def is_copy(path: pathlib.Path, checksum: str) -> bool:
     """Whether a local file matches a checksum returned by `object_checksums`.
 
-    Returns True without a check for an ETag, which is not always an MD5.
+    Returns True for an ETag, which cannot be checked, because it is not always an MD5.
     """
     kind, _, value = checksum.partition(" ")
     if value == "bytes":

@@ -88,6 +88,7 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
 
     Raises:
       DataError: when it cannot be written.
+      ConfigError: for a bucket that `located` refuses.
     """
     content = content.encode() if isinstance(content, str) else content
     if in_bucket(path):
@@ -104,6 +105,7 @@ def make_folder(path: str | os.PathLike) -> None:
 
     Raises:
       DataError: when it cannot be created.
+      ConfigError: for a bucket that `located` refuses.
     """
     with writing(path):
         located(path).mkdir(parents=True, exist_ok=True)
@@ -117,6 +119,7 @@ def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
 
     Raises:
       DataError: when the draft or the file cannot be written; the draft is removed.
+      ConfigError: for a bucket that `located` refuses.
     """
     if in_bucket(path):
         with tempfile.TemporaryDirectory(prefix="vidjax-") as folder:

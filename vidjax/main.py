@@ -139,7 +139,7 @@ def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
 
 
 def _take_sources(argv: list[str]) -> tuple[list[str], list[tuple[str, str, str | float]]]:
-    """Split a command line into other words and (source, key, value) of each `--config.data.mixture.NAME.KEY=VALUE`.
+    """Take each `--config.data.mixture.NAME.KEY=VALUE` off a command line; return the rest and (NAME, KEY, VALUE)s.
 
     Unlike other keys, these need not be in the experiment file.
     """

@@ -106,7 +106,7 @@ def test_a_model_too_large_for_one_row_is_refused(four_chips):
     compile_step, _ = steps_of(lambda n: 20.0 * n, 15.0)
     four_chips.setattr(compiling, "compile_step", compile_step)
     with pytest.raises(
-        ConfigError, match=r"not even one row per chip fits v5e:1x1: it needs 20.0 GB of 16.9; use model.remat=full"
+        ConfigError, match=r"the smallest batch fits v5e:1x1: it needs 20.0 GB of a chip's 16.9; use model.remat=full"
     ):
         compiling.largest_batch(CONFIG, "v5e:1x1")
 

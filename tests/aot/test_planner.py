@@ -109,7 +109,7 @@ def test_keys_that_the_recipe_sets_are_not_varied():
 def test_a_slice_that_is_too_small_names_the_smallest_that_fits():
     with pytest.raises(ConfigError, match=r"fits v5e:2x4; the smallest .* v5e:4x4, with --config\.mesh\.fsdp=16"):
         find_plans(CONFIG, "v5e:2x4", 2560, Chips(held=150.0).on)
-    with pytest.raises(ConfigError, match=r"it fits no larger slice of v5e either; use a smaller data\.global_batch"):
+    with pytest.raises(ConfigError, match=r"step fits no larger slice of v5e either; use a smaller data\.global_batch"):
         find_plans(CONFIG, "v5e:2x4", 2560, Chips(held=1e6).on)
 
 

@@ -26,7 +26,7 @@ def test_pictures_and_numbers_are_written_and_named(classifier, videos, tmp_path
     assert paths == [f"{tmp_path}/new/folder/attention.{kind}" for kind in ("png", "gif", "mp4", "npz")]
     assert Image.open(paths[0]).width > 400
     assert Image.open(paths[1]).n_frames == 8
-    assert "8 frames, every 2nd; roll-out, attention, layer 3" in shown.err
+    assert "8 frames (every 2nd frame of the video); maps: roll-out; attention, layer 3" in shown.err
 
     model = vidjax.from_pretrained(classifier)
     [clip] = protocol_views(videos[0], dataclasses.replace(model.clips.one_view(), stride=2))
@@ -40,7 +40,7 @@ def test_pictures_and_numbers_are_written_and_named(classifier, videos, tmp_path
 def test_an_autoencoder_is_shown_one_layer_and_one_head(autoencoder, videos, tmp_path, capsys):
     assert draw(videos[:1], autoencoder, tmp_path, "--layer", "1", "--head", "4", "--json") == 0
     shown = capsys.readouterr()
-    assert "roll-out, attention, layer 1, head 4" in shown.err
+    assert "roll-out; attention, layer 1, head 4" in shown.err
     [entry] = json.loads(shown.out)
     assert sorted(entry) == ["gif", "mp4", "npz", "png", "video"]
 

@@ -183,7 +183,7 @@ def test_a_folder_is_reported_as_training_will_use_it(write, tmp_path, capsys):
         steps, epochs = map(int, re.search(words, said).groups())
         assert steps == pytest.approx(epochs * train / batch, abs=0.5)
         assert least <= steps < least + train / batch + 1
-    assert "17 of 17 videos are shorter than the 61 frames that a clip spans (16, every 4th)" in said
+    assert "17 of 17 videos are shorter than the 61 frames that a clip spans (16 of them, every 4th)" in said
     assert re.search(r"not_video: .*run/broken.mp4", said)
     assert "train: note: 1 of 3 classes have fewer than 5 videos ('sit' has 2)" in said
     assert "nothing is missing" not in said
@@ -203,7 +203,8 @@ def test_the_flags_of_a_run_give_its_split(write, tmp_path, capsys):
         )
         counts[share] = [len(val.rows_of_class(number)) for number in (0, 1)]
         few, many = sorted(counts[share])
-        assert (f"it holds out {few} of the 12 of '" in said) == (f"and {many} of the 12 of '" in said) == (few < many)
+        held, others = (f"{count} of the 12 videos of '" for count in (few, many))
+        assert (f"it holds out {held}" in said) == (f"and {others}" in said) == (few < many)
     assert counts["0.2"] != counts["0.5"]
     main(["check", str(tmp_path), "--split-by", "folder"])
     assert "12 to train, 12 to validate, by a hash of each folder" in capsys.readouterr().out

@@ -44,7 +44,7 @@ def test_a_table_has_a_row_for_each_video_and_the_time_beside_what_compiling_tak
     shown = capsys.readouterr().out
     rows = ("clockwise/val_00000.mp4", "seconds, mean", "to compile")
     assert all(word in shown for word in rows)
-    assert "A and B: the same in 2 of 2 videos (100%)" in shown
+    assert "A and B: the same class in 2 of 2 videos (100%)" in shown
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_what_is_exported_takes_clips_as_the_run_did(converted, videos, tmp_path
     for source in ("run", "out"):
         assert main(["predict", videos[0], "--model", str(tmp_path / source)]) == 0
         said = capsys.readouterr()
-        assert "2 x 1 views of 8 frames, every 2nd" in said.err
+        assert "2 x 1 views of 8 frames (every 2nd frame of the video)" in said.err
         shown.append(said.out.split("label", 1)[1])
     assert shown[0] == shown[1]
 

@@ -55,7 +55,7 @@ def test_features_of_a_folder_and_what_a_second_call_says(folder, tmp_path, caps
     assert shown.out == (
         f"{out}: features of 6 videos; token_mean has the shape (6, 96)\n"
         f"read them with vidjax.evaluation.features.store.FeatureStore.open('{out}').array('token_mean'), or probe "
-        f"them: vidjax probe --train {out} --test ANOTHER\n"
+        f"them: vidjax probe --train {out} --test ANOTHER --out DIR\n"
     )
     assert FeatureStore.open(out).array("token_mean").shape == (6, 96)
     assert re.search(r"train/b/5.mp4 has no features: (truncated|corrupt)", shown.err)

@@ -65,7 +65,7 @@ def test_the_written_files_and_messages(folder, tmp_path, capsys):
         in shown.err
     )
     assert "6 of 7 rows have 16 windows with token_mean (96), token_max (96), width_mean (8), pooled (96)" in shown.err
-    assert "float16, of a window every 0.4 s, 4 frames spread over 0.8 s" in shown.err
+    assert "float16; one window every 0.4 s, each of 4 frames spread over 0.8 s" in shown.err
     store = FeatureStore.open(out)
     assert store.times(0).tolist() == [[0, 0.8], [0.4, 1.2], [0.8, 1.6]]
     np.testing.assert_array_equal(np.load(npy / "0.npy"), store.array("pooled", [0]))
@@ -148,7 +148,7 @@ def test_other_machines_write_the_same_parts(folder, whole, tmp_path, monkeypatc
 
 def test_a_runs_own_stride_makes_the_windows_without_a_length(folder, tmp_path, capsys):
     assert embed(folder, tmp_path / "out", "--stride", "2", windows=("--every", "0.4")) == 3
-    assert "of a window every 0.4 s, 4 frames, every 2nd" in capsys.readouterr().err
+    assert "one window every 0.4 s, each of 4 frames (every 2nd frame of the video)" in capsys.readouterr().err
     store = FeatureStore.open(tmp_path / "out")
     assert store.times(0).tolist() == [[0, 0.8], [0.4, 1.2], [0.8, 1.6]]  # 4 frames, every 2nd, at 10 per second
     assert embed(folder, tmp_path / "one", windows=("--window", "0.8")) == 3
@@ -177,7 +177,7 @@ def test_a_damaged_or_partial_store_fails_its_check(folder, whole, tmp_path, cap
     assert main(["check", str(tmp_path / "out")]) == 1
     shown = capsys.readouterr().out
     assert "part-00002.safetensors is damaged (" in shown
-    assert "3 of 7 parts are missing; finish it with `vidjax embed --model random:videomae_tiny" in shown
+    assert "3 of 7 parts are missing; compute them with `vidjax embed --model random:videomae_tiny" in shown
     assert main(["check", str(tmp_path / "out"), "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert (answer["complete"], len(answer["problems"]), answer["windows"]) == (False, 2, 7)

@@ -127,7 +127,7 @@ def test_the_columns_of_a_timeline_align_and_a_share_stands_before_its_class():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "2 x 1 views of 8 frames, every 2nd; mean of their softmax"),
+        ([], "2 x 1 views of 8 frames (every 2nd frame of the video); mean of their softmax"),
         (["--merge", "sum_logits"], "softmax of their mean logits"),
         (["--merge", "max", "--score", "sigmoid"], "largest of their sigmoid"),
     ],
@@ -178,7 +178,7 @@ def test_the_table_names_the_video_its_best_classes_and_how_it_was_looked_at(cla
         assert line["label"] in shown.out
         assert f"{line['probability']:.1%}" in shown.out
     assert shown.out.count("%") == 3
-    assert "1 view of 8 frames, every 2nd; softmax of the logits" in shown.err
+    assert "1 view of 8 frames (every 2nd frame of the video); softmax of the logits" in shown.err
 
 
 def test_a_broken_video_is_reported_and_the_others_are_answered(classifier, videos, tmp_path, capsys):
@@ -259,9 +259,9 @@ def test_missing_videos_are_noticed_before_the_model_is_read(capsys):
     ("stride", "sampling", "words"),
     [
         (1, "dense", "16 frames in a row"),
-        (3, "dense_span", "16 frames, every 3rd"),
-        (12, "dense", "16 frames, every 12th"),
-        (32, "dense", "16 frames, every 32nd"),
+        (3, "dense_span", "16 frames (every 3rd frame of the video)"),
+        (12, "dense", "16 frames (every 12th frame of the video)"),
+        (32, "dense", "16 frames (every 32nd frame of the video)"),
         (4, "segment", "16 frames spread over the whole video"),
     ],
 )

@@ -24,7 +24,7 @@ def test_pictures_are_written_and_named(autoencoder, videos, tmp_path, capsys):
     assert Image.open(gif).n_frames == 8
     with av.open(mp4) as video:
         assert len(list(video.decode(video=0))) == 8
-    assert "8 frames, every 2nd; 75.0% of the cubes are hidden by a tube mask" in shown.err
+    assert "8 frames (every 2nd frame of the video); 75.0% of the cubes are hidden by a tube mask" in shown.err
 
 
 def test_without_a_folder_each_video_has_one_of_its_name(autoencoder, videos, tmp_path, monkeypatch, capsys):

@@ -58,7 +58,7 @@ def test_windows_of_a_length_that_is_asked_for_follow_each_other(use, video, cap
     ]  # fmt: skip
     assert [segment["label"] for segment in found["segments"]] == ["red", "green", "blue"]
     assert main(["predict", video, "--model", "colours", "--window", "1.5", "--every", "0.5"]) == 0
-    assert "windows every 0.5 s of 4 frames spread over 1.5 s" in capsys.readouterr().err
+    assert "one window every 0.5 s, each of 4 frames spread over 1.5 s" in capsys.readouterr().err
 
 
 def test_a_model_that_spreads_its_frames_has_windows_too(use, video, capsys):
@@ -238,7 +238,7 @@ def test_a_video_damaged_where_no_window_looks_is_answered_but_not_copied(use, t
         (["--window", "2", "--stride", "3"], "give one of the two"),
         (["--every", "2", "--clips", "3"], "every=2 for sliding windows; give one of the two"),
         (["--every", "1", "--threshold", "2"], "threshold=2 must be a probability, from 0 to 1"),
-        (["--threshold", "0.5"], "threshold=0.5 is for a timeline; ask for one with every"),
+        (["--threshold", "0.5"], "threshold=0.5 is for a timeline; ask for one with `every` or `window`"),
         (["--out", "x.mkv"], "--out=x.mkv must end in .mp4, or be a folder"),
         (["--srt", "x.vtt"], "--srt=x.vtt must end in .srt, or be a folder"),
         (["--csv", "table"], "--csv=table must name a file that ends in .csv"),

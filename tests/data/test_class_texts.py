@@ -72,7 +72,11 @@ def test_words_for_the_classes_of_a_data_set(tmp_path):
         (None, None, r"class 0 of the data has a number instead of a name \(2 of 2 classes do\)"),
         (("bike", "17"), None, r"class 17 of the data has a number instead of a name \(1 of 2"),
         (("bike", "food"), "one\n", "has 1 lines, but the data has 2 classes"),
-        (("bike", "food"), {"bik": "on a bike"}, "names 'bik', which is not a class of the data; its first is 'bike'"),
+        (
+            ("bike", "food"),
+            {"bik": "on a bike"},
+            "names 'bik', which is not a class of the data; the first class is 'bike'",
+        ),
         (("bike", "food"), ["bike"], "is not a JSON object"),
         (("bike", "food"), {"bike": "food"}, "'food' is both class 1 and class 2"),
     ],

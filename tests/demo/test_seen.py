@@ -19,9 +19,17 @@ def info(seconds, fps=25):
 @pytest.mark.parametrize(
     ("recipe", "seconds", "sentence"),
     [
-        ({"stride": 4}, 300, "The model saw 2.4 s of 300.0 s: 1 clip of 16 frames, every 4th, from the middle."),
-        ({"stride": 4, "clips": 5}, 300, "The model saw 12.2 s of 300.0 s: 5 clips of 16 frames, every 4th."),
-        ({"stride": 4, "clips": 5}, 4, "The model saw all 4.0 s: 5 clips of 16 frames, every 4th."),
+        (
+            {"stride": 4},
+            300,
+            "The model saw 2.4 s of 300.0 s: 1 clip of 16 frames (every 4th frame of the video), from the middle.",
+        ),
+        (
+            {"stride": 4, "clips": 5},
+            300,
+            "The model saw 12.2 s of 300.0 s: 5 clips of 16 frames (every 4th frame of the video).",
+        ),
+        ({"stride": 4, "clips": 5}, 4, "The model saw all 4.0 s: 5 clips of 16 frames (every 4th frame of the video)."),
         ({"stride": 1}, 0.6, "The model saw all 0.6 s: 1 clip of 16 frames in a row."),
         ({"sampling": "segment"}, 300, "The model saw 16 single frames, spread over all 300.0 s."),
         ({"sampling": "segment", "clips": 2}, 300, "The model saw 2 times 16 single frames, spread over all 300.0 s."),

@@ -35,7 +35,8 @@ def test_values_from_the_command_line_and_from_json_have_the_types_of_the_spec()
         (
             "videomae_base",
             {"factorization": "encoder"},
-            "config.model.spec.factorization belongs to ViViT; model.name=videomae_base is a VideoMAE; leave it out",
+            "config.model.spec.factorization belongs to ViViT; model.name=videomae_base is a VideoMAE; "
+            "leave factorization out",
         ),
         (
             "vivit_base",

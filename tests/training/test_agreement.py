@@ -53,9 +53,7 @@ def test_every_process_reports_the_key_both_values_and_both_processes(compare):
 
 def test_a_value_that_many_share_is_reported_once(compare):
     sentence = compare({"seed": 0}, {"seed": 7}, {"seed": 7}, {"seed": 8})[0]
-    assert (
-        "seed is 0 on process 0 on host0 and 7 on process 1 on host1 and 1 more and 8 on process 3 on host3" in sentence
-    )
+    assert "is 0 on process 0 on host0 and 7 on process 1 on host1 (and 1 more) and 8 on process 3 on host3" in sentence
 
 
 def test_what_only_one_process_has_is_a_difference(compare):

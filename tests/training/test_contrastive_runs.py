@@ -222,5 +222,5 @@ def test_a_frozen_text_tower_needs_weights_and_a_named_text_model_needs_its_voca
         ConfigError, match=r"text_from='openai/clip' is not a folder with a vocabulary; set config.contr"
     ):
         train(config_of(contrastive__text_from="openai/clip"), tmp_path)
-    with pytest.raises(ConfigError, match=r"has 640 tokens; set config.contrastive.vocab_size=640, now 700"):
+    with pytest.raises(ConfigError, match=r"has 640 tokens; set config.contrastive.vocab_size=640 instead of 700"):
         train(config_of(contrastive__tokenizer=str(run[0]), contrastive__vocab_size=700), tmp_path)

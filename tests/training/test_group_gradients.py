@@ -31,7 +31,7 @@ def test_groups_that_fill_a_batch_on_every_device_pass():
     ("changes", "devices", "message"),
     [
         ({"optim__clip_norm": 0.0}, 1, r"optim.clip_group=4 clips to optim.clip_norm, which is 0; set"),
-        ({"train__accumulate": 2}, 1, r"which saves the memory that train.accumulate=2 would; set train.accumulate=1"),
+        ({"train__accumulate": 2}, 1, r"saves the memory that train.accumulate=2 would save; set train.accumulate=1"),
         ({"data__mixup": 0.3}, 1, r"mix_group=0 mixes clips of the whole batch, .*clip_group=4; set data.mix_group=4"),
         ({"data__mixup": 0.3, "data__mix_group": 8}, 1, r"must be a multiple of data.mix_group=8"),
         (

@@ -140,7 +140,7 @@ def test_hosts_compare_each_source(folders, tmp_path):
         ),
         (
             ("--config.data.mixture.calm.name=charades", "--config.task=classification"),
-            "data.mixture.calm: data.mixture.calm.name=charades has no single class per video",
+            "data.mixture.calm: data.mixture.calm.name=charades has intervals or captions instead of one class",
         ),
         (("--config.data.mixture.calm.root=/nowhere",), "data.mixture.calm.root=/nowhere is not a folder"),
     ],

@@ -15,13 +15,13 @@ SCORED = {"eval/top1": 0.9412, "eval/num_scored": 17, "eval/num_expected": 17, "
     [
         (
             {},
-            "The eval/ figures are based on 17 videos and 51 clips (3 x 1 views of each). "
+            "The eval/ figures are based on 17 videos and 51 clips (3 x 1 views of each video). "
             "A single video counts for 5.9%.",
         ),
         (
             {"eval/merge": "mean_softmax"},
-            "The eval/ figures are based on 17 videos and 51 clips (3 x 1 views of each, merged by mean_softmax). "
-            "A single video counts for 5.9%.",
+            "The eval/ figures are based on 17 videos and 51 clips (3 x 1 views of each video, merged by "
+            "mean_softmax). A single video counts for 5.9%.",
         ),
         ({"eval/clips": 1}, "The eval/ figures are based on 17 videos. A single video counts for 5.9%."),
         (

@@ -210,7 +210,7 @@ def test_keras_files_are_refused_with_the_name_of_the_original(tmp_path):
     name = "TFVideoMAE_L_SSv2_16x224_FT"
     (tmp_path / f"{name}.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))
     sentence = refused(
-        tmp_path / f"{name}.h5", r"checkpoint\.pth of ViT-L, SSV2, fine-tuned in MODEL_ZOO\.md of MCG-NJU"
+        tmp_path / f"{name}.h5", r"checkpoint\.pth \(ViT-L, SSV2, fine-tuned\) in MODEL_ZOO\.md of MCG-NJU"
     )
     assert "MCG-NJU/videomae-large-finetuned-ssv2" in sentence
     (tmp_path / "saved").mkdir()
@@ -223,7 +223,7 @@ def test_a_folder_without_config_json_says_what_it_holds(tmp_path, checkpoint):
     refused(checkpoint, r"has no config\.json \(it holds model\.safetensors\)")
     (checkpoint / "config.json").write_text("{}")
     (checkpoint / "model.safetensors").unlink()
-    refused(checkpoint, r"a config\.json but neither model\.safetensors nor pytorch_model\.bin")
+    refused(checkpoint, r"has neither model\.safetensors nor pytorch_model\.bin")
     (checkpoint / "config.json").write_text("not json")
     (checkpoint / "model.safetensors").write_bytes(safetensors.numpy.save({"a": np.ones(1)}))
     with pytest.raises(WeightsError, match="is not readable as JSON"):

@@ -119,13 +119,15 @@ def numpy(state):
 def test_a_lone_file_of_published_width_but_another_depth_is_noted(name):
     make, width, depth = LONE[name]
     notes = described(make()).notes
-    assert f"the file holds 2 blocks of width {width}, published models {depth}: is it complete?" in notes
+    assert (
+        f"the file holds 2 blocks of width {width}, but published models have {depth}: is the file complete?" in notes
+    )
 
 
 def test_a_lone_videomae_of_published_width_but_another_depth_is_noted():
     sizes = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 4, "num_hidden_layers": 2}
     state = {key: value.numpy() for key, value in peers.official(peers.classifier(**sizes)).items()}
-    assert any("2 blocks of width 384, published models 12" in note for note in described(state).notes)
+    assert any("2 blocks of width 384, but published models have 12" in note for note in described(state).notes)
     assert not any("blocks" in note for note in described(state, {"num_hidden_layers": 2}).notes)
 
 

@@ -235,8 +235,8 @@ def test_a_head_is_reduced_to_fewer_classes_as_in_videomae_v2(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[0, 1, 2, 0]", r"has 4 classes but the model has 3; use the map for its data set"),
-        ("[0, 3, 1]", r"takes class 1 from class 3 of init_from, which has 3, 0 to 2; use a map made for its classes"),
+        ("[0, 1, 2, 0]", r"has 4 classes but the model has 3; use the map for the model's data set"),
+        ("[0, 3, 1]", r"takes class 1 from class 3 of init_from, which has 3 classes, 0 to 2; use a map made for"),
         ("[0, -1, 1]", r"takes class 1 from class -1"),
         ('{"0": 1}', r"is not a JSON list of class numbers, such as misc/label_710to400.json"),
         ("[0.5, 1, 2]", r"is not a JSON list of class numbers"),
@@ -253,5 +253,7 @@ def test_a_missing_label_map_or_head_is_refused(classifier_run, pretraining_run,
     with pytest.raises(ConfigError, match=r"cannot be read \(No such file or directory\); name a JSON list"):
         taken(classifier_run, tmp_path / "gone.json")
     (tmp_path / "map.json").write_text("[0, 1, 2]")
-    with pytest.raises(ConfigError, match=r"picks classes from a head, but init_from has no head; leave it empty"):
+    with pytest.raises(
+        ConfigError, match=r"picks classes from a head, but init_from has no head; leave init_label_map empty"
+    ):
         taken(pretraining_run, tmp_path / "map.json")

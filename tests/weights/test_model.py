@@ -169,7 +169,7 @@ def test_the_repr_has_three_lines(model, pretraining_run, make_run):
     lines = repr(model).splitlines()
     assert len(lines) == 3
     assert "videomae, 3 classes, 0.5 M parameters, from" in lines[0]
-    assert "clips: 4 frames, every 4th, 16 x 16 pixels; uint8 or floats in [0, 1]" in lines[1]
+    assert "clips: 4 frames (every 4th frame of the video), 16 x 16 pixels; uint8 or floats in [0, 1]" in lines[1]
     assert "labels: none; notes: 1" in lines[2]
     for other in (pretraining_run, make_run(task="regression", data__name="motion")):
         assert len(repr(vidjax.from_pretrained(other)).splitlines()) == 3

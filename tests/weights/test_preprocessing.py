@@ -20,10 +20,10 @@ def backbone():
     ("frames", "said"),
     [
         ({"stride": 1, "fps": 2.5}, {"stride": 1, "fps": 2.5, "meaning": "4 frames, 2.5 per second"}),
-        ({"stride": 3}, {"stride": 3, "fps": None, "meaning": "4 frames, every 3rd"}),
+        ({"stride": 3}, {"stride": 3, "fps": None, "meaning": "4 frames (every 3rd frame of the video)"}),
         (
             {"stride": 32, "sampling": "seconds"},
-            {"stride": 32, "fps": 30.0, "meaning": "4 frames, every 32nd at 30 fps"},
+            {"stride": 32, "fps": 30.0, "meaning": "4 frames (every 32nd frame of the video at 30 fps)"},
         ),
     ],
 )

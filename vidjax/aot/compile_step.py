@@ -99,8 +99,8 @@ def largest_batch(
         over = min((units for units, step in steps.items() if not step.fits), default=math.inf)
         if over == 1:
             raise ConfigError(
-                f"not even one row per chip fits {topology}: it needs {steps[1].needed_gb:.1f} GB of {limit:.1f}; use "
-                "model.remat=full, or a larger mesh.fsdp"
+                f"not even the smallest batch fits {topology}: it needs {steps[1].needed_gb:.1f} GB of a chip's "
+                f"{limit:.1f}; use model.remat=full, or a larger mesh.fsdp"
             )
         if over - best <= max(1, best // 16):
             return steps[best]

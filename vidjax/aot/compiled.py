@@ -41,7 +41,8 @@ class Compiled:
       flops_per_clip: 2 x MACs of all passes, from the architecture.
       ideal_ms: time of a call at the chip's peak.
       estimated_ms: the compiler's estimate, without kernels; None if the program does not fit.
-      kernel_ms: time of the Pallas kernels; None if any kernel's schedule is missing or does not give its time.
+      kernel_ms: time of the Pallas kernels; None if the program does not fit, or if any kernel's schedule is missing or
+        does not give the kernel's time.
       kernels: number of calls of Pallas kernels.
       collectives: communication by kind.
       communication_ms: time of all collectives, one after another; None if the program does not fit.

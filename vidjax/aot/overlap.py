@@ -2,7 +2,7 @@
 
 The time of a collective is the bytes that a chip sends, divided by the bandwidth. If the program starts a collective
 and ends it after other instructions, the collective runs beside them for as long as they are estimated to take (by the
-compiler or, for Pallas kernels, by `kernels`). At the end of the collective, the chip waits for the rest of it. A
+compiler or, for Pallas kernels, by the caller). At the end of the collective, the chip waits for the rest of it. A
 TPU's program expresses this in three ways:
 
     all-gather-start .. all-gather-done      and likewise for other kinds

@@ -64,7 +64,7 @@ def find_plans(config: Config, topology: str, num_videos: int, compile_on: Calla
       compile_on: maps a topology to the function that compiles a step for it.
 
     Raises:
-      ConfigError: if nothing fits; the message names the smallest slice that would fit.
+      ConfigError: if nothing fits; the message names the smallest slice that would fit, or a remedy.
     """
     fitting = [(settings, step) for settings, step in _tries(config, compile_on(topology)) if step.fits]
     if fitting:
@@ -147,5 +147,5 @@ def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], C
                 f"batch evenly; use a smaller data.global_batch, or a multiple of {chips}"
             )
         if compile_on(f"{chip}:{larger}")(with_keys(config, {"mesh.fsdp": chips})).fits:
-            return f"the smallest slice on which it fits is {chip}:{larger}, with --config.mesh.fsdp={chips}"
-    return f"it fits no larger slice of {chip} either; use a smaller data.global_batch"
+            return f"the smallest slice that the step fits is {chip}:{larger}, with --config.mesh.fsdp={chips}"
+    return f"the step fits no larger slice of {chip} either; use a smaller data.global_batch"

@@ -18,10 +18,10 @@ class Chip:
     Attributes:
       memory: bytes that a program may use.
       peak: bf16 FLOP/s, from the manufacturer's data sheets.
-      bandwidth: bytes/s between a chip and its memory, from the data sheets.
+      bandwidth: bytes/s between the device and its memory, from the data sheets.
       link: bytes/s between chips in one direction, half of a chip's figure in the data sheets.
-      network: bytes/s that a chip sends to other slices, its share of a pod's or chip's network in the data sheets; 0
-        if they do not say.
+      network: bytes/s that a chip can send to other slices, from the data sheets (a pod's figure is divided by its
+        chips); 0 if they do not say.
       clock: Hz, inferred from the peak and the sizes of the matrix units.
     """
 
@@ -48,11 +48,11 @@ def topology_devices(topology: str, slices: int = 1) -> list:
       slices: number of such slices, joined by the data-centre network.
 
     Raises:
-      ConfigError: if the compiler is not installed or knows no such topology, or if the network between such slices is
-        not published.
+      ConfigError: if the compiler is not installed or knows no such topology, or if the bandwidth between such
+        slices is not published.
     """
     quiet = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
-    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # otherwise libtpu warns: no TPU
+    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # keeps libtpu from warning
         os.environ.setdefault(name, value)
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two compilations at once do no harm
     from jax.experimental import topologies

@@ -72,11 +72,11 @@ def measure_all(
       size: shipped, or tiny for a quick trial.
       only: keys of `SHIPPED`; empty for all. Results are in this order.
       rounds: rounds per step.
-      remark: called with a message for each row.
+      remark: called with a message for each step.
       start: runs a process of `vidjax.bench.shipped_step` and returns its answer.
 
     Raises:
-      ConfigError: for an unknown experiment, and on a machine without an accelerator unless size is tiny.
+      ConfigError: for an unknown experiment, if jax finds no device, or no accelerator unless size is tiny.
       DataError: if the file is not a file of results.
     """
     for experiment in only:

@@ -145,7 +145,7 @@ def script_words(*words: str) -> list[str]:
 
 
 def _classifier(family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec) -> transformers.PreTrainedModel:
-    """Build a classifier of the same sizes, with PyTorch's own attention if transformers has that for the family."""
+    """Build a classifier of the spec's sizes, with PyTorch's own attention if transformers has that for the family."""
     import transformers
 
     cubes = [spec.tubelet_size, spec.patch_size, spec.patch_size]

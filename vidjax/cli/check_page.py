@@ -71,7 +71,7 @@ def division_sentence(audits: Sequence[SplitAudit]) -> str:
     if len({*shares.values()}) < 2:
         return ""
     extremes = (min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__))
-    held = [f"{val[name]} of the {train[name] + val[name]} of {name!r}" for name in extremes]
+    held = [f"{val[name]} of the {train[name] + val[name]} videos of {name!r}" for name in extremes]
     return (
         f"the hash assigns each video independently, so that adding videos moves none: it holds out {held[0]} and "
         f"{held[1]}. To choose the split yourself, use lists or folders train/ and val/"
@@ -93,7 +93,7 @@ def _print_own(console: Console, audits: Sequence[SplitAudit]) -> None:
     span = (DataConfig().num_frames - 1) * DataConfig().stride + 1
     short = sum(info.frames < span for info in measured)
     if short:
-        clip = f"the {span} frames that a clip spans ({DataConfig().num_frames}, every {DataConfig().stride}th)"
+        clip = f"the {span} frames that a clip spans ({DataConfig().num_frames} of them, every {DataConfig().stride}th)"
         said = f"{short} of {len(measured)} videos are shorter than {clip}; a smaller data.stride shortens the clip"
         console.print(printable(said), highlight=False)
 

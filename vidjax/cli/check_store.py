@@ -44,7 +44,7 @@ def check_store(folder: str, *, as_json: bool) -> bool:
                 problems.append(str(error))
             advance()
     if missing:
-        told = f"{len(missing)} of {header.num_parts} parts are missing; finish it with `{header.command(folder)}`"
+        told = f"{len(missing)} of {header.num_parts} parts are missing; compute them with `{header.command(folder)}`"
         problems.append(told)
     if as_json:
         counts = {"rows": header.num_rows, "windows": windows if header.windows else None, "parts": header.num_parts}

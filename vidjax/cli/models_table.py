@@ -7,16 +7,17 @@ from typing import Any
 HEADINGS = ("model", "params", "gmacs", "clip", "data", "views", "top-1", "top-5")
 EXPLAINED = (
     "gmacs: billions of multiply-accumulates per view, which papers call GFLOPs; VideoMamba's authors omit those of "
-    "their fused kernel, 14 to 24 %. clip: frames x stride, `all` if the frames are spread over the video, @ pixels "
-    "unless 224. views: clips x crops. BGR: trained on frames with that channel order, which predict, embed and "
-    "evaluate use for these weights. Accuracies are the published ones; vidjax models --json names the source of each."
+    "their fused kernel, 14 to 24 %. clip: frames x stride, or frames and `all` if they are spread over the video; @ "
+    "and the size in pixels follow unless it is 224. views: clips x crops. BGR: trained on frames with that channel "
+    "order, which predict, embed and evaluate use for these weights. Accuracies are the published ones; vidjax models "
+    "--json names the source of each."
 )
 WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
     "hub; both are downloaded. Other files come from the authors or from Google's scenic-bucket; download them first. "
     "Each entry states how its accuracy was measured: frame sampling (data.sampling), resizing, channel order, and "
     "whether the weights are those of the last epoch or of the epoch that scored best on the same videos. predict, "
-    "embed and evaluate take clips in the same way by default."
+    "embed and evaluate take clips in that way by default."
 )
 RETRIEVAL = ("zero-shot retrieval", "text to video, R@1", "video to text, R@1")
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}

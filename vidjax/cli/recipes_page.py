@@ -101,7 +101,7 @@ class _Links:
 
 
 def _family(recipe: Recipe) -> tuple[str, str]:
-    """Return the family of a recipe, its repository and kind of training; recipes of a family share most rows."""
+    """Return the family of a recipe (its repository and its kind of training); recipes of a family share most rows."""
     return recipe.source.title, _KINDS.get(TASKS[read(recipe).task].annotation, _LABELS)
 
 
@@ -169,7 +169,7 @@ def _scripts(cells: Mapping[str, _Cells]) -> dict[str, str]:
 
 
 def _merged(cells: Mapping[str, _Cells]) -> dict[tuple[str, ...], dict[str, str]]:
-    """Group rows by name, without their places, and map each to its place in every recipe that has it."""
+    """Return the rows, grouped by name; each, without its place, is mapped to its places by recipe."""
     found: dict[str, dict[tuple[str, ...], dict[str, str]]] = {}
     for experiment, rows in cells.items():
         for name, where, *others in rows:

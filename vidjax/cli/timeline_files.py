@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each = "a file, or a folder for one file per video"
     add("--srt", metavar="PATH", help=f"write the timeline as SubRip subtitles: {each}")
     add("--vtt", metavar="PATH", help=f"write the timeline as WebVTT subtitles: {each}")
-    add("--out", metavar="PATH", help=f"write the video with its timeline burnt in, .mp4: {each}")
+    add("--out", metavar="PATH", help=f"write the video with its timeline burnt in, as .mp4: {each}")
     add("--csv", metavar="FILE", help="write the timelines of all videos as one table")
     add("--html", metavar="FILE", help="write the timelines of all videos as one page with pictures")
 
@@ -75,7 +75,8 @@ def find_files(arguments: argparse.Namespace, videos: list[str]) -> Files:
     """Return the output files that the options request.
 
     Raises:
-      ConfigError: for a wrong suffix, a file that is an input, or a folder that cannot be written.
+      ConfigError: for a wrong suffix, one file for several videos, an annotated video in a bucket, a file that is an
+        input, or a folder that cannot be written.
     """
     asked = {option: path for option in (*OF_EACH, *OF_ALL) if (path := getattr(arguments, option))}
     of_each = {option: _of_each(option, path, videos) for option, path in asked.items() if option in OF_EACH}

@@ -51,7 +51,8 @@ def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tup
 def smoke(config):
     """Shrink an experiment to a tiny model on the built-in videos, so that it runs in a few minutes on a CPU.
 
-    Task, mask, sampling, crop and mixing stay as they are. Flips are turned off, because they swap the videos' labels.
+    Task, mask, sampling, crop and mixing stay as they are. Flips are turned off, because they turn a motion to the left
+    into one to the right, which is another class.
     """
     motion(config)
     config.init_label_map = ""

@@ -35,8 +35,9 @@ class Config:
     seed: int = 0  # Seed of the parameters, the order of the videos and every augmentation
     # Weights to start from: a run, or anything `from_pretrained` takes. Empty: random weights.
     init_from: MayChange[str] = ""
-    # A JSON list that gives, for each class of the new head, the class of init_from's head to copy, such as VideoMAE
-    # V2's label_710to400.json. Empty: a head with another number of classes starts from random weights.
+    # Path of a JSON list, such as VideoMAE V2's label_710to400.json: for each class of the new head, the number of the
+    # class to copy from init_from's head. Empty: if the numbers of classes differ, the new head starts from random
+    # weights.
     init_label_map: MayChange[str] = ""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()

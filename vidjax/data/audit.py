@@ -105,7 +105,8 @@ def audit(
 
     Raises:
       ConfigError: when there is no data set of that name, or when vidjax generates its videos.
-      DataError: when root is not a folder (or a list, for a user's own videos), or a list of checksums is malformed.
+      DataError: when root is not a folder (or a list, for a user's own videos), or the list of checksums is missing
+        or malformed.
     """
     root, spec = os.path.abspath(os.path.expanduser(root)), DATASETS.find(name)
     if not spec.needs_root:

@@ -95,8 +95,9 @@ def texts_of_classes(labels: Sequence[str] | None, path: str, num_classes: int) 
       num_classes: the number of classes of the data set.
 
     Raises:
-      ConfigError: if the classes have only numbers for names, the file does not fit them, or words are missing or used
-        twice.
+      ConfigError: if a class has only a number for a name, the file does not fit the classes, or words are missing or
+        used twice.
+      DataError: if the file is not text.
     """
     key = f"config.zero_shot.class_names={path!r}"
     if path and not path.endswith(".json"):
@@ -128,7 +129,9 @@ def _map(path: str, key: str, names: Sequence[str]) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise ConfigError(f'{key} is not a JSON object such as {{"ApplyEyeMakeup": "putting on eye makeup"}}')
     if unknown := sorted(found.keys() - set(names)):
-        raise ConfigError(f"{key} names {unknown[0]!r}, which is not a class of the data; its first is {names[0]!r}")
+        raise ConfigError(
+            f"{key} names {unknown[0]!r}, which is not a class of the data; the first class is {names[0]!r}"
+        )
     return found
 
 

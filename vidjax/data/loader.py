@@ -39,7 +39,7 @@ MOST_WORKERS = 64
 _CACHED_SHARE = 4  # by default, the cache of decoded frames may fill 1 / _CACHED_SHARE of the free memory
 WORKER_MEMORY = 10**9  # upper estimate in bytes for a worker with its clips
 # A worker's unread output must fit into a pipe of 64 KiB; otherwise the worker does not exit until the pipe is read.
-_PACK, _PACKS_AHEAD = 4, 4  # most rows per pack; packs buffered per worker
+_PACK, _PACKS_AHEAD = 4, 4  # the maximum number of rows per pack; packs buffered per worker
 _SMALL = 2**10  # bytes; larger arrays of a pack travel through shared memory
 
 
@@ -70,8 +70,8 @@ def train_batches(
       each class are repeated in turn until every class has as many as the largest.
 
     Raises:
-      ConfigError: when the number of processes does not divide the batch, or data.balance=classes and rows do not have
-        one class each.
+      ConfigError: when the number of processes does not divide the batch, when data.balance=classes and rows do not
+        have one class each, or when data describes clips that cannot be made.
       DataError: (from the iterator) when a row and eight substitutes all fail, or a worker process was killed.
       StalledError: (from the iterator) after data.stall_seconds without a video; names the videos being waited for.
 
@@ -115,7 +115,7 @@ def eval_batches(
       an iterator with `close()`. With b = batch / processes and v = recipe.views (crops of a clip are adjacent), its
       batches are dicts of
         video (b v t h w c) uint8; label (b) int32; valid (b) bool, False for padding;
-        decoded (b) bool, False (and zeros in video) when the video failed; index (b) int64, -1 for padding;
+        decoded (b) bool, False (and zeros in video) for padding and failed videos; index (b) int64, -1 for padding;
         failed_reason (b) int8, index into `VideoError.REASONS` or -1.
 
     Raises:

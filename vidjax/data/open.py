@@ -40,7 +40,7 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
         videos alone; rows still keep their classes if all have one.
 
     Raises:
-      ConfigError: when there is no data set with that name.
+      ConfigError: when there is no data set with that name, data.mixture is invalid, or the kind of bucket is unknown.
       DataError: when the data is missing, empty or malformed, or its rows do not carry the annotation.
 
     Example:
@@ -169,8 +169,8 @@ def check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
     carried = " or ".join(spec.annotations)
     if annotation == LABEL:
         raise DataError(
-            f"data.name={name} has no single class per video but {carried}; set config.task to a task that learns from "
-            "these"
+            f"data.name={name} has {carried} instead of one class per video; set config.task to a task that learns "
+            "from these"
         )
     able = ", ".join(other for other, spec in DATASETS.items() if annotation in spec.annotations)
     raise DataError(f"rows of data.name={name} carry {carried}, not {annotation}; data sets with {annotation}: {able}")

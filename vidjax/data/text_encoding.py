@@ -62,7 +62,7 @@ class TextEncoder(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CLIPEncoder:
-    """CLIP's tokens: a start token, the text, and end tokens up to `context`.
+    """CLIP's tokens: a start token, those of the text, and end tokens that pad it to `context` tokens.
 
     Attributes:
       backend: a `tokenizers.Tokenizer` whose vocabulary has the start and the end token.
@@ -99,7 +99,7 @@ class CLIPEncoder:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SentencePieceEncoder:
-    """VideoPrism's tokens: the tokens of the text in `canonical` form, then 0 up to `context`.
+    """VideoPrism's tokens: those of the text in `canonical` form, padded with zeros to `context` tokens.
 
     Attributes:
       model: the bytes of a SentencePiece model.
@@ -180,8 +180,7 @@ def holds_vocabulary(folder: str | os.PathLike) -> bool:
 def load_text_encoder(folder: str | os.PathLike, context: int) -> TextEncoder:
     """Load the vocabulary beside a text tower's weights, from a disk or a bucket.
 
-    Its files are a SentencePiece model (spiece.model, sentencepiece.model), tokenizer.json, or vocab.json with
-    merges.txt.
+    The folder holds a SentencePiece model (such as spiece.model), tokenizer.json, or vocab.json with merges.txt.
 
     Args:
       context: maximum number of tokens per text.

@@ -235,7 +235,7 @@ def check_length(windows: Windows | None, seconds: float, which: str) -> None:
     """Reject windows that are longer than the longest video by a thousandth or more.
 
     Args:
-      which: names the video, and ends with "has".
+      which: names the longest video, and ends with "which has".
 
     Raises:
       ConfigError: with both lengths.

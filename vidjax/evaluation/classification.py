@@ -94,7 +94,9 @@ class ClassificationEvaluator(VideoEvaluator):
         if scored == expected:
             return text
         counts = ", ".join(f"{reason} {found.reasons.count(reason)}" for reason in sorted({*found.reasons} - {""}))
-        return f"{text} (unscored counts as wrong; of the scored, top-1 {results['eval/top1_scored']:.1%}; {counts})"
+        return (
+            f"{text} (unscored videos count as wrong; of the scored, top-1 {results['eval/top1_scored']:.1%}; {counts})"
+        )
 
     def _predictions(self, found: VideoScores) -> Iterator[dict]:
         best = metrics.top_k(found.scores, 5)

@@ -50,7 +50,7 @@ def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str 
       notes, as from `vidjax.weights.export`.
 
     Raises:
-      ConfigError: for a name or licence that the hub rejects.
+      ConfigError: for a name or licence that the hub rejects, or when the folder is in a bucket.
       WeightsError: for a model that is not a classifier, backbone or autoencoder, or that has no layout.
       DataError: when the folder cannot be written.
     """
@@ -68,7 +68,7 @@ def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str 
         loads = (draft / "config.json").exists()
         (draft / "README.md").write_text(model_card.write(model, name, license, transformers=loads))
         _write_space(draft / _SPACE, name)
-    return notes if license else (*notes, "the card states no licence; give --license, or edit it")
+    return notes if license else (*notes, "the card states no licence; give --license, or edit the card")
 
 
 def _write_space(folder: Path, name: str) -> None:

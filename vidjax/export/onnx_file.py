@@ -94,7 +94,7 @@ def _without_pads() -> Generator[None]:
 
 
 def _pad(operand: Array, padding_value: Array, padding_config: Sequence[tuple[int, int, int]]) -> Array:
-    """`jax.lax.pad` without padding between elements; negative padding cuts off."""
+    """`jax.lax.pad` without padding between elements; negative padding crops."""
     x = operand
     for axis, (low, high, between) in enumerate(padding_config):
         if between:

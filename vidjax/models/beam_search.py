@@ -46,7 +46,7 @@ def beam_search(
       are sums of log-probabilities, not divided by a power of the length.
 
     Raises:
-      ConfigError: if the model has too few positions, or its vocabulary fewer than 2 k tokens.
+      ConfigError: if k is below 1, if the model has too few positions, or if its vocabulary has fewer than 2 k tokens.
     """
     num_beams = beams.num_beams
     if not 1 <= num_beams <= module.spec.vocab_size // 2:

@@ -107,8 +107,8 @@ class Captioner(CompiledInit):
             )
         if not self.decoder.spec.cross_attention:
             raise ConfigError(
-                "a captioner needs a language model with cross-attention; build it with cross_attention=True, or add "
-                "it to a loaded one with vidjax.weights.families.gpt2.with_cross_attention"
+                "a captioner needs a language model with cross-attention; build one with cross_attention=True, or "
+                "add cross-attention to a loaded one with vidjax.weights.families.gpt2.with_cross_attention"
             )
 
     def _check_clips(self, clips):

@@ -185,8 +185,8 @@ class CLIPEncoder(nn.Module):
           norm: whether to apply the final norm, before the projection.
 
         Returns:
-          tokens (k b n e) of the k blocks, time first; cls (k b e), the mean over frames; attention (b t n) of the last
-          block's class token to each frame's patches, the mean over heads.
+          tokens (k b n e) of the k blocks, time first; cls (k b e), the mean over frames; attention (b t n) of the
+          class token to each frame's patches in the encoder's last block, the mean over heads.
         """
         s = self.spec
         rates = layers.drop_path_rates(s.drop_path, s.depth, train)

@@ -70,7 +70,7 @@ class GPT2Spec:
         if num_tokens > self.num_positions:
             raise ConfigError(
                 f"a text of {num_tokens} tokens does not fit the {self.num_positions} positions of the language model; "
-                f"shorten it, or generate fewer tokens"
+                f"shorten the text, or generate fewer tokens"
             )
 
 
@@ -283,6 +283,9 @@ def _check_states(spec: GPT2Spec, states, memory) -> None:
     if given and not spec.cross_attention:
         raise ConfigError("states were given to a language model without cross-attention; build one with it")
     if spec.cross_attention and not given:
-        raise ConfigError("a language model with cross-attention needs states (b m d); pass them, or build it without")
+        raise ConfigError(
+            "a language model with cross-attention needs states (b m d); pass them, or build one "
+            "without cross-attention"
+        )
     if states is not None and states.shape[-1] != spec.width:
         raise ConfigError(f"states of width {states.shape[-1]} do not fit a text of width {spec.width}; project them")

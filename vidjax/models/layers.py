@@ -25,7 +25,7 @@ REMAT = {  # the choices of model.remat: what is kept for the backward pass, whi
         jax.checkpoint_policies.save_only_these_names(KEPT, KEPT_BY_SCANS),
     ),
     "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # attention, and the input of each block
-    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # scans and their states, inputs of blocks
+    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # scans, their states and blocks' inputs
     "full": jax.checkpoint_policies.nothing_saveable,  # only the input of each block
 }
 
@@ -161,7 +161,7 @@ class Attention(nn.Module):
     """Multi-head self-attention; `implementation` names one of those in `vidjax.ops.attention`.
 
     Attributes:
-      attend: function of queries, keys and values: `ops.attention` over the tokens of each row (b n d), or
+      attend: function of queries, keys and values, such as `ops.attention` over the tokens of each row (b n d), or
         `ops.attention_over_time` over the frames at each spatial position (b t s d).
       out_init: initialiser of the output projection's kernel; None for `kernel_init`.
     """

@@ -82,7 +82,8 @@ def adapted(params: Mapping, lora: LoraConfig) -> dict[str, Projection]:
       params: the frozen parameters, or their shapes.
 
     Raises:
-      ConfigError: for a pattern that matches no projection, and for a rank too large for a projection.
+      ConfigError: for a pattern that is not a regular expression or matches no projection, for a model without default
+        targets if none are given, and for a rank too large for a projection.
     """
     found, key = projections(params), "config.model.lora.targets"
     chosen = set()

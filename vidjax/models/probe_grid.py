@@ -52,7 +52,8 @@ class ProbeGrid(CompiledInit):
         return PooledClassifier(self.backbone, self.num_classes, self.pooling, (), self.pooling_heads, self.segments)
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
-        """Return the backbone's outputs, computed as in evaluation and without gradients, and `logits` (g b classes).
+        """Return the backbone's outputs, computed as in evaluation and without gradients, and `logits` (g b classes) of
+        the g probes.
 
         Args:
           train: has no effect; probes have no dropout.

@@ -73,5 +73,5 @@ def _unknown(key: str, name: str, hints: Mapping[str, Any], at: str) -> str:
     theirs = [family.title for family in FAMILIES.values() if key in _hints(family.spec_type)]
     named = f"{at.partition('.')[0]}.name={name}"
     if theirs:
-        return f"config.{at}.{key} belongs to {' and '.join(theirs)}; {named} is a {ours}; leave it out"
+        return f"config.{at}.{key} belongs to {' and '.join(theirs)}; {named} is a {ours}; leave {key} out"
     return f"config.{at}.{key} is unknown for {named}; {nearest(key, hints, f'config.{at}.{{}}')}"

@@ -71,5 +71,5 @@ class TextTowerSpec(abc.ABC):
         if tokens.shape[1] > self.context:
             raise ConfigError(
                 f"texts of {tokens.shape[1]} tokens do not fit a text tower with context={self.context}; shorten them, "
-                f"or build it with context={tokens.shape[1]}"
+                f"or build the tower with context={tokens.shape[1]}"
             )

@@ -66,7 +66,8 @@ class VideoMambaSpec(ClipSpec):
             check_choice("scan", self.scan, tuple(IMPLEMENTATIONS))
         if self.attention is not None:
             raise ConfigError(
-                f"attention={self.attention!r} does not apply to VideoMamba, which has a scan instead; leave it empty"
+                f"attention={self.attention!r} does not apply to VideoMamba, which has a scan instead; leave "
+                "attention empty"
             )
 
     @property

@@ -47,8 +47,9 @@ class ViViTSpec(ClipSpec):
         frame of a cube as the image model does; `inflation` embeds the mean of the cube's frames.
 
     Raises:
-      ConfigError: if the heads do not divide the width, or cannot be halved for `dot_product`; if `encoder` has no
-        temporal blocks; if `drop_path` is set for `self_attention`, which does not use it; and as in `ClipSpec`.
+      ConfigError: if the heads do not divide the width, or cannot be halved for `dot_product`; for an unknown
+        `factorization` or `tubelet_init`; if `encoder` has no temporal blocks; if `drop_path` is set for
+        `self_attention`, which does not use it; and as in `ClipSpec`.
     """
 
     width: int
@@ -86,7 +87,7 @@ class ViViTSpec(ClipSpec):
         if spec.factorization != "encoder" and spec.temporal_depth != self.temporal_depth:
             raise ConfigError(
                 f"temporal_depth={spec.temporal_depth} has no effect with factorization={spec.factorization!r}, which "
-                "has no temporal encoder; leave it out, or set factorization='encoder'"
+                "has no temporal encoder; leave temporal_depth out, or set factorization='encoder'"
             )
         return spec
 

@@ -36,7 +36,8 @@ class VJEPA2Spec(ClipSpec):
       pooler_depth: blocks of self-attention in a classifier's attentive pooler.
       pooler_heads, pooler_norm_eps: the pooler's attention heads, and the epsilon of its norms.
       levels: the encoder's blocks, from 0, whose output tokens the pooler reads together, each after the final norm;
-        the last block must be among them. Empty for the last block alone. The authors' probes on Diving48 read four.
+        the last block must be among them. Empty for the last block alone. The authors' probes on Diving48 and
+        Jester read four.
       init_std: standard deviation of initial kernels; the published 0.02 is meant for widths near 1024.
 
     Raises:
@@ -83,7 +84,7 @@ class VJEPA2Spec(ClipSpec):
         if self.levels and (list(self.levels) != sorted(set(self.levels)) or self.levels[-1] != self.depth - 1):
             raise ConfigError(
                 f"levels={tuple(self.levels)} must ascend and end with the last of the {self.depth} blocks, which is "
-                f"{self.depth - 1}; leave it empty for that block alone"
+                f"{self.depth - 1}; leave levels empty for that block alone"
             )
         if self.levels and self.levels[0] < 0:
             raise ConfigError(f"levels={tuple(self.levels)} are blocks counted from 0; use 0 to {self.depth - 1}")

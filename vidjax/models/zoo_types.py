@@ -47,7 +47,7 @@ class Result:
       channels: channel order in training and testing, rgb or bgr.
       checkpoint: which checkpoint was scored: the last, or the one that scored best on the same videos.
       overrides: fields of the spec in which this model differs from its preset, such as {"num_frames": 16}.
-      gmacs: cost of one view as published, an int, or a float with the printed decimals; None if not published.
+      gmacs: cost of one view, with as many decimals as published (an int if it has none); None if not published.
       weights: argument for `from_pretrained`: a hub id, a file on the hub (owner/name/file.pth), or the name of the
         authors' file, which has to be downloaded first; empty if there are none.
       note: the difference from other results on the same data; `NOTES` explains short ones.
@@ -94,8 +94,9 @@ class Published:
 
     Attributes:
       results: the published results, the main one first.
-      params: millions as published, an int, or a float with the printed decimals; None if not published.
-      pretrained: weights without a video classifier, as in `Result.weights`, each with a description.
+      params: millions of parameters, with as many decimals as published (an int if it has none); None if not published.
+      pretrained: pairs (weights, description), with weights as in `Result.weights`. The weights have no video
+        classifier, or one whose accuracy is not published.
       retrieval: the published recalls of the model with a text tower.
     """
 

@@ -58,7 +58,7 @@ class Objective(abc.ABC):
         unchanged, and weight decay does not apply to them.
       lora: how projections that `frozen` matches are adapted, see `vidjax.models.lora`; None if they are not. The step
         passes merged parameters to the loss.
-      freezable: whether the fields `freeze_backbone` and `lora` freeze and adapt the module's backbone.
+      freezable: whether the module has a backbone that the field `freeze_backbone` freezes and the field `lora` adapts.
       group: number of consecutive rows of a batch that must stay together in a micro-batch, in their order; 0 if only
         each row and its mirror image in the batch must stay together.
     """
@@ -80,7 +80,7 @@ class Objective(abc.ABC):
 
     @property
     def heads(self) -> tuple[HeadSettings, ...]:
-        """Settings of the heads side by side on axis 0 of every trained parameter; none by default."""
+        """Settings of the heads, which are stacked on axis 0 of every trained parameter; none by default."""
         return ()
 
     @property

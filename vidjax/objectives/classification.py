@@ -91,7 +91,7 @@ def balanced_weights(counts: Sequence[int], names: Sequence[str] | None = None) 
         named = repr(names[empty[0]]) if names and empty[0] < len(names) else str(empty[0])
         raise DataError(
             f"optim.class_weights=balanced: class {named} has no training video ({len(empty)} of {len(counts)} classes "
-            "have none); leave it out of the classes, add videos, or set optim.class_weights=none"
+            "have none); leave such classes out, add videos, or set optim.class_weights=none"
         )
     return tuple(sum(counts) / (len(counts) * count) for count in counts)
 

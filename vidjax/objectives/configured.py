@@ -55,7 +55,8 @@ def feature_prediction(config: Config) -> FeaturePrediction:
     """Build feature prediction with the encoder and predictor of the model, and the masks of config.jepa.
 
     Raises:
-      ConfigError: for a model without a predictor, and for masks that leave nothing to see or nothing to predict.
+      ConfigError: for a model without a predictor, if jepa.blocks and jepa.block_area are empty or differ in length,
+        and for masks that leave nothing to see or nothing to predict.
     """
     model, data, jepa = config.model, config.data, config.jepa
     module = build_model(model.name, **spec_options(config))

@@ -100,8 +100,8 @@ class Distillation(Classification):
 
         Training also uses the rng streams "augment" and "dropout".
 
-        The metrics are top1 and top5 as in `Classification`, the terms of the loss whose weight is not 0, and
-        agreement: the share of clips for which student and teacher rank the same class first.
+        The metrics are top1 and top5 as in `Classification`, the terms of the loss whose weight is not 0, and, unless
+        weights.logits is 0, agreement: the share of clips for which student and teacher rank the same class first.
         """
         clips = self.normalized(batch["video"])
         targets = jax.nn.one_hot(batch["label"], self.module.num_classes)

@@ -15,7 +15,7 @@ from vidjax.ops.attention.mesh import on_each_device, shares
 
 AXES = 3  # time, height and width share a head's channels
 NARROWEST = 2 * AXES  # channels of a head
-LONGEST = 10000.0  # wavelengths, over 2 pi, grow from 1 to this many cubes
+LONGEST = 10000.0  # wavelengths divided by 2 pi grow from 1 towards this many cubes
 
 
 def rotary_3d(grid: tuple[int, int, int], d: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:

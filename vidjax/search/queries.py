@@ -44,7 +44,7 @@ class Asker:
         if found != wanted:
             raise ConfigError(
                 f"{folder} is an index of {header.backbone['source']} (weights {wanted[:8]}), but {model.source} has "
-                f"the weights {found[:8]}; give that model, or index with this one into another folder"
+                f"the weights {found[:8]}; give the index's model, or index with this one into another folder"
             )
         return cls(model, header)
 

@@ -184,7 +184,7 @@ def open_header(folder: Place) -> IndexHeader:
     """Read the header of an index.
 
     Raises:
-      DataError: if there is no index in the folder.
+      DataError: if there is no index in the folder, or its header cannot be read.
     """
     header = read_index_header(folder)
     if header is None:

@@ -36,8 +36,9 @@ async def receive_video(request: Request, limits: Limits) -> tuple[str, bytes]:
     """Return the name and the bytes of the video in a request; the name of a raw body is "upload".
 
     Raises:
-      Refused: 400 for a form without a file, 408 for a client that is too slow, 413 for a body that is too large (read
-        only up to the limit), 415 for a body that is neither a video nor a form.
+      Refused: 400 for a form that cannot be read or has no file, or a client that disconnects; 408 for a client that is
+        too slow; 413 for a body that is too large (read only up to the limit); 415 for a body that is
+        neither a video nor a form.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = kind == "multipart/form-data"

@@ -75,7 +75,7 @@ class Task:
       num_tokens: tokens per caption in a training batch, for a task that learns from captions.
       check: refuses settings that do not fit the task, from the configuration alone.
       training_rows: wraps the training split, for example to encode captions as tokens.
-      save_files: writes files that the run needs later, besides its weights and class names, from the training split.
+      save_files: writes files made from the training split that the run needs later, such as a vocabulary.
       for_inference: converts the trained module and parameters to those that users call.
       evaluator: scores the evaluation split; None for a task without a score.
       curves: metrics that a run's report plots besides the training loss.

@@ -41,7 +41,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse classification settings, text-tower settings without weights or a rank, and groups for clipping.
+    """Refuse classification settings, a text tower without the weights or LoRA rank it needs, and clipping in groups.
 
     Raises:
       ConfigError: naming the key and the remedy.

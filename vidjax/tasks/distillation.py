@@ -61,8 +61,8 @@ def check(config: Config) -> None:
         )
     if not teacher.name:
         raise ConfigError(
-            f"config.teacher.name is empty, and config.teacher.weights={teacher.weights!r} is not a run that names it; "
-            "name the teacher's model from `vidjax models`, such as videomae_giant"
+            f"config.teacher.name is empty, and config.teacher.weights={teacher.weights!r} is not a run, which would "
+            "record the model; name the teacher's model from `vidjax models`, such as videomae_giant"
         )
     if teacher.temperature <= 0:
         raise ConfigError(f"config.teacher.temperature={teacher.temperature} must be above 0; 1 is usual")

@@ -1,4 +1,4 @@
-"""Feature prediction: learn from videos without labels from a teacher's features of hidden cubes (V-JEPA 2)."""
+"""Feature prediction: learn from unlabelled videos by predicting a teacher's features of hidden cubes (V-JEPA 2)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ def check(config: Config) -> None:
     """Refuse batches without views, and class weights."""
     refuse(config, "optim.class_weights")
     if not config.data.global_views:
-        raise ConfigError("task=self_distillation needs views: set data.global_views=(8, 8) and data.local_views")
+        raise ConfigError(
+            "task=self_distillation needs views: set data.global_views, such as (8, 8), and optionally data.local_views"
+        )
 
 
 TASK = Task(

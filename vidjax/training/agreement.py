@@ -66,7 +66,7 @@ def agree(find: Callable[[], Mapping[str, Any]]) -> None:
       find: returns the facts as JSON values, the most informative first; not called in a run of one process.
 
     Raises:
-      ConfigError: in all processes, naming up to three differences and the processes that differ.
+      ConfigError: in all processes if any differ, naming up to three differences and the processes.
     """
     state = runtime.global_state
     client = state.client
@@ -115,7 +115,7 @@ def _verdict(host: str, mine: Mapping[str, str], answers: Iterable[str]) -> str:
 def _difference(key: str, value: str, first: str, others: Mapping[str, list[str]]) -> str:
     parts = [f"{value} on {first}"]
     for other, names in others.items():
-        parts.append(f"{other} on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else ""))
+        parts.append(f"{other} on {names[0]}" + (f" (and {len(names) - 1} more)" if len(names) > 1 else ""))
     return f"{key} is {' and '.join(parts)}"
 
 

@@ -47,7 +47,7 @@ def check_group_gradients(config: Config, objective: Objective, extra: object, m
     if config.train.accumulate > 1:
         raise ConfigError(
             f"optim.clip_group={group} processes one group after another, which saves the memory that "
-            f"train.accumulate={config.train.accumulate} would; set train.accumulate=1"
+            f"train.accumulate={config.train.accumulate} would save; set train.accumulate=1"
         )
     mixes = data.mixup > 0 or data.cutmix > 0
     if mixes and not objective.group:

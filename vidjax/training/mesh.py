@@ -47,8 +47,8 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
       devices: by default all devices of all processes.
 
     Raises:
-      ConfigError: when the sizes do not multiply to the number of devices, `config.slices` is not the number of slices,
-        or an axis other than data spans slices.
+      ConfigError: when a size is invalid, the sizes do not multiply to the number of devices, `config.slices` is not
+        the number of slices, or an axis other than data spans slices.
     """
     devices = jax.devices() if devices is None else devices
     config = dataclasses.replace(config, fsdp=config.fsdp or _fsdp(config, devices))

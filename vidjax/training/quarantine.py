@@ -39,8 +39,8 @@ class Quarantine:
 
         Args:
           step: the training step, counted from 1.
-          failed: (rows, 8) rows of the data set, -1 where none failed.
-          reasons: (rows, 8) indices into `VideoError.REASONS`.
+          failed: numbers of the failed rows of the data set, of shape (rows, 8); -1 where none failed.
+          reasons: indices into `VideoError.REASONS`, of the same shape.
 
         Raises:
           DataError: when too many distinct videos have failed.

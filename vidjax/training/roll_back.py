@@ -24,8 +24,8 @@ from vidjax.training.telemetry import say
 def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *, bad: int, most: int) -> TrainState:
     """Restore the newest checkpoint whose next step was sound, but keep the current step number.
 
-    Later checkpoints are deleted, because the step after each of them was bad; only the one with the highest score is
-    kept.
+    Later checkpoints are deleted, because the step after each of them was bad; if the one with the highest score is
+    among them, it is kept.
 
     Args:
       state: the current state; its arrays are freed before the checkpoint is read.
@@ -35,6 +35,7 @@ def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *
 
     Raises:
       TrainingError: when the run has gone back that often already, or there is no such checkpoint.
+      ResumeError: when all checkpoints are damaged.
     """
     step, time = int(state.step), int(state.recent.roll_backs) + 1
     bad_steps = f"steps {bad} to {step - 1} were not finite or were spikes"

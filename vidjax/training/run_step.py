@@ -38,7 +38,7 @@ def build_step(config: Config, objective: Objective, length: RunLength, mesh: Me
     """Build the step of a configuration; call this within the mesh.
 
     Raises:
-      ConfigError: when the mesh or the micro-batches do not divide the batch.
+      ConfigError: when the mesh, the micro-batches or the groups do not divide the batch, or `optim` is invalid.
     """
     data, accumulate = config.data, config.train.accumulate
     check_rows(mesh, data.global_batch, data.clips_per_decode, accumulate, pairs=mixes_pairs(data, objective))

@@ -28,7 +28,8 @@ def locked(workdir: Place, work: Work = TRAINING, lock: str = LOCK) -> Generator
     creates a new one.
 
     Raises:
-      ConfigError: when another process holds the lock; the message gives the number and host of that process.
+      ConfigError: when another process holds the lock; the message gives the number and host of that process. Also
+        when a bucket cannot be written.
     """
     if in_bucket(workdir):
         with leased(workdir / lock, work):

@@ -27,7 +27,7 @@ def score_sentences(results: Mapping[str, Any], workdir: Place) -> Iterator[str]
         return
     missed, views = videos - results.get("eval/num_scored", videos), _views(results)
     merge = f", merged by {results['eval/merge']}" if "eval/merge" in results else ""
-    clips = f" and {videos * views} clips ({_view_words(results)} of each{merge})" if views > 1 else ""
+    clips = f" and {videos * views} clips ({_view_words(results)} of each video{merge})" if views > 1 else ""
     unscored = f"; {_videos(missed)} could not be scored" if missed else ""
     share = f" A single video counts for {1 / videos:.1%}." if videos <= _FEW else ""
     yield f"The eval/ figures are based on {_videos(videos)}{clips}{unscored}.{share}"

@@ -1,6 +1,6 @@
 """Pictures of masked autoencoding: the input, the visible patches, the reconstruction and its error.
 
-As in figure 5 of VideoMAE, several mask ratios can be shown below each other.
+As in figure 5 of VideoMAE, several mask ratios can be shown one below the other.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def write_reconstructions(
     Every process must call it; the first process writes the files.
 
     Args:
-      objectives: one objective, or several with different mask ratios, whose pictures are shown below each other.
+      objectives: one objective, or several with different mask ratios, whose pictures are shown one below the other.
       params: parameters placed on `mesh`.
     """
     found = [_reconstruct(objective, params, video, mask_key, mesh) for objective in objectives]
@@ -109,7 +109,7 @@ def write_reconstructions(
 
 
 def error_map(given: Clips, found: Clips) -> tuple[Clips, float]:
-    """Colour the errors of pixels, averaged over colours; return the pictures, and the error that is brightest.
+    """Show each pixel's error, its mean over RGB, as a colour; return the pictures, and the error that is brightest.
 
     The brightest colour begins at this error, the 99th percentile of the non-zero errors of all clips. Zero is black.
     """

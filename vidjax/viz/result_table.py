@@ -46,7 +46,7 @@ _SHARE = re.compile(
 # Figures that the report states in sentences beside the table, or in sections of their own.
 _STATED = re.compile(r"eval/(num_scored|num_expected|clips|crops|merge|checkpoint|step|chosen)$|time/")
 _SILENT_AT_0 = ("nonfinite", "decode_failures", "skipped", "roll_backs", "data_wait", "num_intervals_past_the_end")
-# With one label per video, these equal the top-1 accuracy; top1_scored does only if all videos are scored.
+# With one label per video, these equal the top-1 accuracy if all videos are scored.
 _SAME_AS_TOP1 = ("top1_scored", "precision_micro", "recall_micro", "f1_micro")
 
 

@@ -1,9 +1,9 @@
 """Adapters: the parameters that LoRA trains, without the base model, in `adapter.safetensors` and `adapter.json`.
 
-A run with LoRA writes both files when it ends. The first holds everything that was trained (the head, or projections
-and perhaps a text tower, and the terms A and B) by its path in the run. The second names the base, and the base of a
-frozen text tower if that is another model. With these two files and the base, the run's folder is not needed; a model
-with a text tower also needs the vocabulary, which the run keeps beside them.
+A run with LoRA writes both files when it ends. The first holds everything that was trained (the terms A and B, and the
+head or, in a model with texts, the projections and perhaps the text tower) by its path in the run. The second names
+the base, and the base of a frozen text tower if that is another model. With these two files and the base, the run's
+folder is not needed; a model with a text tower also needs the vocabulary, which the run keeps beside them.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def read_adapter(path: Place, start: Callable[[str, Any], Mapping]) -> tuple[Run
         named = " and ".join(filter(None, (about["base"], about["text_base"])))
         raise WeightsError(
             f"{folder / ARRAYS} was trained on weights other than those now in "
-            f"{named or 'a random initialisation on this platform'}; name the model it was trained on as "
-            f"`base` in {ABOUT}"
+            f"{named or 'a random initialisation on this platform'}; name, as `base` in {ABOUT}, the model that the "
+            "adapter was trained on"
         )
     params = lora.merge(join(nest(arrays), base), about["alpha"])
     return RunModel(config, objective, objective.module, params, about["step"], ""), _labels(about)
@@ -190,7 +190,8 @@ def _from_base(
             there = f"of shape {flat[path].shape}" if path in flat else "missing"
             raise WeightsError(
                 f"{folder / ARRAYS} does not fit its base {about[key]}: {path} is {there} there, and "
-                f"{of_part[path].shape} in the adapted model; name the model it was trained on as `{key}` in {ABOUT}"
+                f"{of_part[path].shape} in the adapted model; name, as `{key}` in {ABOUT}, the model that the adapter "
+                "was trained on"
             )
     return {path: flat[path] for path in fitting}
 

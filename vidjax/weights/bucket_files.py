@@ -16,7 +16,7 @@ from vidjax.weights.hub import JSON_FILES
 
 
 def downloaded(source: Place) -> pathlib.Path:
-    """Return the local path of a checkpoint: a file with the JSON files beside it, or a folder with its files.
+    """Return the local path of a checkpoint: a file, with its JSON files and vocabulary beside it, or a folder.
 
     The name of a cached copy depends on the store's checksums, so files that have changed are copied again.
 

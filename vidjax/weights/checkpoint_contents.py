@@ -105,7 +105,7 @@ def _read_folder(folder: Path) -> Contents:
     for name in WHOLE:
         if (folder / name).exists():
             return _contents(str(folder), file_formats.read_arrays(folder / name), folder)
-    raise WeightsError(f"the folder {folder} has a config.json but neither model.safetensors nor pytorch_model.bin")
+    raise WeightsError(f"the folder {folder} has neither model.safetensors nor pytorch_model.bin")
 
 
 def _read_shards(folder: Path, index: Path) -> dict:

@@ -26,7 +26,7 @@ def published_recipe(
     """Return the recipe of a model that vidjax did not train: sampling and resizing as published, with one view.
 
     Published protocols have 3 to 30 views per video; users request these, for example with `--clips` and `--crops`.
-    Channels are in an order other than RGB only if the published model uses that order and has as many classes.
+    Channels are in an order other than RGB only if the published model uses it and has the same number of classes.
 
     Args:
       family: a name in `vidjax.models.FAMILIES`.
@@ -144,7 +144,7 @@ def _lengthened(recipe: ClipRecipe, asked: RecipeChanges) -> Windows | None:
     windows = recipe.windows
     if windows is None:
         if asked.threshold is not None:
-            raise ConfigError(f"threshold={asked.threshold:g} is for a timeline; ask for one with every")
+            raise ConfigError(f"threshold={asked.threshold:g} is for a timeline; ask for one with `every` or `window`")
         return None
     length = asked.window or (asked.every if recipe.spread else 0.0) or windows.length
     return dataclasses.replace(windows, length=length, threshold=asked.threshold)

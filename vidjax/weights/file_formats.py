@@ -66,7 +66,7 @@ def keras_refused(path: Path) -> WeightsError:
     if named:
         size, data, stage = sizes[named[1]], named[2].upper(), named[3]
         kind = "pre-trained" if stage == "PT" else "fine-tuned"
-        which = f" of ViT-{named[1]}, {data}, {kind}"
+        which = f" (ViT-{named[1]}, {data}, {kind})"
         ending = {"K400": "-finetuned-kinetics", "SSV2": "-finetuned-ssv2"}.get(data, "") if stage == "FT" else ""
         hub = f"MCG-NJU/videomae-{size}{ending}"
     return WeightsError(

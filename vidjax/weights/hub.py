@@ -24,8 +24,8 @@ def fetch(source: str) -> Path:
       the local path of the model's folder or of the file.
 
     Raises:
-      WeightsError: if the source does not exist, or is not cached and the hub cannot be reached, or if
-        `check_name` rejects it.
+      WeightsError: if the source does not exist, requires a login, or is not cached and the hub cannot be reached; or
+        if `check_name` rejects it.
     """
     check_name(source)
     import huggingface_hub

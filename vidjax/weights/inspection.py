@@ -50,7 +50,10 @@ def depth_note(config: Mapping, spec, presets: Mapping) -> tuple[str, ...]:
     if {"num_hidden_layers", "n_layer"} & config.keys() or not published or spec.depth in published:
         return ()
     depths = " or ".join(map(str, published))
-    return (f"the file holds {spec.depth} blocks of width {spec.width}, published models {depths}: is it complete?",)
+    return (
+        f"the file holds {spec.depth} blocks of width {spec.width}, but published models have {depths}: is the file "
+        "complete?",
+    )
 
 
 def frames_note(config: Mapping, num_frames: int) -> tuple[str, ...]:

@@ -36,15 +36,17 @@ def pick_classes(found: Mapping[str, Any], label_map: str | os.PathLike, classes
     """
     key = f"config.init_label_map={os.fspath(label_map)!r}"
     if KERNEL not in found or BIAS not in found:
-        raise ConfigError(f"{key} picks classes from a head, but init_from has no head; leave it empty")
+        raise ConfigError(f"{key} picks classes from a head, but init_from has no head; leave init_label_map empty")
     numbers, old = _read(label_map, key), len(found[BIAS])
     if len(numbers) != classes:
-        raise ConfigError(f"{key} has {len(numbers)} classes but the model has {classes}; use the map for its data set")
+        raise ConfigError(
+            f"{key} has {len(numbers)} classes but the model has {classes}; use the map for the model's data set"
+        )
     wrong = next((place for place, number in enumerate(numbers) if not 0 <= number < old), None)
     if wrong is not None:
         raise ConfigError(
-            f"{key} takes class {wrong} from class {numbers[wrong]} of init_from, which has {old}, 0 to {old - 1}; "
-            "use a map made for its classes"
+            f"{key} takes class {wrong} from class {numbers[wrong]} of init_from, which has {old} classes, 0 to "
+            f"{old - 1}; use a map made for these classes"
         )
     picked = np.asarray(numbers)
     return {**found, KERNEL: found[KERNEL][:, picked], BIAS: found[BIAS][picked]}

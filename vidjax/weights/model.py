@@ -64,7 +64,7 @@ class Pretrained:
       >>> m = vidjax.from_pretrained("runs/finetune")
       >>> m
       <Pretrained videomae, 5 classes, 0.5 M parameters, from runs/finetune
-        clips: 8 frames, every 2nd, 64 x 64 pixels; uint8 or floats in [0, 1]
+        clips: 8 frames (every 2nd frame of the video), 64 x 64 pixels; uint8 or floats in [0, 1]
         labels: a, b, c, ...; notes: 1, in .notes>
       >>> m.spec.depth, m.labels[0], m.mean
       (4, 'a', (0.485, 0.456, 0.406))
@@ -261,7 +261,7 @@ class Pretrained:
 
         Raises:
           VideoError: if the video cannot be decoded.
-          ConfigError: for features that the model does not compute, or windows longer than the video.
+          ConfigError: for an invalid value, features that the model does not compute, or windows longer than the video.
 
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")

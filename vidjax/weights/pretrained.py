@@ -71,6 +71,7 @@ def from_pretrained(
     Raises:
       WeightsError: if the source cannot be read; the message names the file and the expected content.
       ConfigError: if the model cannot take such clips.
+      DataError: if the vocabulary beside the weights is damaged.
 
     Example:
       >>> m = vidjax.from_pretrained("runs/finetune")
@@ -187,7 +188,7 @@ def read_start(
 
     Args:
       init_from: a run, or anything else that `from_pretrained` takes. A run's raw parameters are read, not their moving
-        average; from a run whose task has a teacher, the teacher's.
+        average; from a run whose task has a teacher, the teacher's are read.
       spec: the new model's; None for a module without one. The spec of a video or a text tower selects that tower of a
         model that has both.
       pixels: the new model's mean and deviation, for a note if the source's differ; None for no note.

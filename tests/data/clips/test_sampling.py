@@ -229,7 +229,8 @@ def test_a_window_in_seconds_holds_more_frames_of_a_faster_video():
     slow, fast = (eval_indices(900, fps, ClipRecipe(num_frames=8, stride=32, sampling="seconds")) for fps in (30, 60))
     assert slow[0, -1] == 255
     assert fast[0, -1] == 511
-    assert ClipRecipe(num_frames=8, stride=32, sampling="seconds").words == "8 frames, every 32nd at 30 fps"
+    recipe = ClipRecipe(num_frames=8, stride=32, sampling="seconds")
+    assert recipe.words == "8 frames (every 32nd frame of the video at 30 fps)"
 
 
 @pytest.mark.parametrize("frames", LENGTHS)

@@ -80,7 +80,7 @@ def test_faults_of_charades_are_named(home, old, new, sentence):
 
 def test_charades_is_not_a_classification_data_set(home):
     with pytest.raises(
-        DataError, match=r"charades has no single class per video but intervals or captions; set config.task"
+        DataError, match=r"charades has intervals or captions instead of one class per video; set config.task"
     ):
         open_source(DataConfig(name="charades", root=str(home), **SMALL), "train")
 

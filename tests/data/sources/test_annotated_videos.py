@@ -131,7 +131,7 @@ def test_records_of_another_data_set_are_refused(home, faces, tmp_path):
     some = prepare("afew_va", faces, tmp_path / "some", "--splits=fold1,fold2")
     with pytest.raises(DataError, match=r"have no fold3, fold4, fold5"):
         rows("afew_va", some, "train", "target")
-    with pytest.raises(DataError, match=r"have no feature label, but other annotations; set data.name to"):
+    with pytest.raises(DataError, match=r"hold other annotations instead of labels; set data.name to"):
         open_source(DataConfig(name="folder", root=str(charades)), "train")
     (charades / "about_train.jsonl").unlink()
     with pytest.raises(DataError, match=r"lack the annotations of charades; write them with `vidjax prepare chara"):

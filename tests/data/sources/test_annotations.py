@@ -166,7 +166,7 @@ def test_an_unknown_split_of_the_motion_videos_is_refused_rather_than_read_as_tr
 
 
 def test_an_annotation_that_a_data_set_does_not_have_is_refused(short, monkeypatch):
-    with pytest.raises(DataError, match=r"'train' has no intervals; set data.train_split and eval_split to long_train"):
+    with pytest.raises(DataError, match=r"'train' has no intervals; set data.train_split and data.eval_split to long"):
         motion.read_split(short, "train", "intervals")
     with pytest.raises(
         DataError,

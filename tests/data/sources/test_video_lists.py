@@ -214,7 +214,7 @@ def test_captions_of_a_video_may_be_on_several_lines(root):
         ("\n", "lists no videos; write one `path label` per line"),
         (
             "label,who\nrun,me\n",
-            "none of the columns 'label', 'who' is known to hold the paths of videos; name that column 'path'",
+            "none of the columns 'label', 'who' is known to hold the paths of videos; call the column of paths 'path'",
         ),
     ],
 )

@@ -219,7 +219,7 @@ def test_a_folder_without_features_and_a_damaged_part_are_named(videos, whole, t
         FeatureStore.open(whole).array("cls")
     (broken / "features.json").write_text("{}")
     with pytest.raises(
-        DataError, match=r"features.json is not a header of features: .*; restore it, or embed into another folder"
+        DataError, match=r"features.json is not a header of features \(.*\); restore it, or embed into another folder"
     ):
         FeatureStore.open(broken)
 

@@ -92,7 +92,7 @@ def test_the_first_encoder_encodes_a_still_clip_like_the_image_model(image_model
     for frame in tokens:
         np.testing.assert_allclose(frame, states[1:], atol=2e-5 * np.abs(states).max())
     notes = " ".join(found.notes)
-    assert "its positions serve every frame of cubes" in notes
+    assert "its positions serve every time step;" in notes
     assert "temporal encoder starts fresh" in notes
 
 
@@ -115,7 +115,7 @@ def test_every_factorization_can_be_initialised_from_an_image_model(image_model,
             np.testing.assert_array_equal(time, space)
         assert (encoder["blocks"]["temporal_norm"]["scale"] == 1).all()
     assert found.num_classes == 0
-    assert "its positions are repeated in each of 2 frames of cubes" in found.notes[0]
+    assert "its positions are repeated in each of 2 time steps;" in found.notes[0]
 
 
 @pytest.mark.parametrize("factorization", ["encoder", "self_attention"])

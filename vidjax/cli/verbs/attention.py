@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     drawn = draw_each(folders, recipe, draw, "drawing")
     if drawn:
-        say(f"{recipe.words}; {', '.join(shown)}")
+        say(f"{recipe.words}; maps: {'; '.join(shown)}")
     if arguments.json:
         print_json([{"video": name} | files for name, files in drawn.items()])
     else:

@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="", metavar="NAME[:ARG,ARG]", help=about)
     parser.add_argument("--root", default="", metavar="DIR", help="the folder of the named data set or of its records")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
-    about = "open every video: index reads packets and the first frame (milliseconds per video), decode every frame; "
-    about += f"by default up to {SAMPLED} videos of a folder are indexed, and none of a data set"
+    about = "open every video: `index` reads packets and the first frame (milliseconds per video), `decode` all frames"
+    about += f"; by default up to {SAMPLED} videos of a folder are indexed, and none of a data set"
     parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
     about = "open every video and add the readable ones to SHA256SUMS in the root, in the format of sha256sum; "
     about += "existing lines are kept, and files that do not match theirs are reported"
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--charts", default="", metavar="DIR", help=about)
     about = "validation share of a folder without splits, from 0 to 1 (0.2), as --config.data.val_fraction"
     parser.add_argument("--val-fraction", type=float, metavar="F", help=about)
-    about = "folder keeps the videos of a folder in one split (default video), as --config.data.split_by"
+    about = "`folder` keeps all videos of a folder in one split (default `video`), as --config.data.split_by"
     parser.add_argument("--split-by", choices=choices("data.split_by"), help=about)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="videos read in parallel")
     parser.add_argument("--json", action="store_true", help="print everything as JSON, with every missing file")
@@ -135,7 +135,7 @@ def _which(word: str, root: str) -> tuple[str, str]:
     named = word in NAMES or is_outside(word)
     if os.path.exists(word) and not named:
         if root:
-            raise ConfigError(f"--root is for a named data set, and {word} is a path; leave it out")
+            raise ConfigError(f"--root is for a named data set, and {word} is a path; leave --root out")
         if os.path.isfile(word) and is_video_name(word):
             raise ConfigError(f"{word} is a single video; give its folder, or a list of videos")
         return "folder", word

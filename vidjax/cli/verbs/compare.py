@@ -155,7 +155,8 @@ def _print_tables(videos: list[str], asked: list[_Asked], pairs: list[Pair]) -> 
     console.print(table)
     named = {id(each): letter for letter, each in zip(letters, asked, strict=True)}
     for a, b, found in pairs:
-        share = "" if found.share is None else f"the same in {found.same} of {found.videos} videos ({found.share:.0%})"
+        same = f"the same class in {found.same} of {found.videos} videos"
+        share = "" if found.share is None else f"{same} ({found.share:.0%})"
         words = "; ".join(filter(None, (share, found.remark)))
         console.print(Text(f"{named[id(a)]} and {named[id(b)]}: {words}"), soft_wrap=True)
 

@@ -29,8 +29,8 @@ ESTIMATES = (
     "chip's clock, good to a factor of two: use them to compare variants, not to predict. "
 )
 KERNELS = (
-    "The compiler gives no estimate for Pallas kernels. A kernel's time is that of its schedule, one bundle of "
-    "instructions per cycle, or of moving its arrays once at the chip's bandwidth, whichever is longer. The share of "
+    "The compiler gives no estimate for Pallas kernels. A kernel's time is that of its schedule (one bundle of "
+    "instructions per cycle) or of moving its arrays once at the chip's bandwidth, whichever is longer. The share of "
     "the peak includes the kernels."
 )
 NO_SCHEDULES = (

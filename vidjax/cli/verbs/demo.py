@@ -2,8 +2,8 @@
 
 It shows what the given models can do: answers with a timeline, reconstructions of a masked autoencoder, a caption,
 attention, two models side by side, or the moments of an index that are like the video. It needs gradio (extra `demo`).
-The page is visible on this machine only, unless --host opens it to others or --share gets a public address from gradio,
-which requires a password. Uploads are limited in bytes, seconds and pixels, and one video is processed at a time.
+The page is visible on this machine only, unless --host opens it to others or --share, which requires a password, gets a
+public address from gradio. Uploads are limited in bytes, seconds and pixels, and one video is processed at a time.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def ask_password() -> str:
     if password is None:
         if not sys.stdin.isatty():
             raise ConfigError(
-                f"--share puts the page on a public address, which needs a password: set {PASSWORD}, or start it in a "
-                "terminal to be asked for one"
+                f"--share puts the page on a public address, which needs a password: set {PASSWORD}, or start the "
+                "demo in a terminal to be asked for one"
             )
         password = getpass.getpass(f"password of the public page, at least {SHORTEST} characters: ")
     if len(password) < SHORTEST:

@@ -151,7 +151,7 @@ def _of_no_data_set(arguments: argparse.Namespace) -> list[str]:
         return []
     for option in ("root", "split", "task"):
         if getattr(arguments, option):
-            raise ConfigError(f"--{option} is for a data set, but --data names videos; leave it out")
+            raise ConfigError(f"--{option} is for a data set, but --data names videos; leave --{option} out")
     return words
 
 
@@ -230,7 +230,8 @@ def _how_to_read(folder: str, written: Written, store: FeatureStore | None) -> s
         )
     return (
         f"{folder}: features of {header.num_rows} {unit}; {name} has the shape {(header.num_rows, *shape)}\n"
-        f"read them with {opened}.array({name!r}), or probe them: vidjax probe --train {folder} --test ANOTHER"
+        f"read them with {opened}.array({name!r}), or probe them: "
+        f"vidjax probe --train {folder} --test ANOTHER --out DIR"
     )
 
 
@@ -267,8 +268,8 @@ def _say(written: Written, recipe: ClipRecipe, store: FeatureStore | None) -> No
     elif store:
         counted = f"{header.num_rows - len(failures)} of {header.num_rows} rows have {_count(store)} windows with"
     shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
-    every = f"a window every {header.windows['every']:g} s, " if header.windows else ""
-    say(f"{counted} {shapes}, {header.dtype}, of {every}{recipe.words}")
+    every = f"; one window every {header.windows['every']:g} s, each" if header.windows else ","
+    say(f"{counted} {shapes}, {header.dtype}{every} of {recipe.words}")
 
 
 VERB = Verb(

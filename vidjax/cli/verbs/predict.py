@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--crops", type=int, metavar="N", help="crops along the long side (as the model is evaluated, or 1)")
     clip_options.add_stride(parser)
     add("--merge", choices=choices("eval.merge"), help="how to merge views and windows (as the model is evaluated)")
-    add("--score", choices=("softmax", "sigmoid"), help="for one label per video, or several (as trained)")
+    about = "softmax for one label per video, sigmoid for several (as trained)"
+    add("--score", choices=("softmax", "sigmoid"), help=about)
     clip_options.add_windows(parser, "as trained")
     about = "lowest probability of a class in a timeline (0.5 for several labels per video, else the best class)"
     add("--threshold", type=float, metavar="P", help=about)
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         for video in videos:
             answers.append(_answer(predictor, video, arguments.top, advance))
     failed = [_written(files, answer) for answer in answers if files.of_each and "error" not in answer]
-    files.write_of_all(answers, f"{_view_words(predictor.recipe)} of {predictor.recipe.words}, by {model.source}")
+    files.write_of_all(answers, f"{_view_words(predictor.recipe)}, by {model.source}")
     for answer in answers:
         if "error" in answer:
             say(f"vidjax: no answer for {answer['video']}: {answer['error']}")
@@ -156,8 +157,7 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
         for line in segment_lines(answer.get("segments", [])):
             console.print(Text(line), soft_wrap=True)
     if answered:
-        clip = predictor.recipe.words
-        say(f"{_view_words(predictor.recipe)} of {clip}; {_merge_words(predictor)}")
+        say(f"{_view_words(predictor.recipe)}; {_merge_words(predictor)}")
         if windows := predictor.recipe.windows:
             merged = {"mean": "mean", "max": "largest probability"}[windows.merge]
             each = "number" if predictor.numbers else "class"
@@ -176,19 +176,21 @@ def _remarks(answered: list[dict[str, Any]]) -> Iterator[str]:
     segments = [segment for answer in answered for segment in answer["segments"] if "agree" in segment]
     if flickers := sum(segment["windows"] - segment["agree"] for segment in segments):
         yield (
-            f"The answers of {flickers} of {len(windows)} windows last less than {long / 2:.2g} s, half a window, and "
-            "are merged into the segments around them; --json has the answer of each window."
+            f"An answer that holds for less than {long / 2:.2g} s, half a window, is merged into the segments around "
+            f"it; this affects {flickers} of {len(windows)} windows. --json has the answer of each window."
         )
     if any(not answer["segments"] for answer in answered):
         yield "A timeline is empty because no class is probable enough; a lower --threshold shows more."
 
 
 def _view_words(recipe: ClipRecipe) -> str:
-    """Describe the views or windows of a video."""
+    """Describe the views or windows of a video and their clips."""
     if windows := recipe.windows:
-        every = f"windows every {windows.seconds:g} s" if windows.seconds else f"{windows.count} windows"
-        return every if recipe.crops == 1 else f"{recipe.crops} crops of {every}"
-    return "1 view" if recipe.views == 1 else f"{recipe.clips} x {recipe.crops} views"
+        every = f"one window every {windows.seconds:g} s" if windows.seconds else f"{windows.count} windows"
+        crops = "" if recipe.crops == 1 else f" with {recipe.crops} crops"
+        return f"{every}, each{crops} of {recipe.words}"
+    views = "1 view" if recipe.views == 1 else f"{recipe.clips} x {recipe.crops} views"
+    return f"{views} of {recipe.words}"
 
 
 def _merge_words(predictor: Predictor) -> str:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-every", type=int, default=12, help="frames between key frames; default 12")
     parser.add_argument("--crf", type=int, default=20, help="x264 quality; lower is better and larger; default 20")
     parser.add_argument("--keep-bytes", action="store_true", help="store the original files, and pictures losslessly")
-    about = "with --keep-bytes: index reads packets and the first frame (ms per video), decode every frame"
+    about = "with --keep-bytes: `index` reads packets and the first frame (ms per video), `decode` all frames"
     parser.add_argument("--check", default="index", choices=("index", "decode"), help=about)
     about = f"local (Beam on this machine), threads (without Beam), or {beam_options.RUNNERS}"
     parser.add_argument("--runner", default="", help=f"{about}; default local if Beam is installed, else threads")

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--per-video", type=int, default=0, metavar="N", help="maximum moments per video (no limit)")
     about = f"the model of the index, if it has moved: {load_model.HELP}"
     add("--model", default="", metavar="SOURCE", help=about)
-    about = "search only the clusters nearest to the query, which `vidjax index --approximate` wrote"
+    about = "of the clusters that `vidjax index --approximate` wrote, search only those nearest to the query"
     add("--approximate", action="store_true", help=about)
     add("--html", metavar="FILE", help="write a page, a single file, that plays the moments")
     add(

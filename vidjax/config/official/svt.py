@@ -9,7 +9,7 @@ SOURCE = Source("SVT", "https://github.com/kahnchana/svt", "1827106d56c3d69e7ceb
 
 _RUN, _SCRIPT, _VIEWS = "train_ssl.py", "scripts/train.sh", "datasets/transform.py"
 _YAML, _FRAMES = "models/configs/Kinetics/TimeSformer_divST_8x32_224.yaml", "datasets/decoder.py"
-_OFF = "the line is commented out in their code, and vidjax does not do it either"
+_OFF = "their code comments it out, and vidjax leaves it out too"
 _JITTER = "img_brightness=0.4, img_contrast=0.4, img_saturation=0.2"
 
 SHARED = (

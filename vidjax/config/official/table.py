@@ -61,7 +61,7 @@ class Recipe:
     Attributes:
       experiment: the experiment in configs/ with its size, such as "videomae_k400:base".
       source: the repository that `Row.where` refers to.
-      published: the accuracy, with `file:line` of its source in brackets, or a paper.
+      published: the accuracy and its source: `file:line` in brackets, or a paper.
       rows: every hyperparameter, each once.
     """
 

@@ -57,7 +57,7 @@ PRETRAIN = (
         place="vidjax.ops.masking:num_masked",
     ),
     Row(
-        "target", "engine_for_pretraining.py:45,46", "less mean, by std + 1e-6",
+        "target", "engine_for_pretraining.py:45,46", "(x - mean) / (std + 1e-6)",
         place="vidjax.ops.patches:patch_statistics",
     ),
     Row("loss", "engine_for_pretraining.py:21,53", "MSE of hidden cubes", place="vidjax.objectives:MaskedAutoencoding"),
@@ -103,7 +103,7 @@ FINETUNE = (
     Row("schedule", "utils.py:393,397", "linear from 0, then cosine", "optim.schedule", value="cosine"),
     Row("undecayed", "optim_factory.py:56", "rank 1, .bias, positions", "optim.decayed", value="kernels"),
     Row(
-        "layer ids of the decay", "optim_factory.py:24,35", "embeddings 0, block i i+1, rest last",
+        "layer ids of the decay", "optim_factory.py:24,35", "embeddings: 0, block i: i + 1, rest: last",
         place="vidjax.training.optim.layer_decay:layer_scales",
     ),
     Row("--color_jitter", "run_class_finetuning.py:87", "0.4", reason=_PARSED_ONLY),

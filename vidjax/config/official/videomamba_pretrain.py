@@ -84,7 +84,7 @@ def _parser() -> tuple[Row, ...]:
             "align.teacher_norm", value=False),
         Row("the student's layer", f"{_HERE}/models/videomamba_pretrain.py:425", "the stream before the last block",
             "align.student_layers", value=(-2,)),
-        Row("the student's norm", f"{_HERE}/models/videomamba_pretrain.py:425", "before it", "align.student_norm",
+        Row("the student's norm", f"{_HERE}/models/videomamba_pretrain.py:425", "before the norm", "align.student_norm",
             value=False),
         Row("hidden tokens", f"{_HERE}/engines/engine_for_pretraining_videomamba.py:75,76",
             "those drawn last by the teacher's attention", place="vidjax.ops.masking:attention_mask"),

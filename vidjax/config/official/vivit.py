@@ -123,7 +123,7 @@ _MIXED = (
     ),
 )
 _SSV2 = (Row("flip", f"{_OPS}:518", "SSv2 has none", "data.flip", value=0.0),)
-_DEPTH = "4, as in the paper and the configurations for SSv2 and EPIC; large_fe_24 has the value for Kinetics"
+_DEPTH = "4, as in the paper and the configurations for SSv2 and EPIC; large_fe_24 has 24, as in that for Kinetics"
 _BASE, _BASE_FE = "kinetics400/vivit_base_k400.py", "kinetics400/vivit_base_factorised_encoder.py"
 _LARGE_FE = "vivit_large_factorised_encoder.py"
 _PAPER = "scenic has no configuration for it; ours combines model 1's with the paper, arXiv:2103.15691"

@@ -45,7 +45,7 @@ def _file(file: str, lines: dict[str, str]) -> tuple[Row, ...]:
     """Return the rows that all files share.
 
     Args:
-      file: path of one of them.
+      file: path of one of the files.
       lines: for the name of each row, its lines in that file.
     """
     rows = (

@@ -62,8 +62,8 @@ class TeacherConfig:
     name: str = ""  # The teacher's model, a name from `vidjax models`. Empty: the model of the run in weights.
     # Fields of the teacher's spec to change, as in model.spec. If name is empty too: the spec of the run in weights.
     spec: dict = dataclasses.field(default_factory=dict)
-    # Height and width of the teacher's clips, in pixels; the student's clips are resized to it. 0: data.image_size or,
-    # if name is empty, the size of the clips of the run in weights.
+    # Height and width, in pixels, to which the student's clips are resized for the teacher. 0: data.image_size or, if
+    # name is empty, the size of the clips of the run in weights.
     image_size: NotNegative[int] = 0
     # Weight of the divergence of the student's class probabilities from the teacher's.
     logit_weight: NotNegative[float] = 1.0
@@ -117,7 +117,7 @@ class ContrastiveConfig:
     # A run or a folder with the text tower's initial weights. Empty: the weights of init_from if it has a text tower,
     # otherwise random weights.
     text_from: MayChange[str] = ""
-    # A folder with the vocabulary: tokenizer.json, vocab.json and merges.txt, or spiece.model. Empty: the
+    # A folder with the vocabulary: spiece.model, tokenizer.json, or vocab.json with merges.txt. Empty: the
     # vocabulary in text_from or init_from; if text_from is empty and init_from has none, it is learned from the
     # training captions.
     tokenizer: MayChange[str] = ""

@@ -70,8 +70,8 @@ def check_crop(data: DataConfig) -> None:
 def eval_crops(frames: Num[np.ndarray, "t h w c"], recipe: ClipRecipe) -> Num[np.ndarray, "crops t h2 w2 c"]:
     """Resize to just cover recipe.frame_size, then take recipe.crops evenly spaced crops; a single crop is central.
 
-    For square frames, the short side is resized to their size and the crops lie along the long side. Channels are in
-    the order of recipe.channels.
+    If recipe.frame_size is square, the short side is resized to it and the crops lie along the long side. Channels are
+    in the order of recipe.channels.
 
     Args:
       frames: uint8 or float32.

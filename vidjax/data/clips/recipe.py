@@ -50,7 +50,8 @@ class ClipRecipe:
       interpolation: for resizing, one of `resize.INTERPOLATIONS`.
       channels: their order in the model's input, rgb or bgr; videos are read as RGB.
       mean, std: per channel, for normalising pixels in [0, 1].
-      clips, crops: number of clips, evenly spaced in time, and of crops of each, along the side that exceeds the frame.
+      clips: number of clips, evenly spaced in time.
+      crops: number of crops of each clip, along the side that exceeds the frame.
       merge: how the views' scores are merged, a rule of `vidjax.evaluation.merge_views`.
       windows: for a model that scores windows rather than the whole video; `clips` is then 1.
 
@@ -133,7 +134,7 @@ class ClipRecipe:
 
     @property
     def words(self) -> str:
-        """How a clip is taken, for example "16 frames, every 4th"."""
+        """How a clip is taken, for example "16 frames (every 4th frame of the video)"."""
         if self.segments > 1:
             each = dataclasses.replace(self, num_frames=self.num_frames // self.segments, segments=1)
             return f"{self.segments} clips of {each.words}"
@@ -148,7 +149,7 @@ class ClipRecipe:
             return f"{self.num_frames} frames in a row{of}"
         teens = 10 < self.stride % 100 < 14
         ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(self.stride % 10, "th")
-        return f"{self.num_frames} frames, every {self.stride}{ending}{of}"
+        return f"{self.num_frames} frames (every {self.stride}{ending} frame of the video{of})"
 
     def sample(self, data: DataConfig) -> DataConfig:
         """The data configuration with this recipe's sampling, since rows of some data sets (AFEW-VA) depend on it."""

@@ -41,7 +41,7 @@ def train_indices(
     moments per second, whatever the rate of the video and however unevenly its frames are timed.
 
     With data.segments above 1, a clip is made of that many shorter clips, as in V-JEPA 2's probes. The video is divided
-    into as many equal parts, and each part gives one random short clip. If the parts are no longer than a short clip,
+    into as many equal parts, and each part gives one random short clip. If a part is not longer than a short clip,
     the short clips are evenly spaced instead.
 
     Args:
@@ -69,7 +69,7 @@ def _train(sampling: Sampling, frames: int, data: DataConfig, stride: Any, rng: 
 
 
 def _views(sampling: Sampling, frames: int, recipe: ClipRecipe, stride: Any) -> np.ndarray:
-    """Space the short clips of all segments evenly; clip i joins every `recipe.clips`-th of them, from the i-th on."""
+    """Space the short clips of all segments evenly; clip i consists of every `recipe.clips`-th, from the i-th on."""
     parts, t = recipe.segments, recipe.num_frames // recipe.segments
     windows = sampling.views(frames, t, stride, parts * recipe.clips)
     return np.swapaxes(windows.reshape(parts, recipe.clips, t), 0, 1).reshape(recipe.clips, parts * t)
@@ -90,8 +90,8 @@ def eval_indices(
     (i + 1) / (clips + 1) of the way into each rounded segment. `segment_middle` takes the middle for a single clip, and
     is `segment_rounded` for several.
 
-    With several segments, segments * clips shorter clips are taken in the same way. Clip i joins every `clips`-th of
-    them, beginning with the i-th.
+    With several segments, segments * clips shorter clips are taken in the same way. Clip i consists of every
+    `clips`-th of them, beginning with the i-th.
 
     Args:
       num_video_frames: at least 1.
@@ -201,7 +201,7 @@ class Sampling:
     Attributes:
       train: gives one random clip; its last argument is a random generator.
       views: gives evenly spaced test clips; its last argument is their number.
-      rate: frames per second in which the stride is counted; 0: the video's own frames, whatever their rate.
+      rate: frames per second at which the stride is counted; 0 to count the video's own frames, whatever their rate.
       whole: whether clips are spread over the whole video, whatever the stride.
       loops: whether a video that is shorter than a clip starts again; otherwise its last frame repeats.
     """

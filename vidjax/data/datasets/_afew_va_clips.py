@@ -114,7 +114,7 @@ def read_subjects(root: str) -> dict[str, tuple[str, int]]:
 
 
 def assign_folds(clips: Sequence[Clip], fixed: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
-    """Assign a fold, from 1, to every subject: given folds first, then the largest subject left to the smallest fold.
+    """Assign a fold, from 1, to every subject: its given fold or else, largest subjects first, the smallest.
 
     Args:
       fixed: fold of each clip, 0 where none is given.

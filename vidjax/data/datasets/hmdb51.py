@@ -64,7 +64,7 @@ DATASET = DatasetSpec(
     layout="testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt and <class>/<name>.avi",
     num_classes=51,
     videos={"train": 3_570, "val": 1_530, "test": 1_530},
-    protocol={  # VideoMAE, section 4, as for UCF101
+    protocol={  # VideoMAE, section 4
         "data": {"num_frames": 16, "stride": 2, "sampling": "dense_span", "flip": 0.5},
         "eval": {"clips": 10, "crops": 3, "merge": "mean_softmax"},
     },

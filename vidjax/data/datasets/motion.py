@@ -34,7 +34,8 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> Vide
       root: the folder of the videos; empty for one in the cache.
 
     Raises:
-      DataError: for intervals of a short split, velocities of a long one, or an unknown split.
+      DataError: for intervals of a short split; for classes, velocities or actions of a long one; for an unknown split;
+        or when the folder holds something else.
     """
     folder = write_videos(root, split)
     return open_classes(DATASET, folder, split, data) if annotation == LABEL else read_split(folder, split, annotation)
@@ -56,9 +57,9 @@ def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
         raise DataError(f"motion has no split {split!r}; it has {', '.join(SPLITS)}")
     kind = split.split("_")[0]
     if (annotation == INTERVALS) != (kind == "long") and annotation != CAPTIONS:
-        where = "long_train and long_val" if annotation == INTERVALS else "train, val and test"
+        where = "long_train and long_val" if annotation == INTERVALS else "train and val (or test)"
         raise DataError(
-            f"the motion split {split!r} has no {annotation}; set data.train_split and eval_split to {where}"
+            f"the motion split {split!r} has no {annotation}; set data.train_split and data.eval_split to {where}"
         )
     rows = [
         _row(folder, about, annotation)

@@ -59,8 +59,8 @@ def prepare_records(
       out: a folder on a disk or in a bucket.
       storing: how a video is stored; by default as its own bytes, if its index and first frame can be read.
       runner: where the work runs, and with how many threads.
-      on_video: called with the split's name after each video, for a progress bar; on a cluster, when a whole shard
-        exists.
+      on_video: called with the split's name after each video, for a progress bar; on a cluster, for all videos of a
+        shard once the shard exists.
 
     Returns:
       the folder to use as `data.root`, and one dict per video that could not be stored.

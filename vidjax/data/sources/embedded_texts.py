@@ -91,14 +91,15 @@ def find_text_encoder(
     elif contrastive.text_from:
         raise ConfigError(
             f"config.contrastive.text_from={contrastive.text_from!r} is not a folder with a vocabulary; set "
-            f"config.contrastive.tokenizer to a folder with its text tower's vocabulary ({', '.join(FILES[:4])})"
+            f"config.contrastive.tokenizer to a folder with its text tower's vocabulary ({FILES[0]}, "
+            f"{FILES[1]} with {FILES[2]}, or {FILES[3]})"
         )
     else:
         encoder = learn_vocabulary(captions(), contrastive.num_tokens, contrastive.vocab_size)
     if encoder.vocab_size != contrastive.vocab_size:
         raise ConfigError(
             f"the vocabulary in {found} has {encoder.vocab_size} tokens; set "
-            f"config.contrastive.vocab_size={encoder.vocab_size}, now {contrastive.vocab_size}"
+            f"config.contrastive.vocab_size={encoder.vocab_size} instead of {contrastive.vocab_size}"
         )
     return encoder
 

@@ -50,7 +50,7 @@ class OwnVideos:
       splits: the videos by the name of their split; a split that the root does not have is absent.
       places: for each split, the list or the folder that it was read from; splits may share one.
       hashed: the splits divided by a hash; empty where the root determines the split of each video.
-      names: class names in the order of their numbers; empty where labels are numbers, or there are none.
+      names: class names in the order of their numbers; empty where there are only numbers, or no classes.
       columns: for lists, the name of the column that holds each item, such as the path or the label.
       unlabelled: why videos have no classes, for a message; empty if they have classes.
       empty: folders without videos beside the class folders; they are not classes.
@@ -201,7 +201,7 @@ def _of_lists(root: str, splits: dict[str, Videos], lists: Sequence[VideoList], 
 
 
 def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
-    """The classes named in lists, in the order of labels.txt or else alphabetically; none where labels are numbers.
+    """The classes named in lists, in the order of labels.txt or else alphabetically; for numbers, all of labels.txt.
 
     Raises:
       DataError: for names mixed with numbers, or a name that is not in labels.txt.

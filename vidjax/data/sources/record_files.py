@@ -1,6 +1,6 @@
 """Read the records of a split from their ArrayRecord files, with few files open at a time.
 
-array_record's own data source keeps open every file that it has read from. Ten million videos in files of 256 are
+array_record's own data source keeps open every file that it has read from. Ten million videos, 256 per file, are
 39,000 files, but a process may usually open only about a thousand.
 """
 

@@ -38,10 +38,10 @@ class RecordSource(VideoSource):
         builder, self._records = open_records(folder, split)
         features = builder.info.features
         if "video" not in features:
-            raise DataError(f"the records in {folder} have no feature video; write records with `vidjax prepare`")
+            raise DataError(f"the records in {folder} have no feature named video; write records with `vidjax prepare`")
         if "about" in features:  # annotations instead of a label
             raise DataError(
-                f"the records in {folder} have no feature label, but other annotations; set data.name to the data set "
+                f"the records in {folder} hold other annotations instead of labels; set data.name to the data set "
                 "that they were made from"
             )
         info = builder.info.splits[split]

@@ -165,8 +165,8 @@ def _columns(table: Table) -> tuple[dict[str, int], str]:
         found["path"] = 0
     if "path" not in found:
         raise DataError(
-            f"{table.path}: none of the columns {_quoted(table)} is known to hold the paths of videos; name that "
-            "column 'path' in the first line"
+            f"{table.path}: none of the columns {_quoted(table)} is known to hold the paths of videos; call the "
+            "column of paths 'path' in the first line"
         )
     if not table.header and table.width == 2:
         found["label"] = 1 - found["path"]

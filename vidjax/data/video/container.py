@@ -131,8 +131,10 @@ def video_stream(container: av.container.InputContainer, where: str) -> av.video
     """
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "no"
-        raise VideoError("no_video_stream", f"{where} has only {kinds} streams, none of them video")
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "none"
+        raise VideoError(
+            "no_video_stream", f"{where} has no video stream (a cover picture is not one); kinds of streams: {kinds}"
+        )
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError("corrupt", f"{where} uses a video codec that FFmpeg does not know")

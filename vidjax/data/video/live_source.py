@@ -126,8 +126,8 @@ def live_errors(source: LiveSource, timeout: float):
         hint = ""
         if source.kind == "file":
             hint = (
-                ", or cannot be read before it is finished, like most MP4 files; record MPEG-TS or Matroska, and use "
-                "`vidjax predict --every 1` for a finished file"
+                ", or cannot be read before it is finished, like most MP4 files; record MPEG-TS or Matroska; for a "
+                "finished file, use `vidjax predict --every 1`"
             )
         raise VideoError("not_video", f"{source.shown} is not in a format that vidjax reads{hint}") from error
     except Exception as error:  # an error of FFmpeg, the system or PyAV

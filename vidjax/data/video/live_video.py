@@ -192,7 +192,7 @@ class LiveVideo:
             self._frames.popleft()
 
     def _is_spare(self) -> bool:
-        """Whether the next frame replaces the last one: the one before it already stands for these `apart` seconds."""
+        """Whether the next frame replaces the last kept one: the kept frame before that one stands for its interval."""
         if not self._apart or len(self._frames) < 2:
             return False
         return self._frames[-1].seconds // self._apart == self._frames[-2].seconds // self._apart

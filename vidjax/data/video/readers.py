@@ -1,4 +1,4 @@
-"""Read videos stored as files, as folders of images (AFEW-VA) or in records, through one interface."""
+"""Read videos stored as files, as folders of images (AFEW-VA, Jester) or in records, through one interface."""
 
 from __future__ import annotations
 

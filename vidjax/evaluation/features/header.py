@@ -148,7 +148,7 @@ def read_header(folder: Place) -> Header | None:
         return Header(**tree | {"arrays": {name: tuple(shape) for name, shape in tree["arrays"].items()}})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is not a header of features: {type(error).__name__} {error}; restore it, or embed into another "
+            f"{path} is not a header of features ({type(error).__name__}: {error}); restore it, or embed into another "
             "folder"
         ) from error
 

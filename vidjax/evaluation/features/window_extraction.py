@@ -37,7 +37,9 @@ from vidjax.evaluation.features.window_times import WindowTimes
 from vidjax.evaluation.multiview import NOT_FINITE, one_late
 
 _VIDEO_BYTES = 2**32  # maximum bytes of one video's features
-_WINDOWS_A_CPU = 2  # per step: 8 take 2.4 times the processor time per clip with a tiny VideoMAE, 1.1 with a small one
+# Windows per step and CPU device. With 8 instead of 2, a window takes 2.4 times the processor time with a tiny
+# VideoMAE, and 1.1 times with a small one.
+_WINDOWS_A_CPU = 2
 _OPENED = 16  # videos whose length is compared with a window's before anything is written
 _FAILED = WindowedVideo(0, np.zeros((0, 2)))
 

@@ -53,7 +53,7 @@ def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
 
 
 def best_constant(references: Sequence[Sequence[str]]) -> str:
-    """Choose the caption that scores best if every video gets it: the best by BLEU-4 of the most frequent references.
+    """Choose the caption for all videos: of the most frequent references, the one that scores best by BLEU-4.
 
     BLEU-2 decides ties, for example if no reference shares four words with another.
     """

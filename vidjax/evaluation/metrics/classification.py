@@ -42,7 +42,7 @@ def per_class_accuracy(
 def precision_recall_f1(
     confusion: Int[np.ndarray, "classes classes"], unscored: Int[np.ndarray, " classes"]
 ) -> dict[str, np.ndarray | float]:
-    """Return precision, recall and F1 of each class, their means over classes (macro), and over all examples (micro).
+    """Return precision, recall and F1 of each class, their means over classes (macro), and those of all rows (micro).
 
     A metric with denominator 0 is 0. Classes that neither occur nor are predicted are NaN and left out of the means.
     If every example is scored, micro precision, recall and F1 all equal the accuracy.

@@ -1,8 +1,8 @@
 """V-JEPA 2: weights and accuracies of probes from the authors' README and paper, protocols from their configurations.
 
-The probes have 16 heads, and those on Diving48 read four levels of the encoder. The probes of `transformers`
-have as many heads as the encoder and read only the last level. Where that changes a probe, its accuracy is listed only
-for the authors' file.
+The probes have 16 heads, and those on Diving48 and Jester read four levels of the encoder. The probes of `transformers`
+have as many heads as the encoder and read only the last level. Where the two differ, the accuracy is listed only for
+the authors' file.
 """
 
 from functools import partial
@@ -37,20 +37,20 @@ PUBLISHED = {
         ),
         pretrained=(
             ("facebook/vjepa2-vitl-fpc64-256", "VideoMix22M, self-supervised"),
-            ("vitl.pt", "the same, with the encoder's moving average"),
+            ("vitl.pt", "VideoMix22M, self-supervised; with the encoder's moving average"),
             ("facebook/vjepa2-vitl-fpc32-256-diving48", "Diving48, probe of the last level"),
         ),
     ),
     "huge": Published(
         pretrained=(
             ("facebook/vjepa2-vith-fpc64-256", "VideoMix22M, self-supervised"),
-            ("vith.pt", "the same, with the encoder's moving average"),
+            ("vith.pt", "VideoMix22M, self-supervised; with the encoder's moving average"),
         ),
     ),
     "giant": Published(
         pretrained=(
             ("facebook/vjepa2-vitg-fpc64-256", "VideoMix22M, self-supervised"),
-            ("vitg.pt", "the same, with the encoder's moving average"),
+            ("vitg.pt", "VideoMix22M, self-supervised; with the encoder's moving average"),
         ),
     ),
     "giant_384": Published(
@@ -66,7 +66,7 @@ PUBLISHED = {
         ),
         pretrained=(
             ("facebook/vjepa2-vitg-fpc64-384", "VideoMix22M, self-supervised"),
-            ("vitg-384.pt", "the same, with the encoder's moving average"),
+            ("vitg-384.pt", "VideoMix22M, self-supervised; with the encoder's moving average"),
             ("facebook/vjepa2-vitg-fpc64-384-ssv2", "SSv2, probe with 22 heads"),
             ("facebook/vjepa2-vitg-fpc32-384-diving48", "Diving48, probe of the last level with 22 heads"),
         ),

@@ -27,7 +27,7 @@ def forward(
     Reads x (t b d) and the tokens beside the chunk; the convolution's taps (k b d) and bias (b d); x_proj (d lane),
     whose columns give dt, B and C; dt_proj (lane d), with zeros for B and C; the bias of dt and D (b d); and A (s b d)
     divided by ln 2. `sizes` are the length of the sequence and the rank of dt.
-    Scratch: the running state (s b d); u, the output of the convolution, and steps (t b d); proj (t b lane).
+    Scratch: the running state (s b d); u (t b d), the SiLU of the convolution; steps (t b d); proj (t b lane).
     """
     tokens, size = x.shape[0], A.shape[0]
     length, rank = sizes
@@ -69,7 +69,7 @@ def backward(
 
     The grid visits the chunks in the opposite order of the scan. Further scratch: `after`, for `conv_tpu.backward`; the
     gradient g (s b d) of the running state; slopes (t b d), the derivatives of the softplus that gives the steps; the
-    gradient of proj (t b lane); the states (t + 1, s b d) before each token, in the order of the scan. The last loop
+    gradient of proj (t b lane); the states (t+1 s b d) before each token, in the order of the scan. The last loop
     overwrites steps with the gradients of u, and slopes with the gradients of the softplus's input.
     """
     tokens, size = x.shape[0], A.shape[0]

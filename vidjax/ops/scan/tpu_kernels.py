@@ -54,7 +54,7 @@ def backward(
     x, dt, A, B, C, D, bias, dy, states, dx, ddt, dA, dB, dC, dD, dbias, g, b, c, steps, slopes, kept, for_B, for_C,
     *, sizes, softplus, reverse,
 ):  # fmt: skip
-    """Write the gradients of x, dt (t b d), B, C (1 t r lane), and add to those of A (s r d), D and the bias (r d).
+    """Write the gradients of x and dt (t b d) and of B and C (1 t r lane); add to those of A (s r d), D and bias (r d).
 
     The grid visits the chunks in the opposite order. Further scratch: the gradient g (s r d) of the running state; the
     softplus's derivatives (t r lane); the decayed state to which each token adds (t s r lane); dB, summed over lanes

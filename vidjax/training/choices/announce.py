@@ -15,7 +15,7 @@ from vidjax.training.choices.pauses import Pauses
 from vidjax.training.choices.speed import Pace
 from vidjax.training.run_step import RunStep
 
-FEW_VIDEOS = 100  # pre-training on fewer may not help: on 43 it did not help a classifier; on 169 features were useful
+FEW_VIDEOS = 100  # pre-training on fewer may not help: 43 did not help a classifier; 169 gave useful features
 
 
 def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:

@@ -48,7 +48,7 @@ def _tiny(steps: int, epochs: float = math.inf, fewest: int = 0) -> Callable[[in
 
 
 def _published(epochs: float, power: float, fewest: int, most: int, steps: int) -> Callable[[int, float], float]:
-    """A length of `epochs` for UCF101, scaled by a power of the number of videos within limits; at least `steps`."""
+    """At least `steps`; `epochs` for UCF101, scaled by a power of the number of videos, from `fewest` to `most`."""
     return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
 
 

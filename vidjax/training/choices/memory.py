@@ -222,7 +222,7 @@ def _too_large(config: Config, needed: int, free: int) -> str:
     data, batch = config.data, config.data.global_batch
     ways = ["a smaller model", "a lower data.num_frames or data.image_size"]
     if config.train.accumulate:
-        ways.insert(0, f"train.accumulate=0 (micro-batches; now {config.train.accumulate})")
+        ways.insert(0, f"train.accumulate=0 (chooses micro-batches; now {config.train.accumulate})")
     if config.model.remat not in ("", "full"):
         ways.insert(0, "model.remat=full")
     return (

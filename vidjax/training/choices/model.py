@@ -47,7 +47,7 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
     """Choose the model of the run in `workdir`, or else the model of `init_from`, or else one that suits the machine.
 
     Raises:
-      ConfigError: when `init_from` holds no video model.
+      ConfigError: when `init_from` cannot be read, holds no video model, or takes frames that are not square.
     """
     if saved := saved_config(workdir):
         return _like_run(saved, "as this run began")
@@ -72,7 +72,7 @@ def published_protocol(source: str) -> dict[str, Any]:
     The views and their merging are those published for these weights, or for a model with the same number of classes.
 
     Raises:
-      ConfigError: when `source` holds no video classifier.
+      ConfigError: when `source` cannot be read, holds no video classifier, or takes frames that are not square.
     """
     model = _load(source)
     if not model.num_classes:

@@ -19,7 +19,7 @@ def scale_by_layer(layer_decay: float, *, some_frozen: bool = False) -> optax.Gr
     """Multiply the update of each layer by its factor from `layer_scales`.
 
     Args:
-      some_frozen: whether the trained parameters may lack encoder blocks, as a head alone does; if so, factors are 1.
+      some_frozen: whether trained parameters may lack encoder blocks, as a head alone does; if they do, factors are 1.
     """
     if layer_decay == 1.0:
         return optax.identity()

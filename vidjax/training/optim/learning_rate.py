@@ -118,8 +118,8 @@ def check_steps(step_epochs: Sequence[float], step_factors: Sequence[float]) -> 
     """
     if len(step_epochs) != len(step_factors) or not step_epochs or list(step_epochs) != sorted(set(step_epochs)):
         raise ConfigError(
-            f"optim.step_epochs={tuple(step_epochs)} must increase, and optim.step_factors={tuple(step_factors)} hold "
-            "one factor for each, such as (11, 14) and (0.1, 0.01)"
+            f"optim.step_epochs={tuple(step_epochs)} must increase, and optim.step_factors={tuple(step_factors)} must "
+            "hold one factor for each, such as (11, 14) and (0.1, 0.01)"
         )
 
 

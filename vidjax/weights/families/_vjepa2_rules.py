@@ -23,7 +23,7 @@ class BlockNames:
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """A source's names for its modules; those of the predictor and the pooler are prefixes."""
+    """A source's names for its modules; a block's number follows the names that end with a dot."""
 
     patch_embed: str
     blocks: str

@@ -21,7 +21,7 @@ from vidjax.weights.rules import Rule, State
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HEAD_WIDTH = 64  # in all published models; without a config.json, it determines the number of heads
 TEXT = "text_model."
-OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # what may be left of the text tower; a buffer
+OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # any rest of the text tower, and a buffer
 BUFFERS = r"position_ids$"
 LEGACY_END = 2  # older files give this in place of the end-of-text token, the last of the vocabulary
 
@@ -214,7 +214,7 @@ def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisio
     blocks = prefix + names.blocks
     mlp_dim = shape_of(state, f"{blocks}0.{names.fc1}.weight", 2)[0]
     side = patch * square_side(
-        shape_of(state, prefix + names.pos_embed, 2)[0] - 1, f"{names.pos_embed}, after the first,"
+        shape_of(state, prefix + names.pos_embed, 2)[0] - 1, f"{names.pos_embed}, without the class token,"
     )
     sizes = {"hidden_size": width, "num_hidden_layers": depth_of(state, blocks), "intermediate_size": mlp_dim}
     check_sizes(config, sizes | {"patch_size": patch, "image_size": side})

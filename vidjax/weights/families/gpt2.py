@@ -1,6 +1,6 @@
 """GPT-2 checkpoints as `transformers` writes them, with or without cross-attention.
 
-Their Conv1D weights are already (in, out): unlike those of every other layout, they are not transposed.
+Their Conv1D weights are already (in, out): unlike those of PyTorch's Linear, they are not transposed.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _conv1d(source: str, target: str, depth: int) -> tuple[Rule, Rule]:
 
 
 def _prefixes(keys: Collection[str]) -> list[str]:
-    """List the prefix of a GPT-2's keys; empty if there is no GPT-2."""
+    """List the prefixes with which a GPT-2's keys begin; empty if there is no GPT-2."""
     stem = ("wte.weight", "wpe.weight", "h.0.attn.c_attn.weight")
     return [prefix for prefix in PREFIXES if all(prefix + key in keys for key in stem)]
 
@@ -208,7 +208,9 @@ def with_cross_attention(module: GPT2, params: dict, rng: jax.Array) -> tuple[GP
         blocks = module.init(rng, *(jnp.zeros(shape.shape, shape.dtype) for shape in shapes))["params"]["blocks"]
         return {name: leaves for name, leaves in blocks.items() if name not in params["blocks"]}
 
-    note = "the language model has no cross-attention: it starts from random weights and a zero output projection"
+    note = (
+        "the language model has no cross-attention; a new one starts from random weights and a zero output projection"
+    )
     return module, params | {"blocks": params["blocks"] | fresh(rng)}, (note,)
 
 

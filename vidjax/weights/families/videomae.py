@@ -81,8 +81,8 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> Vide
     width, channels, tubelet, patch, patch_width = shape_of(state, kernel, 5)
     if channels != 3 or patch != patch_width:
         raise WeightsError(
-            f"{kernel} takes {channels} channels and cubes of {patch} x {patch_width} pixels; expected 3 channels and "
-            "square cubes"
+            f"{kernel} takes {channels} channels and patches of {patch} x {patch_width} pixels; expected 3 channels "
+            "and square patches"
         )
     mlp_dim, depth = shape_of(state, mlp, 2)[0], depth_of(state, prefix + names.blocks)
     sizes = {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim}

@@ -102,7 +102,7 @@ def square_patch(height: int, width: int) -> int:
       WeightsError: if the patches are not square.
     """
     if height != width:
-        raise WeightsError(f"the cubes are {height} x {width} pixels; only square cubes can be read")
+        raise WeightsError(f"the patches are {height} x {width} pixels; only square patches can be read")
     return height
 
 

@@ -75,10 +75,10 @@ def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Des
     prefix = _prefix(state)
     _check_sizes(state, config or {}, spec, prefix)
     shared = spec.factorization == "encoder"
-    places = "serve every frame" if shared else f"are repeated in each of {spec.grid[0]} frames"
+    places = "serve every time step" if shared else f"are repeated in each of {spec.grid[0]} time steps"
     notes = [
-        f"an image model: its patch kernel is extended by tubelet_init={spec.tubelet_init}, its positions {places} of "
-        "cubes; the norms' epsilon and the GELU are ViViT's; the head is new"
+        f"an image model: its patch kernel is extended by tubelet_init={spec.tubelet_init}, its positions {places}; "
+        "the norms' epsilon and the GELU are ViViT's; the head is new"
     ]
     fresh = ""
     if shared:

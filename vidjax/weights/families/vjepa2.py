@@ -1,7 +1,7 @@
-"""V-JEPA 2 checkpoints: the authors' `.pt` with encoder, predictor and probe, and those of `transformers`.
+"""V-JEPA 2 checkpoints: the authors' `.pt` files (encoder and predictor, or a probe), and those of `transformers`.
 
-`checkpoint_contents` has put the parts of an authors' file side by side, as `encoder/`, `target_encoder/`, `predictor/`
-and `classifier/`, and a probe beside the encoder that it was trained on.
+`checkpoint_contents` has named the networks of the authors' file `encoder/`, `target_encoder/` and `predictor/`. It has
+read a probe, `classifier/`, together with the encoder that the probe was trained on.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> VJEP
     width, channels, tubelet, patch, patch_width = shape_of(state, kernel, 5)
     if channels != 3 or patch != patch_width:
         raise WeightsError(
-            f"{kernel} takes {channels} channels and cubes of {patch} x {patch_width} pixels; expected 3 channels and "
-            "square cubes"
+            f"{kernel} takes {channels} channels and patches of {patch} x {patch_width} pixels; expected 3 channels "
+            "and square patches"
         )
     depth = depth_of(state, prefix + names.blocks)
     mlp_dim = shape_of(state, f"{prefix}{names.blocks}0.mlp.fc1.weight", 2)[0]
