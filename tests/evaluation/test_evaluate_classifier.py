@@ -61,7 +61,7 @@ def test_a_damaged_video_is_neither_replaced_nor_forgotten(videos, tmp_path):
 
 def test_a_model_with_too_few_classes_is_refused(videos, tmp_path):
     (videos / "val.csv").write_text("0.mp4 3\n")
-    with pytest.raises(ConfigError, match="label 3, but the model has 3 classes"):
+    with pytest.raises(ConfigError, match=r"label 3 \(counted from 0\), but the model has 3 classes"):
         evaluate_worker.evaluate(str(videos), tmp_path / "out", evaluate_worker.make_mesh(), (0, 1))
 
 

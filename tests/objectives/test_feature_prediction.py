@@ -269,7 +269,7 @@ def make_config(**changes):
         ({"model__name": "videomae_tiny"}, "model.name='videomae_tiny' has none; use a V-JEPA 2, such as vjepa2_large"),
         ({"task": "masked_autoencoding"}, "predicts features; use a VideoMAE, or task=feature_prediction"),
         ({"jepa__blocks": (8,)}, r"jepa.blocks=\(8,\) and jepa.block_area=\(0.15, 0.7\) describe the same masks"),
-        ({"jepa__blocks": (), "jepa__block_area": ()}, "at least one"),
+        ({"jepa__blocks": (), "jepa__block_area": ()}, "same length, at least 1"),
         ({"data__image_size": 16}, "leave nothing to predict on the grid 4x2x2"),
         ({"jepa__block_area": (0.15, 1.0), "jepa__block_aspect": (1.0, 1.0)}, "leave nothing to see on the grid 4x8x8"),
         (

@@ -65,7 +65,7 @@ def test_cubes_from_the_loader_match_whole_clips(params):
     cut = batch | {"video": jnp.asarray(patchify.cut(np.asarray(batch["video"]), 2, 4))}
     run = jax.jit(lambda batch: OBJECTIVE.loss(params, {}, batch, RNGS, False)[0])
     assert run(cut) == run(batch)
-    with pytest.raises(ConfigError, match=r"16 cubes of 24 values.*takes 8 of 96; use data.cubes=\(2,4\)"):
+    with pytest.raises(ConfigError, match=r"16 cubes of 24 values.*takes 8 cubes of 96 values; use data.cubes=\(2,4\)"):
         run(batch | {"video": jnp.zeros((4, 16, 24), jnp.uint8)})
 
 
