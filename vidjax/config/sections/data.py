@@ -22,7 +22,7 @@ from vidjax.errors import ConfigError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Choices that are the keys of a table; each table is in the module of the functions that it names.
+# Choices that are the keys of a table, named as module:TABLE.
 Sampling = Annotated[str, OneOf("vidjax.data.clips.sampling:SAMPLINGS")]
 Crop = Annotated[str, OneOf("vidjax.data.clips.augment:CROPS")]
 Interpolation = Annotated[str, OneOf("vidjax.data.clips.resize:INTERPOLATIONS")]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from vidjax.config.types import Auto, Count, Fraction, MayChange, NotNegative, OneOf, OrAuto
 
-# Choices that are the keys of a table; each table is in the module of the functions that it names.
+# Choices that are the keys of a table, named as module:TABLE.
 Mask = Annotated[str, OneOf("vidjax.ops.masking:MASKS", also=("attention",))]
 DecoderMask = Annotated[str, OneOf("vidjax.ops.masking:DECODER_MASKS", empty=True)]
 Remat = Annotated[str, OneOf("vidjax.models.layers:REMAT", empty=True), Auto("")]

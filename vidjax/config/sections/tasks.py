@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from vidjax.config.types import Changeable, Count, Fraction, MayChange, NotNegative, OneOf
 
-# Choices that are the keys of a table; each table is in the module of the functions that it names.
+# Choices that are the keys of a table, named as module:TABLE.
 AlignmentLoss = Annotated[str, OneOf("vidjax.objectives.feature_alignment:LOSSES")]
 ContrastiveLoss = Annotated[str, OneOf("vidjax.objectives.contrastive:LOSSES")]
 Decoder = Annotated[str, OneOf("vidjax.models.gpt2:GPT2_SPECS")]
@@ -60,7 +60,8 @@ class TeacherConfig:
     # A run, hub id, file or folder with the teacher's weights. random: initial weights, to try a configuration.
     weights: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
     name: str = ""  # The teacher's model, a name from `vidjax models`. Empty: the model of the run in weights.
-    # Fields of the teacher's spec to change, as in model.spec. If name is empty too: the spec of the run in weights.
+    # Fields of the teacher's spec to change, as in model.spec. If name is empty, they change the spec of the run in
+    # weights.
     spec: dict = dataclasses.field(default_factory=dict)
     # Height and width, in pixels, to which the student's clips are resized for the teacher. 0: data.image_size or, if
     # name is empty, the size of the clips of the run in weights.

@@ -18,7 +18,7 @@ from vidjax.config.types import (
     T,
 )
 
-# Choices that are the keys of a table; each table is in the module of the functions that it names.
+# Choices that are the keys of a table, named as module:TABLE.
 Optimizer = Annotated[str, OneOf("vidjax.training.optim.optimizer:OPTIMIZERS")]
 Schedule = Annotated[str, OneOf("vidjax.training.optim.learning_rate:SCHEDULES")]
 Decayed = Annotated[str, OneOf("vidjax.training.optim.weight_decay:DECAYED")]
@@ -34,7 +34,7 @@ class OptimConfig:
     name: Optimizer = "adamw"  # The optimiser
     # Peak learning rate for reference_batch videos per step; it is scaled linearly to the run's batch.
     base_lr: NotNegative[float] = 1.5e-4
-    min_lr: NotNegative[float] = 1e-5  # Learning rate at the end of the cosine, scaled like base_lr
+    min_lr: NotNegative[float] = 1e-5  # Learning rate at the end of cosine and linear, scaled like base_lr
     reference_batch: Count = 256  # Videos per step for which base_lr, min_lr and warmup_lr are meant
     # cosine: from base_lr to min_lr along half a cosine. linear: from base_lr to min_lr along a line. steps: base_lr
     # times step_factors.

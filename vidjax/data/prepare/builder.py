@@ -144,7 +144,10 @@ def _write(shard: Shard, sources: dict[str, VideoSource], storing: Storing) -> N
 
 
 def _widest(sources: dict[str, VideoSource]) -> VideoSource:
-    """The split with the most classes: splits share label names, but bare class numbers may occur in one split only."""
+    """The split with the most classes.
+
+    All splits have the same label names. Where classes are only numbers, a split may lack the highest ones.
+    """
     return max(sources.values(), key=lambda source: source.num_classes)
 
 
