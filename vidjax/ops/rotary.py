@@ -119,9 +119,10 @@ def _portable(x, cos, sin):
     d = cos.shape[-1]
     even = jnp.tile(jnp.arange(d) % 2 == 0, x.shape[-1] // d)
     cos, sin = (jnp.tile(table, x.shape[-1] // d) for table in (cos, sin))
-    # Neighbours come from padding, which the TPU compiler fuses with the rest. It would write the parts of a roll to
-    # memory, and an axis of two would need a new layout. Only an odd last channel gets its neighbour from outside the
-    # head, and that channel is not rotated.
+    # `pad` shifts channels by one, so that each lines up with its neighbour, and the TPU compiler fuses it with the
+    # rest. The alternatives are slower: the compiler writes both parts of a `roll` to memory, and reshaping to pairs
+    # needs a new layout. If a head has an odd number of channels, its last one gets a neighbour from another head, but
+    # that channel is not rotated.
     whole, zero = [(0, 0, 0)] * (x.ndim - 1), jnp.zeros((), x.dtype)
     after, before = (jax.lax.pad(x, zero, [*whole, (-n, n, 0)]).astype(jnp.float32) for n in (1, -1))
     return (x.astype(jnp.float32) * cos + jnp.where(even, after, before) * sin).astype(x.dtype)
