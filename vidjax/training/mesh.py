@@ -149,7 +149,7 @@ def smallest_rows(mesh: Mesh, group: int, accumulate: int, *, pairs: bool = Fals
 
 
 def _blocks(mesh: Mesh, accumulate: int, pairs: bool) -> int:
-    """The number of row blocks that micro-batches divide; an even number where they must not separate pairs."""
+    """The number of equal blocks of rows, each cut into micro-batches; even if these must keep pairs together."""
     return mirrored_blocks(mesh) if pairs and accumulate > 1 else row_blocks(mesh)
 
 

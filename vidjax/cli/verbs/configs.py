@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "copy NAME's file to PATH instead of showing it; default NAME.py in the working directory"
     parser.add_argument("--copy", nargs="?", const="", metavar="PATH", help=about)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print name, sizes, about and path as JSON")
+    form.add_argument("--json", action="store_true", help="print each experiment's name, sizes, summary and path as JSON")
     form.add_argument(
         "--markdown", choices=("recipes", "experiments"), nargs="?", const="recipes", metavar="PAGE",
         help="print the page docs/recipes.md (default) or docs/experiments.md",
@@ -94,7 +94,7 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         if about["sizes"]:
             table.add_row("", Text(" ".join(about["sizes"]), "dim"))
     Console().print(table)
-    say("use --config=NAME or NAME:SIZE; the size smoke, which all have, is a tiny model on the built-in videos")
+    say("use --config=NAME or NAME:SIZE; NAME:smoke is a tiny model on the built-in videos, for every NAME")
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax configs videomae_k400 --copy mine.py")
