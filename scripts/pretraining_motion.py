@@ -108,7 +108,7 @@ def probe(backbone: Pretrained, config: Config, score_on: str) -> dict[str, floa
         features[split] = {"clip": slices.mean(axis=1), "slices": slices.reshape(len(source), -1)}
         found = [digits[str(source[row].video)] for row in range(len(source))]
         labels[split] = {"motion": block.labels, "digit": np.array(found)}
-    return {"rank": rank(features["test"]["clip"])} | {
+    return {"rank": rank(features[score_on]["clip"])} | {
         label: _chosen(features, {split: labels[split][label] for split in SPLITS}, score_on) for label in LABELS
     }
 

@@ -128,8 +128,8 @@ def add(measured: dict[str, Any], folder: Path, names: Iterable[str]) -> None:
     weights = next((name for name in names if names_weights(source, name)), None)
     if weights is None:
         raise ConfigError(
-            f"{results} is of {repr(source) if source else 'a run of ours'}; the page has public weights only: give "
-            "the folder of an evaluation with config.mode=evaluate and config.init_from"
+            f"{results} has the scores of {repr(source) if source else 'a run'}, but the page has only those of public "
+            "weights; give the folder of an evaluation with config.mode=evaluate and config.init_from"
         )
     accuracy = {key: round(100 * found[f"eval/{key}"], 2) for key in ("top1", "top5")}
     measured["accuracies"][weights] = accuracy | {"videos": found["eval/num_scored"]}

@@ -69,7 +69,10 @@ def one_chip(args, base: Config, settings: list[str]) -> dict:
     if not step["fits"]:
         raise ConfigError(f"{step['needed_gb']:.1f} GB are more than one chip has; {REMEDY}")
     if step["kernel_ms"] is None:
-        raise ConfigError("a schedule does not give its kernel's time; give estimate and kernel time with --one-chip")
+        raise ConfigError(
+            "a schedule does not give its kernel's time; repeat the command with --one-chip "
+            f"{step['estimated_ms']:.1f} MS, where MS is the time of all kernels"
+        )
     return step
 
 

@@ -68,5 +68,5 @@ def test_an_evaluation_and_a_comparison_fill_their_cells_and_stay(script, tmp_pa
 def test_a_users_own_run_is_refused(script, tmp_path, capsys):
     (tmp_path / "results.json").write_text(json.dumps({"eval/top1": 0.9}))
     assert script.main([str(tmp_path), "--docs", str(tmp_path)]) == 2
-    assert "the page has public weights" in capsys.readouterr().err
+    assert "the page has only those of public weights" in capsys.readouterr().err
     assert script.main([str(tmp_path / "gone"), "--docs", str(tmp_path)]) == 2

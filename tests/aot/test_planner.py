@@ -113,9 +113,11 @@ def test_a_slice_that_is_too_small_names_the_smallest_that_fits():
         find_plans(CONFIG, "v5e:2x4", 2560, Chips(held=1e6).on)
 
 
-def test_a_batch_that_larger_slices_cannot_share_is_said_to_be_the_reason():
-    config = with_keys(CONFIG, {"data.global_batch": 24})
-    with pytest.raises(ConfigError, match=r"larger slice, v5e:4x4, was not tried, .* its 16 chips .* a multiple of 16"):
+@pytest.mark.parametrize(("batch", "clips", "multiple"), [(24, 1, 16), (20, 2, 8)])
+def test_a_batch_that_larger_slices_cannot_share_is_said_to_be_the_reason(batch, clips, multiple):
+    config = with_keys(CONFIG, {"data.global_batch": batch, "data.clips_per_decode": clips})
+    refused = rf"larger slice, v5e:4x4, was not tried, .* its 16 chips .* a multiple of {multiple}$"
+    with pytest.raises(ConfigError, match=refused):
         find_plans(config, "v5e:2x4", 2560, Chips(held=1e6).on)
 
 

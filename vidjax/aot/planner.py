@@ -141,10 +141,11 @@ def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], C
         chips = math.prod(map(int, larger.split("x")))
         if chips <= math.prod(map(int, shape.split("x"))):
             continue
-        if config.data.global_batch % chips:
+        multiple = chips // math.gcd(chips, config.data.clips_per_decode)
+        if config.data.global_batch % multiple:
             return (
                 f"the next larger slice, {chip}:{larger}, was not tried, because its {chips} chips cannot share the "
-                f"batch evenly; use a smaller data.global_batch, or a multiple of {chips}"
+                f"batch evenly; use a smaller data.global_batch, or a multiple of {multiple}"
             )
         if compile_on(f"{chip}:{larger}")(with_keys(config, {"mesh.fsdp": chips})).fits:
             return f"the smallest slice that the step fits is {chip}:{larger}, with --config.mesh.fsdp={chips}"

@@ -1,4 +1,4 @@
-"""Limits of a page on uploaded files, and the file names it shows."""
+"""Limits that the demo page sets for uploaded files, and the file names that it shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Limits(VideoLimits):
         """Return a file's metadata, or reject it after decoding at most its first frame.
 
         Raises:
-          VideoError: too_large; not_video for a single picture; or when it cannot be read.
+          VideoError: too_large; not_video for a single picture; another reason if the file cannot be read.
         """
         check_file(path)
         if os.path.getsize(path) > self.bytes:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "copy NAME's file to PATH instead of showing it; default NAME.py in the working directory"
     parser.add_argument("--copy", nargs="?", const="", metavar="PATH", help=about)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print each experiment's name, sizes, summary and path as JSON")
+    form.add_argument("--json", action="store_true", help="print names, sizes, summaries and paths as JSON")
     form.add_argument(
         "--markdown", choices=("recipes", "experiments"), nargs="?", const="recipes", metavar="PAGE",
         help="print the page docs/recipes.md (default) or docs/experiments.md",
