@@ -61,7 +61,8 @@ DATASET = DatasetSpec(
         "eval": {"clips": 5, "crops": 3, "merge": "mean_softmax"},
     },
     find_annotations=find_annotations,
-    listing=listing,  # no `videos`: clips vanish from the web, and lists differ
+    listing=listing,
+    # `videos`, the published counts, is left out: clips vanish from the web, so every copy has a different number.
 )
 
 

@@ -32,7 +32,8 @@ from vidjax.evaluation.result_files import VideoScores
 from vidjax.files import Place, located
 
 _PART_BYTES, PART_ROWS = 2**27, (8, 256)  # maximum bytes per part; at least 8 and at most 256 rows
-_USUAL_SECONDS, _WINDOWED_PARTS = 300, 16  # assumed length of a video with windows; parts of a small store
+# With windows: the assumed length of a video, and the minimum number of parts if there are as many rows.
+_USUAL_SECONDS, _WINDOWED_PARTS = 300, 16
 
 
 class Written(NamedTuple):
@@ -43,7 +44,7 @@ class Written(NamedTuple):
       computed: number of rows computed now.
       missing: parts that the store still lacks; they belong to other processes.
       failed: id and reason of each row without features: in all parts or, if some are missing, in this process's parts.
-      short: id and seconds of each row in the same parts that is shorter than a window.
+      short: id and seconds of each row that is shorter than a window, in the same parts as for `failed`.
     """
 
     header: Header
@@ -127,7 +128,7 @@ def write_features(
 class StoreWriter:
     """Create or resume a store, and write it part by part.
 
-    It takes the arguments of `write_features` and raises the same errors.
+    It takes `backbone`, `split`, `storage` and `batch` as `write_features` does, and raises the same errors.
 
     Attributes:
       storage, batch: the arguments.
