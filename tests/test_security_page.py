@@ -38,7 +38,7 @@ def test_the_limits_are_those_of_the_code():
     assert "128 MiB" in PAGE
     assert packet_index.KEEP_BYTES == checked_file.IN_MEMORY == 128 << 20
     assert f"| {quarantine.LIMIT}, or {100 * quarantine.SHARE:.0f} % of all videos if that is more" in PAGE
-    assert f"{limits.Limits.megabytes} MB and {limits.Limits.seconds} seconds per video" in PAGE
+    assert f"{limits.Limits.megabytes} MiB and {limits.Limits.seconds} seconds per video" in PAGE
     assert "3840 x 2160 pixels, one video at a time, 16 waiting" in PAGE
     assert "an hour after" in PAGE
     assert (strangers.PIXELS, serving.WAITING, uploads.KEPT) == (3840 * 2160, 16, 3600)

@@ -206,7 +206,7 @@ def test_meshes_and_micro_batches_train_the_same_heads(grid, devices, changes):
         ({"optim__head_weight_decays": ()}, r"optim.head_weight_decays is empty, so there is no head to train"),
         ({"optim__head_weight_decays": (0.1, -1.0)}, r"optim.head_weight_decays has -1, which must be at least 0"),
         ({"optim__base_lr": 0.0}, r"optim.base_lr=0 leaves the heads no schedule"),
-        ({"optim__clip_norm": 1.0}, r"optim.clip_norm=1.0 would couple the heads .*; set it to 0.0"),
+        ({"optim__clip_norm": 1.0}, r"optim.clip_norm=1.0 does not apply to the independent heads .*; set it to 0.0"),
         ({"model__lora__rank": 4}, r"model.lora.rank=4 is for other tasks; .* use 0"),
         ({"model__head_widths": (8,)}, r"model.head_widths is for other tasks"),
         ({"model__pooling": ""}, r"task=attentive_probe needs model.pooling=attentive or attentive4; .*''"),

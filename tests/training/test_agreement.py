@@ -124,7 +124,9 @@ def weights_run(path, byte):
 
 
 @pytest.mark.parametrize("write", [weights_file, weights_folder, weights_run])
-@pytest.mark.parametrize("key", ["init_from", "align.teacher_from", "teacher.weights", "caption.decoder_from"])
+@pytest.mark.parametrize(
+    "key", ["init_from", "align.teacher_from", "teacher.weights", "caption.decoder_from", "contrastive.text_from"]
+)
 def test_other_weights_at_the_same_path_are_a_difference(tmp_path, write, key):
     config = toy.toy_config(**{key.replace(".", "__"): str(tmp_path / "weights")})
     write(tmp_path / "weights", 1)

@@ -137,7 +137,7 @@ def test_weights_of_another_width_are_refused_by_name(run, tmp_path):
     [
         ({"optim__head_learning_rates": ()}, "optim.head_learning_rates is empty, so there is no head to train"),
         ({"task": "regression"}, "probe.probes=attentive4 predicts classes; set config.task to classification"),
-        ({"optim__clip_norm": 1.0}, "optim.clip_norm=1.0 would couple the heads"),
+        ({"optim__clip_norm": 1.0}, "optim.clip_norm=1.0 does not apply to the independent heads"),
     ],
 )
 def test_mode_probe_refuses_a_grid_that_cannot_be_trained(changes, sentence):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -153,3 +154,8 @@ def test_a_captioner_starts_from_a_backbone_a_language_model_or_another_captione
         begun(decoder="small", decoder_from=str(tmp_path))
     with pytest.raises(ConfigError, match=r"config.caption.decoder_from='.*' holds a"):
         begun(decoder_from=str(folder))
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    for meta in damaged.glob("checkpoints/*/meta/metadata"):
+        meta.write_text("")
+    with pytest.raises(ConfigError, match=r"config.caption.decoder_from: checkpoint \d+ of .* is damaged"):
+        begun(decoder_from=str(damaged))

@@ -28,6 +28,11 @@ SCORED = {"eval/top1": 0.9412, "eval/num_scored": 17, "eval/num_expected": 17, "
             {"eval/num_scored": 15, "eval/clips": 1},
             "The eval/ figures are based on 17 videos; 2 videos could not be scored. A single video counts for 5.9%.",
         ),
+        (
+            {"eval/num_windows": 40, "eval/clips": 1, "eval/crops": 3, "eval/merge": "max"},
+            "The eval/ figures are based on 17 videos and 120 clips (40 windows in all with 3 crops each, merged by "
+            "max). A single video counts for 5.9%.",
+        ),
         ({"eval/num_expected": 20_000, "eval/num_scored": 20_000, "eval/clips": 1}, "based on 20000 videos."),
     ],
 )
@@ -70,5 +75,5 @@ def test_the_videos_that_could_not_be_decoded_are_named_with_their_reasons(tmp_p
     many = "".join(json.dumps(failed[0] | {"id": f"{number}.mp4"}) + "\n" for number in range(25))
     (tmp_path / "quarantine.jsonl").write_text(many)
     text = write_document(tmp_path, "run", video_blocks(tmp_path)).read_text()
-    assert "25 videos could not be decoded (quarantine.jsonl, of which the first 20 are listed here):" in text
+    assert "25 videos could not be decoded (quarantine.jsonl; the first 20 are listed here):" in text
     assert text.count("truncated") == 20

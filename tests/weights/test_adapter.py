@@ -224,7 +224,7 @@ def test_an_adapted_run_is_a_base_itself(adapted):
 def test_another_base_is_refused(base, adapted, tmp_path):
     folder = copied(adapted, tmp_path / "copy")
     other = write_pretrained(tmp_path / "other", seed=1)
-    with pytest.raises(WeightsError, match=r"was trained on weights other than those now in \S+other; name"):
+    with pytest.raises(WeightsError, match=r"was trained on weights other than those now in \S+other; name, as `base`"):
         vidjax.from_pretrained(about_of(folder, base=str(other)))
     wide = write_pretrained(tmp_path / "wide", model__spec__width=48)
     with pytest.raises(WeightsError, match=r"does not fit its base \S+wide: encoder/.* is of shape .*48.* there, and"):

@@ -192,5 +192,8 @@ def test_a_frozen_text_tower_comes_from_a_base_of_its_own(base, adapted, videos,
     params = jax.jit(lambda: build_objective(config, 0).init(jax.random.key(5), {})[0])()
     other = write_run(tmp_path / "other", config, params)
     (folder / FILES[1]).write_text(json.dumps(about | {"text_base": str(other)}))
-    with pytest.raises(WeightsError, match=rf"was trained on weights other than those now in \S+ and {other}; name"):
+    with pytest.raises(
+        WeightsError,
+        match=rf"was trained on weights other than those now in \S+ and {other}; name, as .* and `text_base`",
+    ):
         vidjax.from_pretrained(folder)

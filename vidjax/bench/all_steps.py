@@ -76,7 +76,7 @@ def measure_all(
       start: runs a process of `vidjax.bench.shipped_step` and returns its answer.
 
     Raises:
-      ConfigError: for an unknown experiment, if jax finds no device, or no accelerator unless size is tiny.
+      ConfigError: for an unknown experiment, or if jax finds no device (or no accelerator, unless size is tiny).
       DataError: if the file is not a file of results.
     """
     for experiment in only:

@@ -57,7 +57,7 @@ def compute_dtype(settings: Settings) -> Literal["float32", "bfloat16"]:
 
 
 def hardware(threads: int) -> str:
-    """Describe the measuring machine, with the versions of all contenders."""
+    """Describe the measuring machine, with the installed versions of jax, torch, transformers and mamba-ssm."""
     import jax
 
     device = jax.devices()[0]

@@ -68,7 +68,8 @@ def run_pieces(
         checked at the end.
 
     Raises:
-      ConfigError: when Beam is needed but not installed, or does not know the runner.
+      ConfigError: when Beam options are given for threads, Beam or Dask is needed but not installed, or Beam does not
+        know the runner.
       DataError: when a piece or the pipeline fails.
     """
     if runner.name == THREADS:

@@ -29,7 +29,8 @@ def staged(address: str, folder: str) -> str:
 
     Raises:
       ConfigError: for an unknown kind of bucket, or one whose package is not installed.
-      DataError: when the address holds nothing or cannot be read, or the folder is full or holds other files.
+      DataError: when the address holds nothing or cannot be read, the folder is full or holds other files, or a
+        file arrives damaged.
     """
     place = pathlib.Path(folder).expanduser().absolute()
     located(address)  # raises the ConfigError

@@ -62,8 +62,8 @@ class BalancedRows:
         """
         if source.annotation != LABEL:
             raise ConfigError(
-                f"data.balance=classes needs one class per row, but these rows have {source.annotation}; set "
-                "data.balance=none"
+                f"data.balance=classes needs one class per row, but these rows have {source.annotation or 'no label'}; "
+                "set data.balance=none"
             )
         labels = source.row_labels()
         counts = np.bincount(labels)

@@ -28,7 +28,7 @@ class Limits(VideoLimits):
         """
         check_file(path)
         if os.path.getsize(path) > self.bytes:
-            raise VideoError("too_large", f"the file is larger than {self.megabytes} MB")
+            raise VideoError("too_large", f"the file is larger than {self.megabytes} MiB")
         info = probe_video(path)
         self.check(info)
         return info

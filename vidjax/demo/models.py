@@ -41,7 +41,7 @@ class Served:
     """A model and its name on the page.
 
     Attributes:
-      name: the last part of the model's path, or its hub id.
+      name: the end of the model's path, or its hub id; see `names_of`.
     """
 
     model: Pretrained

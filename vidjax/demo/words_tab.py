@@ -63,7 +63,7 @@ class WordsTab:
         return f"<h3>What the model saw</h3>{parts.strip(as_shown(frames, recipe), seconds)}"
 
     def _classifier(self, words: str) -> Classifier | None:
-        """Return the classifier of some words; None if there are none or the answer refuses them."""
+        """Return the classifier of some words; None if there are none, or for an error, which `_draw_answer` shows."""
         try:
             return self._reader.classifier(words) if words.strip() else None
         except ConfigError:

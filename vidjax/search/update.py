@@ -95,7 +95,7 @@ def update_index(
     Raises:
       ResumeError: if the folder holds an index whose features differ.
       ConfigError: if another process writes the index, none of the index's videos is in the list, the model lacks the
-        feature, or the model's recipe has no windows.
+        feature, its recipe has no windows, or a window is longer than the videos.
       DataError: if a file cannot be written or is damaged, or a value is too large for float16.
     """
     place, (number, count) = located(folder), indexing.process

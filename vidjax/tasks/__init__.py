@@ -43,6 +43,7 @@ def build_objective(
 
     Raises:
       ConfigError: when the task, the model and the data are incompatible.
+      DataError: when class weights are to be balanced, and a class has no training video.
     """
     check(config)
     objective = TASKS.find(config.task).build(config, num_classes, total_steps, source)

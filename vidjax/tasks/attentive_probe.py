@@ -25,7 +25,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse an empty grid, rates that cannot be scaled, and settings under which heads would affect each other."""
+    """Refuse an empty grid, rates that cannot be scaled, and settings that do not apply to independent heads."""
     refuse(config, "optim.class_weights")
     optim, model = config.optim, config.model
     for name in ("head_learning_rates", "head_weight_decays"):
@@ -40,7 +40,9 @@ def check(config: Config) -> None:
         name = key.partition(".")[2]
         value, unset = getattr(optim, name), getattr(Config().optim, name)
         if value != unset:
-            raise ConfigError(f"{key}={value} would couple the heads of task=attentive_probe; set it to {unset}")
+            raise ConfigError(
+                f"{key}={value} does not apply to the independent heads of task=attentive_probe; set it to {unset}"
+            )
     if model.lora.rank or model.head_widths:
         key, unset = (f"model.lora.rank={model.lora.rank}", 0) if model.lora.rank else ("model.head_widths", ())
         raise ConfigError(f"{key} is for other tasks; task=attentive_probe trains only attentive heads: use {unset}")

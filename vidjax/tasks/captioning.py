@@ -77,7 +77,7 @@ def _check_time(name: str, spec: ClipSpec) -> None:
         able = [other for other, family in FAMILIES.items() if _TIME in family.specs["tiny"].learned_positions]
         raise ConfigError(
             f"caption.train_encoder=time_embed needs a learned time embedding, which {name} does not have; "
-            f"set it to none or all, or use a model of one of these families: {', '.join(able)}"
+            f"use caption.train_encoder=none or all, or a model of one of these families: {', '.join(able)}"
         )
 
 

@@ -59,7 +59,7 @@ def check(config: Config) -> None:
     if contrastive.train_text == "lora" and not config.model.lora.rank:
         raise ConfigError(
             "config.contrastive.train_text=lora adapts the text tower by config.model.lora, whose rank is 0; set "
-            "config.model.lora.rank, such as 8, or contrastive.train_text to all or none"
+            "config.model.lora.rank above 0, for example to 8, or set contrastive.train_text to all or none"
         )
     if config.optim.clip_group:
         raise ConfigError(

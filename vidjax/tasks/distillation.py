@@ -45,7 +45,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse a missing teacher, and loss weights that leave the teacher unused or the student's head untrained.
+    """Refuse an invalid temperature, a missing teacher, and loss weights that leave it unused or other parts untrained.
 
     Raises:
       ConfigError: naming the key and the remedy.

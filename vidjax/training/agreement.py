@@ -178,9 +178,13 @@ def _about(size: int, content: bytes) -> str:
 
 def _weights(config: Config, *, first: bool) -> Iterator[tuple[str, str]]:
     """Yield the content of the weights that the configuration names; initial weights only before the first step."""
-    begun = {"init_from": config.init_from, "caption.decoder_from": config.caption.decoder_from} if first else {}
+    begun = {
+        "init_from": config.init_from,
+        "caption.decoder_from": config.caption.decoder_from,
+        "contrastive.text_from": config.contrastive.text_from,
+    }
     taught = {"align.teacher_from": config.align.teacher_from, "teacher.weights": config.teacher.weights}
-    for key, source in (begun | taught).items():
+    for key, source in ((begun if first else {}) | taught).items():
         if content := source and content_of(source):
             yield f"the content of {key}", content
 

@@ -39,6 +39,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
 
     Raises:
       WeightsError: for a model that takes no clips, or takes frames that are not square.
+      DataError: when the checkpoint or a file cannot be written.
     """
     recipe, objective = model.clip_recipe, model.objective
     if recipe is None:

@@ -70,7 +70,7 @@ def _find_others(coordinator: str, num_processes: int, process_id: int, join: Jo
     given = {name: os.environ[name] for name in _OURS if os.environ.get(name)}
     if given and len(given) < len(_OURS):
         missing = ", ".join(name for name in _OURS if name not in given)
-        raise ConfigError(f"{', '.join(given)} is set but {missing} is not; set all three, or none")
+        raise ConfigError(f"the environment sets {', '.join(given)} but not {missing}; set all three, or none")
     if given:
         address, count, index = (given[name] for name in _OURS)
         _join(address, int(count), int(index), join)

@@ -51,8 +51,8 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     run, or anything else that `vidjax.from_pretrained` takes. The moving average is scored if the run keeps one.
 
     Raises:
-      ConfigError: when the task has no score, or the checkpoint holds another model.
-      ResumeError: when there is no checkpoint.
+      UserError: for anything the user can fix; a ConfigError when the task has no score or the checkpoint holds another
+        model, and a ResumeError when there is no checkpoint.
     """
     task = TASKS.find(config.task)
     if task.evaluator is None:

@@ -52,7 +52,7 @@ class Quarantine:
             raise DataError(
                 f"{len(self._ids)} of {len(self._source)} videos could not be decoded, more than the limit of "
                 f"{self._limit}; repair or remove them. The reasons are in {self._path}, and `vidjax check` with "
-                "--read index gives details"
+                "--read decode finds all such videos"
             )
 
     def _note(self, step: int, row: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""A lease that lets only one process work in a bucket's folder: its holder keeps rewriting an object that names it."""
+"""A lease that lets only one process work in a bucket's folder: an object that its holder rewrites again and again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 4  # beats without a change after which the run counts as dead
 
 
 class Work(NamedTuple):
-    """The purpose of a lock, in the words of its messages: a `place` is being `done`."""
+    """The purpose of a lock, in the words of its message: "... is being {done} by ...; name another {place}"."""
 
     done: str
     place: str

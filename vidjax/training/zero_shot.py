@@ -35,6 +35,7 @@ def classifier(
     Raises:
       ConfigError: if the weights have no text tower, or not the video tower of config.model; or if a class has no text,
         or one longer than the text tower reads.
+      WeightsError: if the source cannot be read.
     """
     model = _read_towers(source, config, described.module.spec)
     if params is not None:

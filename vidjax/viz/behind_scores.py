@@ -25,9 +25,12 @@ def score_sentences(results: Mapping[str, Any], workdir: Place) -> Iterator[str]
     videos = results.get("eval/num_expected")
     if not videos:
         return
-    missed, views = videos - results.get("eval/num_scored", videos), _views(results)
+    missed = videos - results.get("eval/num_scored", videos)
     merge = f", merged by {results['eval/merge']}" if "eval/merge" in results else ""
-    clips = f" and {videos * views} clips ({_view_words(results)} of each video{merge})" if views > 1 else ""
+    windows = results.get("eval/num_windows")
+    num_clips = (windows or videos * results.get("eval/clips", 1)) * results.get("eval/crops", 1)
+    of = "" if windows else " of each video"
+    clips = f" and {num_clips} clips ({_view_words(results)}{of}{merge})" if num_clips > videos else ""
     unscored = f"; {_videos(missed)} could not be scored" if missed else ""
     share = f" A single video counts for {1 / videos:.1%}." if videos <= _FEW else ""
     yield f"The eval/ figures are based on {_videos(videos)}{clips}{unscored}.{share}"
@@ -47,7 +50,7 @@ def video_blocks(workdir: Place) -> list[Block]:
         blocks.append(Text(f"The run was {' and '.join(counts)} videos."))
     failed = _read_quarantine(workdir / QUARANTINE)
     if failed:
-        rest = f", of which the first {_SHOWN} are listed here" if len(failed) > _SHOWN else ""
+        rest = f"; the first {_SHOWN} are listed here" if len(failed) > _SHOWN else ""
         blocks.append(Text(f"{_videos(len(failed))} could not be decoded ({QUARANTINE}{rest}):"))
         rows = [[row["id"], row["reason"], _when(row)] for row in failed[:_SHOWN]]
         blocks.append(Table(("video", "reason", "found in"), rows))
@@ -73,16 +76,12 @@ def _two_figures(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
     )
 
 
-def _views(results: Mapping[str, Any]) -> int:
-    return results.get("eval/clips", 1) * results.get("eval/crops", 1)
-
-
 def _view_words(results: Mapping[str, Any]) -> str:
     if "eval/num_windows" in results:
-        return f"{results['eval/num_windows']} windows in all"
-    if _views(results) == 1:
-        return "one view"
-    return f"{results.get('eval/clips', 1)} x {results.get('eval/crops', 1)} views"
+        crops = f" with {results['eval/crops']} crops each" if results.get("eval/crops", 1) > 1 else ""
+        return f"{results['eval/num_windows']} windows in all{crops}"
+    views = (results.get("eval/clips", 1), results.get("eval/crops", 1))
+    return "one view" if views == (1, 1) else f"{views[0]} x {views[1]} views"
 
 
 def _videos(count: int) -> str:

@@ -61,7 +61,7 @@ def reconstruct_held_out(
     mesh: Mesh,
     folder: str | Place,
 ) -> Pictures | None:
-    """Reconstruct three videos spread over a data set; see `write_reconstructions`.
+    """Reconstruct up to three randomly chosen videos of a data set; see `write_reconstructions`.
 
     Args:
       source: the data set; videos that cannot be decoded are skipped.
@@ -109,9 +109,9 @@ def write_reconstructions(
 
 
 def error_map(given: Clips, found: Clips) -> tuple[Clips, float]:
-    """Show each pixel's error, its mean over RGB, as a colour; return the pictures, and the error that is brightest.
+    """Show each pixel's error, its mean over RGB, as a colour; return the pictures and the scale's upper end.
 
-    The brightest colour begins at this error, the 99th percentile of the non-zero errors of all clips. Zero is black.
+    The scale begins at 0, in black, and ends at the 99th percentile of the non-zero errors of all clips.
     """
     error = np.abs(found - given).mean(axis=-1)
     differing = error[error > 0]

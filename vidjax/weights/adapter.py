@@ -104,11 +104,11 @@ def read_adapter(path: Place, start: Callable[[str, Any], Mapping]) -> tuple[Run
         taken |= _from_base(part, wanted, about, folder, start)
     base = nest(taken | _drawn(objective, config.seed, wanted.keys() - taken.keys()))
     if _checksum(base, about["targets"]) != about["base_checksum"]:
-        named = " and ".join(filter(None, (about["base"], about["text_base"])))
+        bases = {key: about[key] for key in ("base", "text_base") if about[key]}
         raise WeightsError(
             f"{folder / ARRAYS} was trained on weights other than those now in "
-            f"{named or 'a random initialisation on this platform'}; name, as `base` in {ABOUT}, the model that the "
-            "adapter was trained on"
+            f"{' and '.join(bases.values()) or 'a random initialisation on this platform'}; name, as "
+            f"{' and '.join(f'`{key}`' for key in bases or ('base',))} in {ABOUT}, what the adapter was trained on"
         )
     params = lora.merge(join(nest(arrays), base), about["alpha"])
     return RunModel(config, objective, objective.module, params, about["step"], ""), _labels(about)

@@ -73,11 +73,12 @@ def _with_encoder(path: Path, probes: list) -> Contents:
     if not probes or not isinstance(probes[0], Mapping):
         raise WeightsError(f"{path} holds no probe under {PROBES!r}; save it again")
     named = _ENCODER_NAME.search(path.stem)
-    encoder = path.with_name(f"{named[0] if named else 'vitl'}{path.suffix}")
-    if named is None or not encoder.exists():
+    encoder = path.with_name(f"{named[0]}{path.suffix}") if named else None
+    if encoder is None or not encoder.exists():
+        name = encoder.name if encoder else f"such as vitl{path.suffix}"
         raise WeightsError(
-            f"{path} holds a probe without the encoder that it was trained on; put the encoder's file, {encoder.name}, "
-            f"beside it, and put its name into the probe's file name, as in ssv2-{encoder.name}"
+            f"{path} holds a probe without the encoder that it was trained on; put the encoder's file, {name}, beside "
+            f"it, and its name into the probe's file name, as in ssv2-vitl-16x2x3{path.suffix} for vitl{path.suffix}"
         )
     contents = _contents(str(path), file_formats.read_arrays(encoder), path.parent)
     probe = {f"classifier/{key}": array for key, array in _strip(_arrays(probes[0])).items()}

@@ -42,10 +42,10 @@ def test_on_a_cpu_computing_and_decoding_add_up():
 
 
 def test_the_time_counts_what_the_steps_wait_for():
-    pauses = Pauses(3, 5.0, validations=2, validation=30.0, videos=17, final=105.0, views="3 x 1 views of each")
+    pauses = Pauses(3, 5.0, validations=2, validation=30.0, videos=17, final=105.0, views="3 x 1 views of each video")
     assert pace_sentence(Pace(compute=1.0, decode=0.5), 60, pauses) == (
         "time: about 4 minutes for 60 steps, 2 validations of 17 videos, 3 checkpoints and a final evaluation of 3 x 1 "
-        "views of each, estimated from 1 s to compute a step and 0.5 s to decode its videos, and 30 s for a "
+        "views of each video, estimated from 1 s to compute a step and 0.5 s to decode its videos, and 30 s for a "
         "validation"
     )
 

@@ -66,7 +66,8 @@ def test_a_validation_takes_as_long_as_its_videos_take_to_decode_and_to_compute(
     found = estimate_pauses(TrainConfig(eval_every=50), range(1, 101), STATE, evaluator(0.02), 3e6)
     assert found.validation == pytest.approx(20 * (0.02 + 0.001), rel=0.5)  # a third of the FLOPs of a step
     assert found.final == pytest.approx(20 * (0.02 + 0.003), rel=0.5)
-    assert found.words == ["2 validations of 20 videos", "2 checkpoints", "a final evaluation of 3 x 1 views of each"]
+    final = "a final evaluation of 3 x 1 views of each video"
+    assert found.words == ["2 validations of 20 videos", "2 checkpoints", final]
     assert found.seconds == pytest.approx(2 * found.validation + 2 * found.checkpoint + found.final)
 
 

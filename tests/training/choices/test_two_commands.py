@@ -34,7 +34,7 @@ def test_eighteen_videos_are_pre_trained_on_fine_tuned_resumed_and_evaluated(tmp
     begin = f"init_from={pretrained}"
     code, said = run(capfd, "finetune", root, finetuned, begin, "train.steps=3")
     assert code == 0
-    assert f"that of {pretrained}" in said
+    assert f"to suit {pretrained}" in said
     first, before = (json.loads((folder / "config.json").read_text()) for folder in (finetuned, pretrained))
     for key in ("num_frames", "stride", "image_size", "mean", "interpolation"):
         assert first["data"][key] == before["data"][key]

@@ -177,6 +177,9 @@ def test_a_probe_without_its_encoder_says_which_file_is_missing(tmp_path):
     path = written(probe_file(classifier()), tmp_path / "ssv2-vitg-384-64x2x3.pt")
     with pytest.raises(WeightsError, match=r"put the encoder's file, vitg-384\.pt, beside it"):
         load(path)
+    nameless = written(probe_file(classifier()), tmp_path / "probe.pt")
+    with pytest.raises(WeightsError, match=r"put the encoder's file, such as vitl\.pt, beside it, and its name into"):
+        load(nameless)
 
 
 def test_a_probe_of_another_width_than_its_encoder_is_refused_in_a_sentence(tmp_path):

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "get a public address from gradio; visitors log in as 'demo' with the password in the environment "
     about += f"variable {PASSWORD}, or one that you are asked for"
     add("--share", action="store_true", help=about)
-    add("--max-mb", type=int, default=_MEGABYTES, metavar="N", help=f"largest file, in MB ({_MEGABYTES})")
+    add("--max-mb", type=int, default=_MEGABYTES, metavar="N", help=f"largest file, in MiB ({_MEGABYTES})")
     add("--max-seconds", type=int, default=_SECONDS, metavar="N", help=f"longest video, in seconds ({_SECONDS})")
 
 

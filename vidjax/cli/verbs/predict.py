@@ -186,7 +186,11 @@ def _remarks(answered: list[dict[str, Any]]) -> Iterator[str]:
 def _view_words(recipe: ClipRecipe) -> str:
     """Describe the views or windows of a video and their clips."""
     if windows := recipe.windows:
-        every = f"one window every {windows.seconds:g} s" if windows.seconds else f"{windows.count} windows"
+        every = (
+            f"one window every {windows.seconds:g} s"
+            if windows.seconds
+            else f"{windows.count} window{'s' * (windows.count != 1)}"
+        )
         crops = "" if recipe.crops == 1 else f" with {recipe.crops} crops"
         return f"{every}, each{crops} of {recipe.words}"
     views = "1 view" if recipe.views == 1 else f"{recipe.clips} x {recipe.crops} views"

@@ -35,7 +35,7 @@ class EncodedCaptions(VideoSource):
         """Encode the captions of all rows.
 
         Raises:
-          DataError: naming a row without a caption, or with an empty one.
+          DataError: naming a row without a caption, or with an empty one; or as `find_text_encoder`.
           ConfigError: as `find_text_encoder`.
         """
         self.num_classes, self.name = source.num_classes, source.name
@@ -91,7 +91,7 @@ def find_text_encoder(
     elif contrastive.text_from:
         raise ConfigError(
             f"config.contrastive.text_from={contrastive.text_from!r} is not a folder with a vocabulary; set "
-            f"config.contrastive.tokenizer to a folder with its text tower's vocabulary ({FILES[0]}, "
+            f"config.contrastive.tokenizer to a folder with that text tower's vocabulary ({FILES[0]}, "
             f"{FILES[1]} with {FILES[2]}, or {FILES[3]})"
         )
     else:

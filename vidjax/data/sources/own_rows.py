@@ -73,8 +73,8 @@ class ClassNumbers:
         """The numbers of a video's classes.
 
         Raises:
-          DataError: naming the video, for a class that does not occur in training or, if there is no training split,
-            in the first split that exists.
+          DataError: naming the video, for a class number that is too high, or a class that does not occur in training
+            (without a training split, in the first split that exists).
         """
         return tuple(self._number(label, entry) for label in entry.labels)
 

@@ -201,7 +201,7 @@ def _of_lists(root: str, splits: dict[str, Videos], lists: Sequence[VideoList], 
 
 
 def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
-    """The classes named in lists, in the order of labels.txt or else alphabetically; for numbers, all of labels.txt.
+    """The lines of labels.txt; without that file, the class names in the lists, sorted, or nothing for class numbers.
 
     Raises:
       DataError: for names mixed with numbers, or a name that is not in labels.txt.

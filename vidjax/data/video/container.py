@@ -48,7 +48,7 @@ def open_container(source: str | os.PathLike | bytes, where: str) -> av.containe
       where: the name of the source in messages, as from `describe`.
 
     Raises:
-      VideoError: missing, empty, truncated, corrupt, or not_video.
+      VideoError: missing, empty, corrupt, or not_video.
     """
     if not isinstance(source, bytes):
         check_file(source)

@@ -192,7 +192,7 @@ class LiveVideo:
             self._frames.popleft()
 
     def _is_spare(self) -> bool:
-        """Whether the next frame replaces the last kept one: the kept frame before that one stands for its interval."""
+        """Whether the next frame replaces the last kept one, because an earlier frame of the same interval is kept."""
         if not self._apart or len(self._frames) < 2:
             return False
         return self._frames[-1].seconds // self._apart == self._frames[-2].seconds // self._apart

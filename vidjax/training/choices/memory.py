@@ -33,7 +33,7 @@ from vidjax.training.state import TrainState
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in a compiler's error message
 SHARE = 0.9  # the share of the free memory that the estimate for a step may take
-# Smaller micro-batches are tried last: those with fewer rows per device than the first limit, if these rows together
+# Small micro-batches are tried last: those with fewer rows per device than the first limit, if these rows together
 # hold fewer tokens than the second. Their small matrix products cost more than recomputing.
 ROWS_A_DEVICE, TOKENS_A_DEVICE = 4, 8192
 KERNEL_ROWS = 8  # rows per device that every kernel can take; with fewer, other code runs and keeps more for gradients

@@ -50,14 +50,16 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
       ConfigError: when `init_from` cannot be read, holds no video model, or takes frames that are not square.
     """
     if saved := saved_config(workdir):
-        return _like_run(saved, "as this run began")
+        return _like_run(saved, "as when this run began")
     if init_from:
         check_source("init_from", init_from)
     if init_from and is_run(init_from):
         begun = saved_config(init_from)
         if begun is None:
-            raise ConfigError(f"config.init_from={init_from!r} has no readable {CONFIG}; name a size (FILE:base)")
-        return _like_run(begun, f"that of {init_from}")
+            raise ConfigError(
+                f"config.init_from={init_from!r} has no readable {CONFIG}; name a size (--config=FILE:base)"
+            )
+        return _like_run(begun, f"to suit {init_from}")
     if init_from:
         return _like_weights(init_from)
     accelerated = jax.default_backend() != "cpu"
@@ -93,7 +95,7 @@ def _like_run(config: Config, reason: str) -> ModelChoice:
 
 def _like_weights(source: str) -> ModelChoice:
     keys = _keys_of(_load(source))
-    return ModelChoice(_recipe_for(keys["model.name"]), keys, f"that of {source}")
+    return ModelChoice(_recipe_for(keys["model.name"]), keys, f"to suit {source}")
 
 
 def _load(source: str) -> Pretrained:
@@ -113,7 +115,7 @@ def _keys_of(model: Pretrained) -> dict[str, Any]:
     if not isinstance(recipe.image_size, int):
         raise ConfigError(
             f"{model.source} takes frames of {recipe.image_size} pixels, but runs take square frames; name a size "
-            "(FILE:base)"
+            "(--config=FILE:base)"
         )
     keys: dict[str, Any] = {"model.name": name, "model.spec": fields}
     return keys | {key: getattr(recipe, key.removeprefix("data.")) for key in CLIP_KEYS}

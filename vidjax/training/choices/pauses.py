@@ -85,7 +85,7 @@ def estimate_pauses(
         validation=_seconds(evaluator, one, flops_per_clip) if validations else 0.0,
         videos=len(evaluator.source),
         final=_seconds(evaluator, whole, flops_per_clip),
-        views="one view" if whole.views == 1 else f"{whole.clips} x {whole.crops} views of each",
+        views=("one view" if whole.views == 1 else f"{whole.clips} x {whole.crops} views") + " of each video",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import jax
 
 from vidjax.config import Config
-from vidjax.errors import ConfigError, WeightsError
+from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.models.gpt2 import GPT2
 from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
@@ -32,7 +32,7 @@ def init_language_model(params: Mapping, part: Part, source: str, config: Config
     """
     try:
         model = pretrained.load(source)
-    except WeightsError as error:
+    except (ResumeError, WeightsError) as error:
         raise ConfigError(f"config.{part.key}: {error}") from error
     if not isinstance(model.module, GPT2):
         raise ConfigError(f"config.{part.key}={source!r} holds a {model.family}, not a GPT-2")

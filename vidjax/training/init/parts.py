@@ -34,7 +34,7 @@ def init_parts(params: Mapping, config: Config, parts: Iterable[Part]) -> tuple[
       The parameters with their shardings, and for each checkpoint a sentence that says what was taken from it.
 
     Raises:
-      ConfigError: when a checkpoint does not fit; see `init_video_model`, `init_language_model` and
+      ConfigError: when a checkpoint does not fit; see `init_video_model`, `init_language_model`, `init_teacher` and
         `init_two_towers`.
     """
     parts = tuple(parts)

@@ -32,7 +32,8 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
 
     Raises:
       ResumeError: when the folder's checkpoints belong to another experiment or are all damaged.
-      ConfigError: when `config.init_from` does not fit, or lacks parameters that LoRA would not train.
+      ConfigError: when a checkpoint that the configuration names does not fit, or `config.init_from` lacks parameters
+        that LoRA would not train.
     """
     objective, tx, shapes = step.objective, step.optimizer.tx, step.shapes
 

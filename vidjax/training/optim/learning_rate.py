@@ -1,6 +1,6 @@
 """The learning rate: how it scales with the batch, its warm-up, and its schedules.
 
-The rules are those of VideoMAE's code (`cosine_scheduler`).
+Scaling, warm-up and cosine are those of VideoMAE's code (`cosine_scheduler`).
 """
 
 from __future__ import annotations
