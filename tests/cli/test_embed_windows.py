@@ -64,7 +64,8 @@ def test_the_written_files_and_messages(folder, tmp_path, capsys):
         "note: 1 of 7 videos are shorter than a window of 0.8 s, the first of them 6.mp4 (0.4 s); each has one"
         in shown.err
     )
-    assert "6 of 7 rows have 16 windows with token_mean (96), token_max (96), width_mean (8), pooled (96)" in shown.err
+    arrays = "token_mean (96), token_max (96), width_mean (8), pooled (96)"
+    assert f"6 of 7 rows have 16 windows in all, with {arrays}" in shown.err
     assert "float16; one window every 0.4 s, each of 4 frames spread over 0.8 s" in shown.err
     store = FeatureStore.open(out)
     assert store.times(0).tolist() == [[0, 0.8], [0.4, 1.2], [0.8, 1.6]]

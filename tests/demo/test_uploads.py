@@ -62,7 +62,7 @@ def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
         Limits(seconds=20).probe(str(path))
     with path.open("ab") as file:
         file.truncate(2**20 + 1)
-    with pytest.raises(VideoError, match="larger than 1 MB"):
+    with pytest.raises(VideoError, match="larger than 1 MiB"):
         Limits(megabytes=1).probe(str(path))
 
 
@@ -74,7 +74,7 @@ def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
         (sound_only(), "a.mp4 has only sound or data; give a video."),
         (encode(moving_texture(1)), "a.mp4 is a single picture; give a video."),
         (encode(moving_texture(60)), "a.mp4 is too large: the video has 2 seconds in 60 frames; the limit"),
-        (bytes(2**20 + 1), "a.mp4 is too large: the file is larger than 1 MB."),
+        (bytes(2**20 + 1), "a.mp4 is too large: the file is larger than 1 MiB."),
         (encode(moving_texture())[:3000], "a.mp4 is cut off: the file ends before its video does; "),
     ],
 )  # fmt: skip

@@ -65,7 +65,7 @@ def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | N
     if not found:
         return None
     named, produced = found.groupdict(), sizes(found["shape"])
-    # The type of a started collective lists its operand and then its result; the larger of the two counts.
+    # The type of a started collective lists its operand and then its result; only the larger one counts.
     begun = named.get("begun") and found["shape"].startswith("(")
     size = max(produced, default=0) if begun else sum(produced)
     if found.re is _SEND:

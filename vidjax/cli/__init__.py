@@ -1,8 +1,8 @@
 """The command line, `vidjax VERB ...`; each verb is a file of `vidjax/cli/verbs`, a thin layer over the library.
 
-Exit codes: 0 done; 1 check, compile or bench found a problem; 2 a mistake that the message explains; 3 some videos
-could not be processed; 4 a loader, another process or the source of watch stopped responding; 130 stopped by Ctrl-C;
-143 by SIGTERM.
+Exit codes: 0 done; 1 `check`, `compile` or `bench` found a problem; 2 a mistake that the message explains; 3 some
+videos could not be processed; 4 a loader, another process or the source of `watch` stopped responding; 130 stopped by
+Ctrl-C; 143 by SIGTERM.
 Verbs import heavy modules only when they run, so that `vidjax --help` is fast.
 """
 

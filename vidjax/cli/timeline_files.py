@@ -92,7 +92,7 @@ def find_files(arguments: argparse.Namespace, videos: list[str]) -> Files:
 
 
 def _of_each(option: str, path: str, videos: list[str]) -> dict[str, str]:
-    """Return each video's file: the path itself if it has the suffix, else a file in that folder, named by video."""
+    """Return each video's file: `path` if it has the suffix, else a file in this folder, named after the video."""
     suffix = OF_EACH[option]
     if option == "out" and in_bucket(path):
         raise ConfigError(f"--out={path} is in a bucket; annotated videos can only be written to a local folder")

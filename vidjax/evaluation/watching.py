@@ -1,4 +1,4 @@
-"""Answer at fixed intervals about the last seconds of a live stream, and skip answers that would be late.
+"""Answer at fixed intervals about the most recent seconds of a live stream, and skip answers that would be late.
 
 A window with up to 32 frames for each frame of a clip is kept in full. A longer window is thinned to that number, which
 shifts the frames of a clip by at most 1/64 of the time between them.

@@ -104,7 +104,9 @@ def test_regressions_are_scored_with_zero_for_rows_without_features(tmp_path):
     config = dataclasses.replace(
         CONFIG, task="regression", probe=dataclasses.replace(QUICK, reductions=("token_mean",), C=(1.0,))
     )
-    results = probe_features({"hand": tuple(stores)}, TARGET, config, tmp_path / "out", print).results
+    done = probe_features({"hand": tuple(stores)}, TARGET, config, tmp_path / "out", print)
+    results = done.results
+    assert "2 of these have no features and count with a prediction of 0." in done.report.read_text()
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
     for probe in QUICK.probes:
         found = np.array([row["predictions"][f"hand/token_mean/{probe}"] or [0, 0] for row in rows])

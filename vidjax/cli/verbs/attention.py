@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
     about = "folder for attention.png, .gif, .mp4 and .npz (the arrays); with several videos, one subfolder for each "
     add("--out", default="", metavar="DIR", help=f"{about}({_OUT}/NAME)")
-    add("--layer", type=int, metavar="N", help="layer to show, from 1 (the last)")
-    add("--head", type=int, metavar="N", help="head to show, from 1 (the mean over heads)")
+    add("--layer", type=int, metavar="N", help="layer to show, counted from 1 (default: the last)")
+    add("--head", type=int, metavar="N", help="head to show, counted from 1 (default: the mean over heads)")
     clip_options.add_stride(parser)
     add("--json", action="store_true", help="print [{video, png, gif, mp4, npz}]")
 

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", action="append", choices=SIZES, help="model size; may be repeated; default base")
     parser.add_argument("--batch", type=int, default=0, help="clips per batch; default by benchmark, size and platform")
     parser.add_argument(
-        "--dtype", default="", choices=("", "float32", "bfloat16"), help="default bfloat16, CPU float32"
+        "--dtype", default="", choices=("", "float32", "bfloat16"), help="default bfloat16, float32 on a CPU"
     )
     parser.add_argument("--rounds", type=int, default=default.rounds, help="runs per contender; the fastest counts")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; default all")

@@ -266,7 +266,7 @@ def _say(written: Written, recipe: ClipRecipe, store: FeatureStore | None) -> No
     if written.missing:
         counted = f"{there} of {header.num_parts} parts exist, the rest belong to other shares; rows have"
     elif store:
-        counted = f"{header.num_rows - len(failures)} of {header.num_rows} rows have {_count(store)} windows with"
+        counted = f"{counted} {_count(store)} windows in all, with"
     shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
     every = f"; one window every {header.windows['every']:g} s, each" if header.windows else ","
     say(f"{counted} {shapes}, {header.dtype}{every} of {recipe.words}")

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", help=load_model.HELP)
     add("folder", metavar="DIR", help="folder to write, new or empty")
-    about = "transformers, for PyTorch; stablehlo, for jax without vidjax; onnx, for ONNX Runtime (transformers)"
+    about = "transformers, for PyTorch; stablehlo, for jax without vidjax; onnx, for ONNX Runtime; default transformers"
     add("--format", choices=("transformers", "stablehlo", "onnx"), default="transformers", help=about)
     about = "write a folder to upload to the hub as this repository: weights, model card, and a Space with a demo"
     add("--hub-layout", metavar="OWNER/NAME", help=about)

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "softmax for one label per video, sigmoid for several (as trained)"
     add("--score", choices=("softmax", "sigmoid"), help=about)
     clip_options.add_windows(parser, "as trained")
-    about = "lowest probability of a class in a timeline (0.5 for several labels per video, else the best class)"
+    about = "lowest probability of a class in a timeline (0.5 for several labels per video, else 0)"
     add("--threshold", type=float, metavar="P", help=about)
     timeline_files.add_arguments(parser)
     about = "print [{video, top: [{label, probability}], windows: [...], segments: [...]}]"

@@ -1,8 +1,8 @@
 """`vidjax watch`: classify a camera, a stream or a growing file live.
 
-Each answer covers the last seconds of the stream. Frames and answers that would be late are dropped. It stops when the
-stream ends, after --seconds, or on Ctrl-C or SIGTERM, and always prints a summary. If the source sends nothing for
---timeout seconds, the exit code is 4.
+Each answer covers the most recent seconds of the stream. Frames and answers that would be late are dropped. It stops
+when the stream ends, after --seconds, or on Ctrl-C or SIGTERM, and then prints a summary. If the source sends nothing
+for --timeout seconds, the exit code is 4.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frames of a live stream, decoded in a thread; only the last seconds are kept, and late frames are dropped.
+"""Frames of a live stream, decoded in a thread; only the most recent seconds are kept, and late frames are dropped.
 
 Once `LiveVideo.keep` has set `apart`, only the newest frame and the first in each interval of `apart` seconds are kept.
 """

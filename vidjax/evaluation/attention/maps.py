@@ -79,7 +79,7 @@ class AttentionMaps:
           class token takes no part in attention over time, and models 3 and 4 of ViViT have no class token. ViViT's
           model 2 shows the attention of its temporal encoder's class token, the same at every position of a frame.
         class, forward, backward: for a VideoMamba, with one head, averaged over channels and possibly negative. `class`
-          is the attention of the class token, the first token, through both scans; `forward` and `backward` are the
+          is the attention of the class token (the first token) through both scans; `forward` and `backward` are the
           average attention of all tokens through one scan.
       rollout: (t h w); negative values for a VideoMamba are set to 0.
     """

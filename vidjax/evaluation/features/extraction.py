@@ -58,7 +58,7 @@ class Backbone(Protocol):
         ...
 
     def outputs(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
-        """Compute the `tokens` of clips, and `cls` and `pooled` if the model has them."""
+        """Compute the `tokens` of clips, and `cls`, `pooled` and `embedding` if the model has them."""
         ...
 
 
@@ -134,7 +134,7 @@ class Extraction:
       names: names from `features`.
       dtype: dtype of the arrays.
       most_rows: maximum rows of any block, in this call or another; not used for windows.
-      batch: clips per step over the devices of this process; 0 for 8 per device.
+      batch: clips per step over the devices of this process; 0 for 8 per device (windows on a CPU: 2).
     """
 
     names: Sequence[str]

@@ -105,8 +105,8 @@ def write_features(
       backbone: the model; its clip_recipe defines how the clip of each video is taken.
       split: the videos.
       storage: where and how features are stored.
-      batch: videos per step over the devices of this process; 0 for 8 per device. Another batch may change the last
-        bits of features.
+      batch: videos or windows per step over the devices of this process; 0 for 8 per device (windows on a CPU: 2).
+        Another batch may change the last bits of features.
       process: this process's number and the number of processes, by default JAX's. Process k % count writes part k.
       on_row: called with 1 for each row that is done, and at once for rows that exist or belong to other processes;
         with windows, also with fractions of a row.

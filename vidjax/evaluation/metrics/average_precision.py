@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from vidjax.data.sources.rows import Interval
 from vidjax.evaluation.merge_views import merge_windows
 
-MOMENTS = 25  # equally spaced, the first at 0 and the last a 25th before the end
+MOMENTS = 25  # equally spaced, the first at 0 and the last 1/25 of the length before the end
 
 
 def average_precision(scores: Float[np.ndarray, " n"], positives: Bool[np.ndarray, " n"]) -> float:

@@ -127,7 +127,8 @@ def _by_row(line: Line, decoded: np.ndarray) -> list:
 def _introduction(results: Mapping, pairs: Mapping[str, Pair], annotation: str) -> str:
     backbones = ", ".join(f"{name} ({pair[0].header.backbone['source']})" for name, pair in pairs.items())
     missed = results["eval/num_expected"] - results["eval/num_scored"]
-    unscored = f" {missed} of these have no features and count as wrong." if missed else ""
+    counted = "as wrong" if annotation == LABEL else "with a prediction of 0"
+    unscored = f" {missed} of these have no features and count {counted}." if missed else ""
     constant = "most frequent class" if annotation == LABEL else "mean target"
     return (
         f"The backbones stay frozen: {backbones}. Every probe is fitted to the features of "
