@@ -14,14 +14,15 @@ Sizes      ssv2 (default), k400, coin, diving48, jester: the backbone is large, 
 The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vjepa2, c2963a4). Learning rates are not
 scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each with its own learning rate
 and weight decay. In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of
-a video (data.segments). Three things differ. Their heads start from different random weights, all of ours from the
-same. They report the head that scores best on the test videos; we choose the head on one view of each of these videos,
-or of each video of eval.select_split if that is set. Their test clips are random windows; ours are evenly spaced.
+a video (data.segments). Three things differ. Their heads start from different random weights; all of ours start from
+the same. They report the head that scores best on the test videos; we choose the head on one view of each of these
+videos, or of each video of eval.select_split if that is set. Their test clips are random windows; ours are evenly
+spaced.
 """
 
 from vidjax import config as config_lib
 
-# Their stride, clips per video and epochs; their 20 heads, or the 3 that they train on four levels of the encoder.
+# Their stride, clips per video and epochs. They train 20 heads, or 3 if heads read four levels of the encoder.
 LEVELS = {"large": (17, 19, 21, 23), "giant_384": (24, 29, 34, 39)}
 TWENTY = {
     "optim.head_learning_rates": (5e-3, 3e-3, 1e-3, 3e-4, 1e-4),
@@ -44,7 +45,8 @@ DATA = {
     "jester": {"data.name": "jester", "data.num_classes": 27, **LONG},
 }
 GIANT = {"ssv2": {"data.stride": 2}}  # otherwise as for large
-FRAMES = {"ssv2_giant": 64, "diving48": 32, "jester": 32, "diving48_giant": 32, "jester_giant": 32}  # others: 16
+# Frames per segment; 16 if a size is not listed.
+FRAMES = {"ssv2_giant": 64, "diving48": 32, "jester": 32, "diving48_giant": 32, "jester_giant": 32}
 SIZES = (*DATA, *(f"{name}_giant" for name in DATA))
 
 
@@ -66,7 +68,7 @@ def get_config(arg=None):
     config.data.rand_augment_interpolation = "bicubic"
     config.data.erase = 0.25
 
-    config.optim.base_lr = 1e-3  # every head follows its schedule: half a cosine to 0, without warm-up
+    config.optim.base_lr = 1e-3  # the heads' own rates follow its schedule: half a cosine to 0, without warm-up
     config.optim.min_lr = 0.0
     config.optim.decayed = "all"
 

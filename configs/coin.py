@@ -31,7 +31,7 @@ def get_config(arg=None):
     config.data.crop_area = (0.5, 1.0)
     config.data.flip = 0.5
     config.data.global_batch = 32
-    config.data.mixup = 0.0  # the source also tried 0.4
+    config.data.mixup = 0.0  # the lab also tried 0.4
 
     config.optim.base_lr = 5e-5
     config.optim.reference_batch = 32

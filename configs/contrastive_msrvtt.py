@@ -4,12 +4,13 @@ Expected   R@1 43.1 from text to video, as CLIP4Clip reports for meanP (arXiv:21
 Command    python -m vidjax.main --config=configs/contrastive_msrvtt.py --config.data.root=DIR \
              --config.init_from=CLIP --workdir=RUN
            CLIP is a folder with `openai/clip-vit-base-patch32`: model.safetensors, config.json and tokenizer.json;
-           --config.init_from=RUN starts from another contrastive run, --config.data.name=vatex or activitynet_captions
+           --config.init_from=RUN starts from another contrastive run; --config.data.name=vatex or activitynet_captions
            trains on another data set; `:smoke` runs a tiny model on the built-in data
 
-Loss, batch, frames, learning rate, weight decay, beta2, eps, clipping and run length are CLIP4Clip's. Its 5 epochs show
-all 20 sentences of each video; here 100 epochs show one random sentence of each. Three things differ: CLIP4Clip scales
-each frame's embedding to length 1 before averaging, cuts sentences at 32 words, and uses Adam without bias correction.
+Loss, batch, frames, learning rate, weight decay, beta2, eps, clipping and run length are CLIP4Clip's. One of its
+epochs shows all 20 sentences of each video; here, an epoch shows one of them at random, so its 5 epochs become 100.
+Three things differ: CLIP4Clip scales each frame's embedding to length 1 before averaging, cuts sentences at 32 words,
+and uses Adam without bias correction.
 """
 
 from vidjax import config as config_lib

@@ -16,10 +16,10 @@ Students   PRETRAINED is the student fine-tuned on Kinetics-710 (configs/finetun
            distilled students are public: OpenGVLab/VideoMAE2/distill/vit_{s,b}_k710_dl_from_giant.pth
 Sizes      small, base (default); `smoke` distils a tiny random teacher into a tiny student on the built-in data
 
-There is no public script for this distillation. The authors say what they distil into what, from which weights, and
-that they distil logits (issue 13 of their repository). Everything else here follows their fine-tuning of base on
-Kinetics-710, with the teacher's probabilities at temperature 1 in place of labels, on the same mixed crops for teacher
-and student, as in "A good teacher is patient and consistent" (Beyer et al. 2022, arXiv:2106.05237).
+There is no public script for this distillation. The authors name the teacher, the students and their initial weights,
+and say that they distil logits (issue 13 of their repository). Everything else here follows their fine-tuning of base
+on Kinetics-710, except that the teacher's probabilities at temperature 1 replace the labels. Teacher and student see
+the same mixed crops, as in "A good teacher is patient and consistent" (Beyer et al. 2022, arXiv:2106.05237).
 """
 
 from vidjax import config as config_lib
@@ -63,7 +63,7 @@ def get_config(arg=None):
     config.optim.warmup_epochs = 5
     config.optim.weight_decay = 0.05
     config.optim.layer_decay = 0.75
-    config.optim.label_smoothing = 0.1  # has an effect only if teacher.label_weight is set
+    config.optim.label_smoothing = 0.1  # has an effect only if teacher.label_weight is above 0
 
     config.train.epochs = 90
     config.train.checkpoint_every = 1000

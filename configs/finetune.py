@@ -1,8 +1,9 @@
 """Fine-tuning a classifier on your own labelled videos, from a run of configs/pretrain.py or from public weights.
 
 The batch, epochs, micro-batches and precision depend on the videos and the machine; vidjax chooses them, prints them
-before the first step and stores them in the run. The model, and the sampling, size and normalisation of its clips, come
-from `init_from`; without it, they depend on the machine (`vidjax.training.choices`).
+before the first step and stores them in the run. If no size is named, the model, and the sampling, size and
+normalisation of its clips, come from `init_from`; without `init_from`, the size depends on the machine
+(`vidjax.training.choices`).
 
 Expected   tiny, trained on 60 clips of five motions (docs/tutorials/your-own-videos.md): 96.7, 95.0 and 90.8 % accuracy
            on 120 other clips (three seeds, chance 20 %). The other sizes follow the published recipe; we have not
@@ -72,7 +73,7 @@ def get_config(arg=None):
     config.data.cutmix = 1.0
     # No flips: users' classes often distinguish left from right.
 
-    config.optim.base_lr = 5e-4  # for 256 videos
+    config.optim.base_lr = 5e-4  # for a batch of 256 videos
     config.optim.min_lr = 1e-6
     config.optim.warmup_epochs = -1
     config.optim.weight_decay = 0.05

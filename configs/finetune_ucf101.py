@@ -48,7 +48,7 @@ def get_config(arg=None):
     config.data.erase = 0.25
     config.data.mixup = 0.8
     config.data.cutmix = 1.0
-    config.data.mix_group = 32  # 16 videos per GPU
+    config.data.mix_group = 32  # two clips of each of a GPU's 16 videos
 
     config.optim.base_lr = 5e-4
     config.optim.min_lr = 1e-5

@@ -1,7 +1,8 @@
 """Captioning of the built-in videos: the colour and name of a digit, what it does and how fast.
 
 Expected   `:smoke` from a run of configs/motion_families.py:videomae: BLEU-4 0.213, CIDEr-D 2.29; 600 steps from random
-           weights: 0.124, 1.49 (only shape and colour are learned); the best constant caption: 0.068, 0.66
+           weights: 0.124, 1.49 (it learns only the form of a sentence and the colour); the best constant caption:
+           0.068, 0.66
 Hardware   2 CPU cores, three minutes
 Command    python -m vidjax.main --config=configs/motion_caption.py --config.init_from=runs/videomae --workdir=RUN
            :smoke takes 200 steps instead of 1500; --config.caption.train_encoder=none freezes the encoder

@@ -1,7 +1,7 @@
-"""Multi-label classification of built-in long videos: digits that change their motion four times in 8 seconds.
+"""Multi-label classification of built-in long videos: digits that move in four ways, one after another, in 8 seconds.
 
-Expected   mAP 93.4 % over videos (a constant: 44.7), 88.4 % at 25 moments (a constant: 12.5); :smoke 80.2 and
-           60.3 %; one seed
+Expected   mAP 93.4 % over videos (a constant: 44.7), 88.4 % at 25 moments of each video (a constant: 12.5); :smoke
+           80.2 and 60.3 %; one seed
 Hardware   :smoke two to three minutes of CPU time
 Command    python -m vidjax.main --config=configs/motion_multi_label.py --workdir=RUN
            :smoke takes 600 steps instead of 1500; --config.init_from=PRETRAINED starts from a run of

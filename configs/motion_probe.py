@@ -4,8 +4,8 @@ Expected   docs/results.md has the top-1 beside a logistic regression on pooled 
 Hardware   one CPU core, a few minutes
 Command    python -m vidjax.main --config=configs/motion_probe.py --config.init_from=PRETRAINED --workdir=RUN
            PRETRAINED: a run of configs/motion_pretrain.py; without it, the backbone keeps random weights
-Sizes      attentive (default): a learned query attends to all tokens; attentive4: the same
-           after three blocks of self-attention
+Sizes      attentive (default): a learned query attends to all tokens; attentive4: the same after three blocks of
+           self-attention
 
 Two learning rates and two weight decays make four heads. The head is chosen on val and scored on test.
 """

@@ -28,7 +28,7 @@ def get_config(arg=None):
     config.model.dtype = "float32"
     config.model.mask = "tube"
     config.model.mask_ratio = 0.75
-    config.model.normalize_target = False  # the pixels themselves: pictures then borrow nothing from hidden cubes
+    config.model.normalize_target = False  # a picture of normalised pixels would need the hidden cubes' statistics
 
     config.data.num_frames = 16
     config.data.stride = 4

@@ -55,7 +55,7 @@ def get_config(arg=None):
     config.data.interpolation = "bilinear_antialias"  # Pillow's, which antialiases
     config.data.global_batch = 0
 
-    config.optim.base_lr = 1.5e-4  # for 256 videos
+    config.optim.base_lr = 1.5e-4  # for a batch of 256 videos
     config.optim.min_lr = 1e-5
     config.optim.beta2 = 0.95
     config.optim.weight_decay = 0.05

@@ -1,6 +1,6 @@
 """Valence and arousal of AFEW-VA from frozen backbones: VideoMAE, TimeSformer and ViViT in one table.
 
-Expected   mean CCC in the original, "Week 6: VideoMAE", with means over the token axis and with 100 principal
+Expected   mean CCC in the original, "Week 6: VideoMAE", with each token's mean (1568 features) and with 100 principal
            components: VideoMAE 0.0001, -0.0004; TimeSformer 0.196, 0.018; ViViT 0.050, -0.050; all pre-trained on
            Kinetics-400, with 480 clips for training and 120 for testing (not re-run by us)
 Command    python -m vidjax.main --config=configs/probe_afew_va.py --config.data.root=DIR --workdir=RUN
@@ -33,7 +33,7 @@ def get_config(arg=None):
     config.probe.probes = ("linear", "svm", "knn", "mlp")
     config.probe.widths = ((256, 128, 64, 32), (1024, 512, 256, 128))
     config.probe.dropouts = ((0.7, 0.65, 0.6, 0.55), (0.8, 0.75, 0.7, 0.65), (0.5, 0.4, 0.3, 0.2))
-    config.probe.batch = 512  # each step's concordance is over this many rows
+    config.probe.batch = 512  # the CCC in a step's loss is over this many rows
     if smoke:
         config.model.name = "videomae_tiny"
         config_lib.motion(config)

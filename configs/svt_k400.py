@@ -13,7 +13,8 @@ Sizes      base (views of 8 frames, as in the authors' script; default), slow_fa
            option RAND_FR); `smoke` runs a tiny model on the built-in data in minutes
 
 The values are those of the authors' `train_ssl.py` and `scripts/train.sh`, except for 20 epochs (the paper) instead of
-100 (the code) and bfloat16 instead of float16. The blur and solarisation of their augmentation had no effect.
+100 (the code) and bfloat16 instead of float16. Their code comments out the blur and solarisation of its augmentation,
+so we left both out.
 """
 
 from vidjax import config as config_lib

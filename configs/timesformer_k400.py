@@ -40,7 +40,7 @@ def get_config(arg=None):
 
     config.data.name = "kinetics400"
     config.data.num_classes = 400
-    config.data.sampling = "seconds"  # num_frames * stride frames at 30 per second; in tests from the video's start
+    config.data.sampling = "seconds"  # a clip spans num_frames * stride / 30 seconds; a test clip begins at 0 s
     config.data.global_batch = 64
     config.data.crop = "short_side"
     config.data.short_side = (256, 320)

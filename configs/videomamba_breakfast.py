@@ -36,7 +36,7 @@ SCRIPTS = {
 
 
 def _recipe(size, clip):
-    """The recipe of a script, in which each GPU mixes its own clips, two per video."""
+    """Return the recipe of a script, in which each GPU mixes its own clips, two per video."""
     videos, gpus = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos}
     return recipe | SIZES[size] | {"data.num_frames": 64 if clip else 32}
@@ -66,8 +66,9 @@ def get_config(arg=None):
     config.data.mixup = 0.8
     config.data.cutmix = 1.0
 
-    config.optim.base_lr = 4e-4  # twice their --lr, which counts both clips of a video
+    config.optim.base_lr = 4e-4  # twice their --lr, which is scaled by clips, two per video
     config.optim.min_lr = 2e-6
+    config.optim.warmup_lr = 2e-6
     config.optim.warmup_epochs = 5
     config.optim.weight_decay = 0.05
     config.optim.label_smoothing = 0.1

@@ -10,7 +10,7 @@ Command    python -m vidjax.main --config=configs/videomamba_coin.py:small --con
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 32 frames; with the suffix _f64,
            64 frames; `smoke` runs a tiny model on the built-in data in minutes
 Differs    from the authors' code in the same respects as configs/videomamba_k400.py. The authors' script for
-           middle_masked_f64 has 4 test clips, their model zoo 10
+           middle_masked_f64 has 4 test clips, but their model zoo says 10
 """
 
 from vidjax import config as config_lib
@@ -37,7 +37,7 @@ SCRIPTS = {
 
 
 def _recipe(size, clip):
-    """The recipe of a script, in which each GPU mixes its own clips, two per video."""
+    """Return the recipe of a script, in which each GPU mixes its own clips, two per video."""
     videos, gpus = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos}
     return recipe | SIZES[size] | {"data.num_frames": 64 if clip else 32}
@@ -67,8 +67,9 @@ def get_config(arg=None):
     config.data.mixup = 0.8
     config.data.cutmix = 1.0
 
-    config.optim.base_lr = 4e-4  # twice their --lr, which counts both clips of a video
+    config.optim.base_lr = 4e-4  # twice their --lr, which is scaled by clips, two per video
     config.optim.min_lr = 2e-6
+    config.optim.warmup_lr = 2e-6
     config.optim.warmup_epochs = 5
     config.optim.weight_decay = 0.05
     config.optim.label_smoothing = 0.1

@@ -18,8 +18,8 @@ Sizes      ti, small (default), middle, middle_masked (after masked pre-training
 Differs    In the authors' code, layer decay (0.75; 0.8 after masked pre-training) does not apply to Mamba blocks, which
            learn at the full rate, but patch and position embeddings learn at 0.1 % of it or less. Here all parameters
            learn at the full rate; --config.optim.layer_decay would slow the blocks too.
-           Warm-up starts from 0 here, and from the scaled --warmup_lr in the authors' code. When middle_masked is
-           fine-tuned, the last norm starts from its pre-trained values here, and from ones in the authors' code.
+           When middle_masked is fine-tuned, the last norm starts from its pre-trained values here, and from ones in
+           the authors' code.
            If a run diverges: --config.model.spec.merge_directions=mean
 """
 
@@ -72,14 +72,14 @@ CLIPS = {
 
 
 def _recipe(size, clip):
-    """The recipe of a script, whose --lr counts both clips of a video, and in which each GPU mixes its own clips."""
+    """Return the recipe of a script, whose --lr is scaled by clips (two per video); each GPU mixes its own clips."""
     videos, gpus, lr = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos, "optim.base_lr": 2 * lr}
     recipe |= SIZES[size] | CLIPS[clip]
     if clip == "384":
         epochs = 10 if size == "ti" else 6
         recipe |= {"train.epochs": epochs, "optim.warmup_epochs": 2 if size == "ti" else 1}
-        recipe["data.global_batch"] *= 1 if size == "ti" else 2  # --update_freq 2, with which the rate is scaled too
+        recipe["data.global_batch"] *= 1 if size == "ti" else 2  # --update_freq 2; their rate is scaled with it
     return recipe
 
 
@@ -108,6 +108,7 @@ def get_config(arg=None):
     config.data.cutmix = 1.0
 
     config.optim.min_lr = 2e-6
+    config.optim.warmup_lr = 2e-6
     config.optim.warmup_epochs = 5
     config.optim.weight_decay = 0.05
     config.optim.label_smoothing = 0.1

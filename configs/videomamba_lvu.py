@@ -55,8 +55,9 @@ def get_config(arg=None):
     config.data.rand_augment_interpolation = "bicubic"
     config.data.erase = 0.25
 
-    config.optim.base_lr = 8e-4  # twice their --lr, which counts both clips of a video
+    config.optim.base_lr = 8e-4  # twice their --lr, which is scaled by clips, two per video
     config.optim.min_lr = 2e-6
+    config.optim.warmup_lr = 2e-6
     config.optim.warmup_epochs = 5
     config.optim.weight_decay = 0.1
 

@@ -7,8 +7,8 @@ Command    python -m vidjax.main --config=configs/videomamba_pretrain.py:middle 
            then --config.init_from=RUN with the two configurations above
 Sizes      middle (Kinetics-400, default), middle_ssv2 (Something-Something v2), middle_whole (Kinetics-400, see below);
            `smoke` trains a tiny student with a tiny random teacher on the built-in data in minutes
-Weights    align.teacher_from is downloaded from the hub, or names a folder or file: OpenAI's weights in the layout of
-           `transformers`, or the authors' vit_b16.pth (from their extract_clip)
+Weights    align.teacher_from is a hub id, folder or file with OpenAI's weights in the layout of `transformers`, or the
+           authors' vit_b16.pth (from their extract_clip)
 
 The authors' code does three things that the paper does not mention. The public weights were made that way, and this
 recipe does the same:

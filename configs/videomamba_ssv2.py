@@ -49,7 +49,7 @@ CLIPS = {
 
 
 def _recipe(size, clip):
-    """The recipe of a script, whose --lr counts both clips of a video, and in which each GPU mixes its own clips."""
+    """Return the recipe of a script, whose --lr is scaled by clips (two per video); each GPU mixes its own clips."""
     videos, gpus, lr = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos, "optim.base_lr": 2 * lr}
     return recipe | SIZES[size] | CLIPS[clip]
@@ -80,6 +80,7 @@ def get_config(arg=None):
     config.data.cutmix = 1.0
 
     config.optim.min_lr = 2e-6
+    config.optim.warmup_lr = 2e-6
     config.optim.warmup_epochs = 5
     config.optim.weight_decay = 0.05
     config.optim.label_smoothing = 0.1

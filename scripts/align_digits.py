@@ -41,7 +41,7 @@ EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_a
 
 
 def experiment(seed: int, steps: int) -> config_lib.Config:
-    """Return `configs/motion_align.py` with a seed and, if not 0, a number of steps."""
+    """Return the configuration of `configs/motion_align.py` with this seed; `steps` replaces its own unless 0."""
     config = read_config([f"--config={EXPERIMENT}"])
     train = dataclasses.replace(config.train, steps=steps or config.train.steps)
     return dataclasses.replace(config, seed=seed, train=train)

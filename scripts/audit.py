@@ -2,9 +2,9 @@
 
     .venv-audit/bin/python scripts/audit.py SITE_PACKAGES
 
-pip-audit skips packages that its service does not know and then reports nothing, for example behind a registry that
-serves packages without their advisories. The exit code is 0 only if every package was looked up and none has an
-advisory, 1 if one has, and 2 if some could not be looked up.
+pip-audit skips packages that its service does not know, so a report without advisories may mean that nothing was
+looked up, for example behind a registry that serves packages without their advisories. The exit code is 0 only if every
+package was looked up and none has an advisory, 1 if one has, and 2 if some could not be looked up.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SERVICES = ("pypi", "osv")  # tried in this order, until one knows every package
 SOUND, FOUND, UNKNOWN = 0, 1, 2
 OWN = "vidjax"  # not on any registry
 REMEDY = (
-    "run `make audit` on a machine that reaches PyPI's advisories or osv.dev, or look up the packages of `pip freeze` "
-    "there"
+    "run `make audit` on a machine that reaches PyPI's advisories or osv.dev, or look up the packages that `pip "
+    "freeze` lists"
 )
 
 Answer = dict[str, Any]  # pip-audit's JSON

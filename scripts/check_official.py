@@ -17,7 +17,7 @@ from vidjax.config.official import RECIPES
 
 @functools.cache
 def lines_of(commit: str, file: str) -> tuple[str, ...]:
-    """Return the lines of a file at a commit, from the clone that has it; empty if none has."""
+    """Return the lines of a file at a commit, from the first clone that has it; empty if no clone has."""
     for clone in sys.argv[1:]:
         shown = subprocess.run(["git", "-C", clone, "show", f"{commit}:{file}"], capture_output=True, text=True)
         if shown.returncode == 0:

@@ -31,7 +31,7 @@ FIGURES = {
 
 
 def run(config, workdir: pathlib.Path, mixup: float) -> dict:
-    """Train and score with one alpha; return the flat results with the last training loss."""
+    """Train and score with one alpha; return the flat results, and the last training loss."""
     from vidjax.training import loop
     from vidjax.viz.curves import read_metric
 
@@ -51,7 +51,7 @@ def report(workdir: pathlib.Path, rows: list[dict]) -> pathlib.Path:
     runs = {name_of(row): workdir / folder_of(row) for row in rows}
     picture = draw_curves(runs, (LOSS, *TASKS["classification"].curves), workdir / "curves.png")
     blocks = [
-        Text("Two runs that differ only in mixup. With mixup, the training loss is higher, because labels are mixed."),
+        Text("Two runs that differ only in mixup. Mixed labels are harder to fit, so mixup raises the training loss."),
         Heading("Results"),
         Table(columns, lines),
         *([Picture(picture, "Curves of both runs.")] if picture else []),  # a run may be too short for a curve
@@ -78,7 +78,7 @@ def main() -> int:
     args, settings = parser.parse_known_args()
     config = read_config([f"--config={args.config}", *settings])
     if config.task != "classification" or args.alpha <= 0:
-        raise ConfigError(f"--config={args.config} --alpha={args.alpha:g}: give a classifier and an alpha above 0")
+        raise ConfigError(f"--config={args.config} --alpha={args.alpha:g}: give a classifier, and an alpha above 0")
     rows = [run(config, args.workdir / folder_of({"mixup": alpha}), alpha) for alpha in (args.alpha, 0.0)]
     path = report(args.workdir, rows)
     if args.json:

@@ -28,7 +28,7 @@ from vidjax.weights.model import Pretrained
 
 TINY = {"patch_size": 6, "pos_emb_shape": (4, 3, 3), "model_dim": 32, "mlp_dim": 128, "num_heads": 4}
 SENTENCES = ("A dog jumps into water!", "  Hello,World..  ", "riding a bike", "it's 3 o'clock -- in (Paris)", "x" * 40)
-ANSWERS = {"encoder": "tokens", "classifier": "logits"}  # by kind: our output to compare with their first
+ANSWERS = {"encoder": "tokens", "classifier": "logits"}  # by kind: our output to compare with their first output
 NOISE = 0.02  # added to initial weights, so that no bias is 0 and no scale 1
 
 
@@ -62,7 +62,7 @@ def modules(models: types.ModuleType, size: str) -> dict:
 
 
 def inputs(module, kind: str, resized: bool = False) -> tuple:
-    """Return a clip of the model's size, or of 3/2 its frames and 4/3 its side; for `texts` also ids and padding."""
+    """Return a clip of the model's size (`resized`: 3/2 the frames, 4/3 the side); for `texts` also ids and padding."""
     params = module.encoder_params if kind == "classifier" else vars(module)
     (t, side, _), rng = params["pos_emb_shape"], np.random.default_rng(0)
     frames, pixels = (t * 3 // 2, side * 4 // 3) if resized else (t, side)
@@ -82,7 +82,7 @@ def read(tree: dict, place: pathlib.Path) -> Pretrained:
 
 
 def error(found: dict, wanted: dict) -> float:
-    """Return the greatest error over the parts of a model, given as two dicts of trees by part."""
+    """Return the greatest error over the parts of a model; both arguments hold a tree of arrays for each part."""
     assert found.keys() == wanted.keys()
     parts = []
     for name, tree in wanted.items():

@@ -1,4 +1,4 @@
-"""Write docs/configuration.md: every key of a run, from the types and comments in vidjax/config/sections.
+"""Write docs/configuration.md: every key of a run, from the types and comments in vidjax/config.
 
     python scripts/configuration_page.py [--docs docs]
 
@@ -37,8 +37,8 @@ vidjax refuses an unknown key, a value of another type and a value outside its r
 keeps all of its keys in `config.json`.
 
 - **Default** is the default of the schema. Experiments have their own, which `vidjax configs NAME` prints.
-- *Chosen* marks a value that leaves the choice to vidjax: it depends on the data, the model and the machine. The run
-  prints what was chosen; some other automatic values are explained under *meaning*.
+- *Chosen* marks a value that leaves the choice to vidjax, which considers the data, the model and the machine. The run
+  prints each choice. Other automatic values are explained under *meaning*.
 - **Resume**: "yes" marks keys that may differ when a run is resumed. A difference in any other key is refused, except
   in some fields of `model.spec`.
 - In Python, each table is a dataclass of `vidjax.config`.
@@ -48,7 +48,7 @@ _KINDS = {int: "integer", float: "number", bool: "True or False", str: "text", d
 
 
 def comments(section: type) -> dict[str, str]:
-    """Return the comments on each field of a dataclass, from the field's lines in the source and right above them."""
+    """Return the comment on each field of a dataclass, from the field's own lines and those right above it."""
     source = inspect.getsource(section)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     said = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}

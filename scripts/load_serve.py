@@ -1,10 +1,10 @@
-"""Measure requests per second and latencies of `vidjax serve` with eight clients against one, in one run.
+"""Compare `vidjax serve` with eight clients and with one: requests per second and latencies, in one run.
 
     python scripts/load_serve.py exported video.mp4
 
 Each client sends its next request once the previous one is answered. Rounds of one and of eight clients take turns, so
 that other work on the machine slows both. On a busy machine, the server's processor time says more than the rates:
-eight clients get at most cores / (processor time per request).
+eight clients get at most cores / (processor seconds per request) answers per second.
 """
 
 import argparse

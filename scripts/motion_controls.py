@@ -33,7 +33,9 @@ SINGLE = (0, SPEC.frames // 3, 2 * SPEC.frames // 3, SPEC.frames - 1)
 
 
 def classify_single_frames(rows: list[dict], frames: np.ndarray) -> dict[str, float]:
-    """Return the accuracy on val and test videos of MLPs that see the frame at one index, and of one for the colour.
+    """Return the accuracies of MLPs that each see the frame at one index, and of one that names the digit's colour.
+
+    They train on the train split, and are scored on val and test together.
 
     Args:
       rows: annotations, one per video.

@@ -1,11 +1,11 @@
-"""Measure what pre-training is worth on the built-in videos: choose a recipe per start on val, score it once on test.
+"""Measure what pre-training is worth on the built-in videos: fine-tune from pre-trained and from random weights.
 
     python scripts/motion_starts.py --workdir runs/starts [--seeds 3] [--json]
 
 The starts are random weights and three encoders pre-trained without labels, which differ in what was hidden: half of
-the frames, or tubes over 75 or 90 %. Every start gets the same number of tries, fine-tuned with the first seed. The try
-with the best top-1 on val is run with every seed and scored on test, which plays no part in any choice. Finished runs
-are not repeated.
+the frames, or tubes over 75 or 90 %. For each start, the script tries four recipes with the first seed. It then runs
+the recipe with the best top-1 on val with every seed, and scores it on test, which plays no part in any choice.
+Finished runs are not repeated.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Bench:
 
 
 def compare(bench: Bench, seeds: int) -> list[dict]:
-    """Return, for every start, the best try on val, the tries' top-1 on val, and top-1 on test with each seed."""
+    """Return, for every start, the best recipe on val, the top-1 of all recipes on val, and top-1 on test by seed."""
     rows = []
     for start in (*MASKS, SCRATCH):
         tries = TRIES.get(start, TRIES["pre-trained"])

@@ -3,9 +3,9 @@
     python scripts/plans_page.py [--compile videomae_k400:base ...] [--slice v5e:8x8 ...] [--no-flag] [--docs docs]
 
 With --compile, the script plans the named recipes as `vidjax compile --plan` does, each on every slice that has no plan
-yet. That needs the extra `aot` and takes minutes for each. With --no-flag, it compiles only the step of a run without
-any flag. Plans are added to plans.json beside the page as they are found, and the page is generated from that
-file.
+yet. That needs the extra `aot` and takes minutes for each. With --no-flag, it compiles only the step of the recipe as
+it is, without further settings. Plans are added to plans.json beside the page as they are found, and the page is
+generated from that file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SUPERVISED = (
 ROWS = 8  # VideoMamba's kernels take multiples of this many clips
 # Fields of a spec that change initial weights, or that a run replaces by its own keys.
 START = ("num_frames", "image_size", "init_std", "resized_positions", "drop_path", "head_dropout", "remat", "unroll")
-ASSUMED = 10_000  # training videos where nobody states how many there are
+ASSUMED = 10_000  # training videos of data sets whose number is not published
 # Rounded numbers of training videos, for data sets whose number depends on what can still be downloaded.
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans
@@ -55,8 +55,8 @@ _HEAD = """# Plans
 Made by `python scripts/plans_page.py`; do not edit. The table gives the hours for all steps of a published recipe on
 four slices and, in brackets, the share of the chips' peak. **All figures are the TPU compiler's estimates.** They are
 good to a factor of two, have not been checked on a TPU, and leave out evaluation, checkpoints and waiting for
-videos. Each figure is for the fastest of the plans that `vidjax compile --plan` tries or, if only the step without a
-flag was tried, for that one. For Kinetics, the number of steps assumes {videos}.
+videos. Each figure is for the fastest of the plans that `vidjax compile --plan` tries or, where nothing else was tried,
+for the recipe as it is ("no flag"). For Kinetics, the number of steps assumes {videos}.
 
 "~" marks hours in proportion to a compiled step with the same work per clip on the same kind of chip: the same model,
 clip size, optimiser and kind of task. Data sets, classes, strides and initial weights may differ, and so may the head's
@@ -91,7 +91,7 @@ _EACH = """
 ## The plans
 
 The table gives the keys to set in addition to the recipe, and the cost of the step with them. "No flag" means that
-nothing else was tried. Memory (GB) is the most that a chip holds at once.
+only the recipe as it is was tried. Memory (GB) is the most that a chip holds at once.
 """
 
 
@@ -102,13 +102,13 @@ class Recipe:
     Attributes:
       kind: equal for recipes whose steps differ only in the number of clips, and in `size`.
       clips: clips per step, over all chips.
-      group: each chip has a multiple of this many clips.
-      steps: steps of the whole recipe, for `ASSUMED` videos if their number is not known.
+      group: the number of clips per chip must be a multiple of this.
+      steps: steps of the whole recipe.
       size: the work of a clip in units that all recipes of the kind share: its tokens if the model's work is
         proportional to them, else 1.
       family, task, width: the model's family and width, and the kind of task; all supervised tasks are of one kind.
       flops: floating-point operations of a clip, forward and backward.
-      known: whether the number of steps is that of the recipe.
+      known: whether the number of steps is known; if not, it is for `ASSUMED` videos.
     """
 
     kind: str
@@ -238,7 +238,7 @@ def in_proportion(
         if other in recipes and recipes[other].kind == recipe.kind
         if slice_.startswith(f"{chip}:") and found.get("ms") and not found["settings"]
     ]
-    # Fewer clips than a group cannot be a micro-batch, so a group may not be more than what was compiled.
+    # A micro-batch has at least one group of clips, so the compiled step must have as many.
     near = [
         (abs(math.log(work / size)), ms / size)
         for size, ms in like
@@ -253,7 +253,7 @@ def in_proportion(
 def by_share_of_peak(
     name: str, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """Return the hours of a recipe if it reached the share of the peak of the most similar compiled step.
+    """Return the hours of a recipe if it reached the same share of the peak as the most similar compiled step.
 
     The result is empty if its clips cannot be divided over the slice, or if no step of its family was compiled.
     """
@@ -308,7 +308,7 @@ def _chip(topology: str) -> str:
 
 
 def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, Any]:
-    """Return the fastest plan of a recipe on a slice, or the one without a flag; if nothing fits, the reason."""
+    """Return the fastest plan of a recipe on a slice, or the plan without further settings; if nothing fits, why."""
     from datetime import UTC, datetime
 
     from vidjax.aot import llo_dump
@@ -377,7 +377,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--compile", nargs="+", default=[], metavar="RECIPE", help="recipes to plan, or all")
     parser.add_argument("--slice", nargs="+", default=SLICES, metavar="SLICE", help=f"among {' '.join(SLICES)}")
-    parser.add_argument("--no-flag", action="store_true", help="compile only the step without a flag")
+    parser.add_argument("--no-flag", action="store_true", help="compile only the recipe as it is")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of the page")
     args = parser.parse_args(words)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -6,8 +6,8 @@
 V-JEPA 2 (`configs/motion_vjepa.py`), VideoMAE and SVT train on the same videos for the same number of floating-point
 operations. Linear probes then predict motion and digit from frozen features, and from those of the same networks with
 random weights. Per seed, the features (tokens averaged over a clip, or over each of its time slices) and the probe's
-penalty are chosen on val; the choice is scored once on test. The rank is the effective rank of the averaged tokens over
-the test videos, the exponential of the entropy of their covariance's eigenvalues: 1 for collapsed features.
+penalty are chosen on val; the choice is scored once on test. The rank is the effective rank of the averaged tokens of
+the test videos: the exponential of the entropy of their covariance's eigenvalues. It is 1 for collapsed features.
 
 The videos of `motion` show travelling digits over textures: what can be learned is the motion. In those of
 `motion_digits`, digits shake on black: what can be learned is the digit.
@@ -166,9 +166,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/pretraining"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tera", type=float, default=6.0, help="10^12 floating-point operations of each run")
+    parser.add_argument("--tera", type=float, default=6.0, help="floating-point operations per run, in units of 10^12")
     parser.add_argument("--data", choices=METHODS, default="motion")
-    parser.add_argument("--methods", default="V-JEPA 2,VideoMAE,SVT", help="some of these, separated by commas")
+    parser.add_argument("--methods", default="V-JEPA 2,VideoMAE,SVT", help="some of V-JEPA 2,VideoMAE,SVT")
     parser.add_argument("--runs", type=pathlib.Path, nargs="*", help="use these runs, and score them on val")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     args = parser.parse_args()

@@ -2,13 +2,13 @@
 
     python scripts/scaling_table.py --config=configs/videomae_k400.py:base --rows=32 [--config.KEY=VALUE ...]
 
-The script compiles the training step for 1, 8, 64 and 256 chips of v5e and for two slices of 256. It compiles each once
-with parameters sharded over 8 chips (fsdp), as in a run without a flag, and once data-parallel (data). It needs the
-compiler (extra `aot`), but no TPU.
+The script compiles the training step for one chip of v5e. For 8, 64 and 256 chips, and for two slices of 256, it
+compiles the step twice: with parameters sharded over 8 chips (fsdp), which is the default, and data-parallel (data). It
+needs the compiler (extra `aot`), but no TPU.
 
-The time of a step is the compiler's estimate, plus the schedules of its kernels, plus the waits for communication that
-`vidjax.aot.overlap` finds in the compiled schedule. Kernels are the same on any number of chips, so their time is that
-on one chip, and they are assumed to hide no communication. With t the time of the step on one chip,
+The time of a step is the compiler's estimate, plus the time of its kernels by their schedules, plus the waits for
+communication that `vidjax.aot.overlap` finds in the compiled schedule. Kernels are the same on any number of chips, so
+their time is that on one chip. They are assumed to hide no communication. With t the time of the step on one chip,
 
     efficiency                       t / step
     efficiency, nothing overlapped   t / (step - waited + communication)

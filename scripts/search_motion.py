@@ -1,4 +1,4 @@
-"""Measure the precision of a search for the same motion: the share of the five best videos with the query's class.
+"""Measure the precision of a search for the same motion: the share of the top five videos that have its class.
 
     vidjax index motion/test --model runs/motion --every 0.4 --out motion-index
     python scripts/search_motion.py motion-index
@@ -19,7 +19,7 @@ from vidjax.weights import from_pretrained
 
 
 def precision(folder: str, top: int = 5) -> dict[str, float]:
-    """Return the number of videos, their mean precision, and that of each class."""
+    """Return the number of videos, their mean precision, and the mean precision of each class."""
     index = SearchIndex.open(folder)
     asker = Asker.of(from_pretrained(index.header.backbone["source"]), index.header, folder)
     found = collections.defaultdict(list)

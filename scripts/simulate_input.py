@@ -15,7 +15,7 @@ The model has four stations for every host of a synchronous job; each serves vid
 While a step runs, the next batch is taken, as in the training loop. A step begins when the one before it has ended and
 every host has its part of the batch; the time in between is the data wait.
 
-The inputs are measured: `vidjax bench loader` prints clips per second and core, and a store's own tool its latencies.
+Measure the inputs: `vidjax bench loader` prints clips per second and core, and a store's own tool its latencies.
 Retries, throttling by the store and other work on the cores are left out. tests/test_simulate_input.py compares the
 model with the real loader, in threads and in workers, on a deliberately slow store; docs/scale.md has the comparison.
 """

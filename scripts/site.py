@@ -1,12 +1,12 @@
 """Build the documentation site into `site/`, strictly.
 
-If there is any warning, the build fails and its output is printed. Otherwise dead links are listed,
-and a single one fails the build.
+A warning fails the build, and the build's output is printed. Otherwise dead links are listed, and a single one fails
+the build.
 
     python scripts/site.py
 
-Zensical checks the links of the pages, but neither counts Griffe's warnings about docstrings nor sees the pages that
-mkdocstrings writes. So the output of the build and the links of the finished HTML are checked here.
+Zensical checks the links of the pages, but it neither fails on Griffe's warnings about docstrings nor sees the pages
+that mkdocstrings writes. So this script checks the build's output, and the links of the finished HTML.
 """
 
 import html.parser

@@ -39,7 +39,7 @@ CHANCE = {"features": "chance", "digit": 1 / 10, "motion": 1 / len(motion_videos
 
 
 def experiment(seed: int, steps: int) -> config_lib.Config:
-    """Return `configs/motion_svt.py` with a seed and, if not 0, a number of steps."""
+    """Return the configuration of `configs/motion_svt.py` with this seed; `steps` replaces its own unless 0."""
     config = read_config([f"--config={EXPERIMENT}"])
     train = dataclasses.replace(config.train, steps=steps or config.train.steps)
     return dataclasses.replace(config, seed=seed, train=train)

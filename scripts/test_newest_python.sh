@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the fast tests on the newest interpreter at hand, and so on the newest jax (Python 3.11 is capped at jax 0.10).
+# Run the fast tests on the newest interpreter at hand, because Python 3.11 cannot have a jax newer than 0.10.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for python in "${NEWEST_PYTHON:-}" python3.13 python3.12; do

@@ -11,7 +11,7 @@ ON_TPU, ON_GPU = "vidjax[tpu,gcs]", "vidjax[cuda]"  # installed unless the job s
 GRACE = 120  # seconds between the stop signal and the end of a machine, for a run to save its step
 
 RESTARTS = "100"
-AGAIN = "1,4"  # exit codes below 127 after which xpk restarts a run: a traceback, a process that was lost
+AGAIN = "1,4"  # exit codes after which xpk restarts a run, besides 42 and 127 to 255: a traceback, a lost process
 FOR_GOOD = (2, 3)  # exit codes of vidjax.main that a restart would only repeat: a mistake, videos that cannot be scored
 _UNTIL_DONE = """\
 while true; do
@@ -51,7 +51,7 @@ def queued_resource(job: Job) -> Launch:
 
 
 def jobset(job: Job) -> Launch:
-    """A JobSet of GKE: one indexed job per slice; all jobs restart when a pod fails."""
+    """A JobSet on GKE: one indexed job per slice. If a pod fails, all jobs restart, except after a code in FOR_GOOD."""
     job.check(bucket=True)
     spot = ['cloud.google.com/gke-spot: "true"'] if job.spot else []
     selector = [
@@ -172,7 +172,7 @@ def skypilot(job: Job) -> Launch:
 
 
 def slurm(job: Job) -> Launch:
-    """A batch job of Slurm, one process per node; it is requeued when it is preempted or a node fails."""
+    """A batch job of Slurm, one process per node; requeued at its time limit, when preempted, and when a node fails."""
     job.check(bucket=False)
     given = {key: job.engine.get(key, "") for key in ("nodes", "gpus", "partition", "time", "account")}
     options = {

@@ -1,4 +1,4 @@
-"""A launched job: a vidjax command on a slice of TPU chips, and the engines' names for such a slice."""
+"""A job to launch: a vidjax command, the TPU slices that it needs, if any, and the engines' names for them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHIPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A command on every host of one or more slices.
+    """A command to run on every host of one or more TPU slices, or on the nodes of a Slurm job.
 
     Attributes:
       name: name of the job, in lower-case letters, digits and hyphens.
@@ -97,7 +97,7 @@ class Job:
         return shlex.join(["python", "-m", "vidjax.main", *self.words])
 
     def check(self, *, bucket: bool) -> None:
-        """Reject a job with an invalid name, or one that would lose its work.
+        """Reject a job with an invalid name, without a workdir, or with one that would be lost.
 
         Args:
           bucket: whether the run must be in a bucket, because disks vanish with their machines.

@@ -3,7 +3,8 @@
     python scripts/launch/launch.py ENGINE --name=NAME --topology=v5e:8x8 [...] -- --config=... --workdir=gs://...
 
 ENGINE is tpu (queued resources of Cloud TPU), gke (a JobSet), xpk, skypilot or slurm. --dry-run prints the files and
-commands instead. The engine's own program (gcloud, kubectl, xpk, sky, sbatch) must be installed and logged in.
+commands instead. The engine's own program (gcloud, kubectl, xpk, sky, sbatch) must be installed, and logged in if it
+needs an account.
 """
 
 from __future__ import annotations

@@ -84,11 +84,26 @@ def test_a_blocking_collective_is_waited_for_in_full():
 @pytest.mark.parametrize(("between", "waited"), [(0.25, 1.5), (1.0, 0.75), (3.0, 0.0)])
 def test_a_started_collective_runs_during_the_work_before_its_end(between, waited):
     found = program(f"""{work(9, "before")}
-  %begun = (bf16[1000,50000]{{1,0}}, bf16[1000,50000]{{1,0}}) all-reduce-start(%before), channel_id=1, to_apply=%add
+  %begun = bf16[1000,50000]{{1,0}} all-reduce-start(%before), channel_id=1, to_apply=%add
 {work(between)}
   %sum = bf16[1000,50000]{{1,0}} all-reduce-done(%begun)
 {work(9, "after")}""")
     assert times(found) == pytest.approx((1.75, waited))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "sent"),
+    [
+        ("all-reduce", "(bf16[8,64]{1,0}, bf16[8,64]{1,0})", 2 * 2 * 7 / 8 * 1024),
+        ("all-gather", "((bf16[8]{0}, bf16[16]{0}), (bf16[64]{0}, bf16[128]{0}))", 7 / 8 * 2 * (64 + 128)),
+        ("reduce-scatter", "((bf16[64]{0}), bf16[8]{0})", 7 * 2 * 8),
+        ("collective-permute", "(bf16[64]{0}, bf16[64]{0}, u32[]{:S(2)}, u32[]{:S(2)})", 2 * 64),
+    ],
+)
+def test_a_started_collective_sends_its_results_however_they_are_listed(kind, shape, sent):
+    """The forms of XLA's shape inference: an all-reduce has results alone, the others operands and then results."""
+    (message,) = program(f"  %begun = {shape} {kind}-start(%x), channel_id=1").collectives.values()
+    assert message.sent == pytest.approx(sent)
 
 
 def test_two_arrays_on_the_same_links_go_one_after_the_other():

@@ -105,7 +105,7 @@ def test_a_public_data_set_is_compared_with_the_published_counts(write, tmp_path
         2,
     )
     assert "only 2 classes are named; UCF101 has 101" in problems(found, "train")
-    assert "only 3 videos are listed; UCF101 has 9537" in problems(found, "train")
+    assert "only 3 videos are listed; UCF101 has 9537 in this split" in problems(found, "train")
     assert "1 videos are in 'train' too; the first is v_1.avi" in problems(found, "val")
     assert val["missing"] == []
 
@@ -208,6 +208,24 @@ def test_the_flags_of_a_run_give_its_split(write, tmp_path, capsys):
     assert counts["0.2"] != counts["0.5"]
     main(["check", str(tmp_path), "--split-by", "folder"])
     assert "12 to train, 12 to validate, by a hash of each folder" in capsys.readouterr().out
+
+
+def test_only_the_training_split_says_what_training_will_use(write, tmp_path, capsys):
+    for number in range(12):
+        write(f"train/a/{number}.mp4", "no video")
+        write(f"val/a/{number}.mp4", "no video")
+    write("train/b/0.mp4", "no video")
+    write("val/b/0.mp4", "no video")
+    said = {}
+    for splits in ("train,val", "val,train", "val"):
+        main(["check", str(tmp_path), "--splits", splits])
+        said[splits] = capsys.readouterr().out
+        assert ("have fewer than 5 videos" in said[splits]) == ("train" in splits)
+    steps = [line for line in said["train,val"].splitlines() if line.startswith("configs/")]
+    assert len(steps) == 2
+    assert all("epochs of 13" in line for line in steps)
+    assert [line for line in said["val,train"].splitlines() if line.startswith("configs/")] == steps
+    assert "configs/" not in said["val"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,11 @@ import pytest
 from vidjax.errors import ConfigError
 from vidjax.main import read_config
 from vidjax.models import FAMILIES, preset
+from vidjax.models.clip_text import CLIP_TEXT_SPECS
+from vidjax.models.gpt2 import GPT2_SPECS
+from vidjax.models.spec import SIZES
 from vidjax.models.spec_keys import SET_BY, spec_fields
+from vidjax.models.videoprism_text import VIDEOPRISM_TEXT_SPECS
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -53,6 +57,30 @@ def test_values_from_the_command_line_and_from_json_have_the_types_of_the_spec()
 def test_an_invalid_key_or_value_is_refused_with_the_remedy(name, values, message):
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
         spec_fields(name, values)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("videomae_tiny", "patch_size", 0),
+        ("videomae_tiny", "depth", -1),
+        ("videomae_tiny", "decoder_mlp_dim", 0),
+        ("timesformer_tiny", "tubelet_size", 0),
+        ("videomamba_tiny", "state_size", 0),
+        ("vjepa2_tiny", "num_mask_tokens", 0),
+        ("vivit_tiny", "width", -1),
+    ],
+)
+def test_a_size_below_1_is_refused_with_its_name(name, field, value):
+    with pytest.raises(ConfigError, match=f"^{field}={value} must be at least 1$"):
+        preset(name).override(**{field: value})
+
+
+def test_every_size_belongs_to_a_spec():
+    specs = [family.specs["tiny"] for family in FAMILIES.values()] + [
+        *VIDEOPRISM_TEXT_SPECS.values(), *CLIP_TEXT_SPECS.values(), *GPT2_SPECS.values()
+    ]  # fmt: skip
+    assert all(any(hasattr(spec, name) for spec in specs) for name in SIZES)
 
 
 def test_a_section_other_than_spec_takes_no_new_keys():

@@ -12,7 +12,7 @@ from vidjax.models.clip import CLIPVisionSpec
 from vidjax.models.clip_text import CLIP_TEXT_SPECS, CLIPTextSpec
 from vidjax.models.video_text import VideoTextModel, VideoTextSpec, build_video_text
 from vidjax.models.videoprism import VideoPrismSpec
-from vidjax.models.videoprism_text import VideoPrismTextSpec
+from vidjax.models.videoprism_text import VIDEOPRISM_TEXT_SPECS, VideoPrismTextSpec
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.checkpoint_layouts import two_tower_inputs
 from vidjax.weights.families.clip import whole_rules
@@ -138,8 +138,12 @@ def test_recomputation_and_unrolling_change_no_gradient():
 
 def test_the_cost_of_a_text_tower_is_that_of_its_matrix_products():
     # By hand for CLIP's base: 77 tokens; per token and block 4 d^2 for attention and 8 d^2 for the MLP; 2 n^2 d logits.
-    d, n = 512, 77
-    assert CLIP_TEXT_SPECS["clip_base"].macs == 12 * (n * 12 * d * d + 2 * n * n * d)
+    # VideoPrism's tiny one: 32 tokens and a class token.
+    for spec, d, n, blocks in (
+        (CLIP_TEXT_SPECS["clip_base"], 512, 77, 12),
+        (VIDEOPRISM_TEXT_SPECS["videoprism_tiny"], 96, 33, 2),
+    ):
+        assert spec.macs == blocks * (n * 12 * d * d + 2 * n * n * d)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from vidjax.errors import ConfigError, ResumeError
 from vidjax.files import located
 from vidjax.training import train, workdir_lease
 from vidjax.training.workdir_lock import locked
+from vidjax.weights.bucket_files import downloaded
 from vidjax.weights.checksums import damaged_files
 from vidjax.weights.read_run import read_params
 
@@ -193,6 +194,16 @@ def test_a_model_is_read_from_a_bucket_as_from_a_disk(gs, tmp_path, monkeypatch)
         for name in ("hf", "hf/model.safetensors"):
             there, here = (vidjax.from_pretrained(f"{root}/{name}") for root in (gs, tmp_path))
             same(there.params, here.params)
+
+
+def test_a_probe_in_a_bucket_comes_with_its_encoder(gs, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("ssv2-vitl-16x2x3.pt", "vitl.pt", "vitg.pt"):
+        bucket.write(f"{gs}/probes/{name}", name.encode())
+    probe = downloaded(located(f"{gs}/probes/ssv2-vitl-16x2x3.pt"))
+    assert {path.name: path.read_text() for path in probe.parent.iterdir()} == {
+        name: name for name in ("ssv2-vitl-16x2x3.pt", "vitl.pt")
+    }
 
 
 def test_a_feature_store_in_a_bucket_equals_one_on_a_disk(gs, tmp_path):

@@ -89,7 +89,7 @@ def test_the_configured_checkpoint_is_scored_and_named_in_the_results(worsened, 
     assert (results["eval/checkpoint"], results["eval/step"]) == (which, step)
     assert json.loads((worsened / "results.json").read_text()) == results
     here = {
-        "best": "chosen from 2 validations on the same 1024 videos that are scored here: optimistic",
+        "best": "chosen from 2 validations on the same 1024 videos that are scored here, so the score is optimistic",
         "last": "the last",
     }
     words = f"{here[which]} (eval.checkpoint={which})"

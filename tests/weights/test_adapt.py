@@ -134,12 +134,12 @@ def test_another_number_of_classes_gets_a_fresh_head_and_no_labels(tmp_path):
     assert as_it_is.notes == ()
     model = vidjax.from_pretrained(tmp_path, num_classes=7)
     assert model.labels is None
-    assert model.notes == ("a fresh head for 7 classes instead of that for 5",)
+    assert model.notes == ("a fresh head for 7 classes instead of one for 5 classes",)
     assert model.params["head"]["kernel"].shape == (24, 7)
     same = {key: value for key, value in model.params.items() if key != "head"}
     jax.tree.map(np.testing.assert_array_equal, same, {key: as_it_is.params[key] for key in same})
     headless = vidjax.from_pretrained(tmp_path, num_classes=0)
-    assert headless.notes == ("no head instead of that for 5",)
+    assert headless.notes == ("no head instead of one for 5 classes",)
     assert "head" not in headless.params
 
 

@@ -224,10 +224,12 @@ def test_an_adapted_run_is_a_base_itself(adapted):
 def test_another_base_is_refused(base, adapted, tmp_path):
     folder = copied(adapted, tmp_path / "copy")
     other = write_pretrained(tmp_path / "other", seed=1)
-    with pytest.raises(WeightsError, match=r"was trained on weights other than those now in \S+other; name, as `base`"):
+    with pytest.raises(WeightsError, match=r"was trained on weights other than those now in \S+other; set `base`"):
         vidjax.from_pretrained(about_of(folder, base=str(other)))
     wide = write_pretrained(tmp_path / "wide", model__spec__width=48)
-    with pytest.raises(WeightsError, match=r"does not fit its base \S+wide: encoder/.* is of shape .*48.* there, and"):
+    with pytest.raises(
+        WeightsError, match=r"does not fit its base \S+wide: encoder/.* is of shape .*48.* in the base, and"
+    ):
         vidjax.from_pretrained(about_of(folder, base=str(wide)))
     with pytest.raises(WeightsError, match=r"the base of \S+ cannot be read: there is no file or folder '/gone/base'"):
         vidjax.from_pretrained(about_of(folder, base="/gone/base"))
@@ -239,7 +241,7 @@ def test_a_damaged_adapter_is_refused_in_a_sentence(adapted, tmp_path):
     path = "lora/encoder/blocks/attn/value/B"
     safetensors.numpy.save_file(arrays | {path: arrays[path][..., :48].copy()}, folder / FILES[0])
     with pytest.raises(
-        WeightsError, match=rf"does not fit adapter.json: {path} is \(4, 4, 48\) there and \(4, 4, 96\)"
+        WeightsError, match=rf"does not fit adapter.json: {path} is \(4, 4, 48\) in the file and \(4, 4, 96\)"
     ):
         vidjax.from_pretrained(folder)
     (folder / FILES[0]).write_bytes((adapted / FILES[0]).read_bytes()[:-100])

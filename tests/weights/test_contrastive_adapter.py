@@ -194,6 +194,6 @@ def test_a_frozen_text_tower_comes_from_a_base_of_its_own(base, adapted, videos,
     (folder / FILES[1]).write_text(json.dumps(about | {"text_base": str(other)}))
     with pytest.raises(
         WeightsError,
-        match=rf"was trained on weights other than those now in \S+ and {other}; name, as .* and `text_base`",
+        match=rf"was trained on weights other than those now in \S+ and {other}; set .* and `text_base`",
     ):
         vidjax.from_pretrained(folder)

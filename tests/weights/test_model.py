@@ -148,7 +148,7 @@ def test_invalid_clips_are_refused_with_a_remedy(model, clips, words):
 
 
 def test_wrong_clips_are_refused_while_they_are_traced(model):
-    with pytest.raises(ConfigError, match="clips of 6 frames for a model of 4"):
+    with pytest.raises(ConfigError, match="clips have 6 frames, but the model takes 4"):
         jax.jit(model)(uint8_clips(1, 6, 16, 16))
 
 

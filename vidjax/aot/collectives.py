@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from vidjax.aot.arrays import ARRAY, sizes
 
 BETWEEN_SLICES = "between slices"
+_COUNTER = 4  # bytes
 _COLLECTIVE = re.compile(
     r"= (?P<shape>.*?) (?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?P<begun>-start)?\("
 )
@@ -39,8 +40,8 @@ class Message:
 
     Attributes:
       kind: such as all-reduce; `BETWEEN_SLICES` for transfers over the data-centre network.
-      chain: identifies a collective that runs beside other work: the chain id of its fusions, or else its channel.
-        Several collectives outside of fusions may share a channel.
+      chain: text shared by all fusions that start, advance and end the same collective: their chain id or, without
+        one, the channel, which collectives outside of fusions may share; empty if there is neither.
       arrays: types and sizes of the arrays that it produces.
       bytes: bytes that the call produces: the summed gradient of an all-reduce, the whole array of an all-gather, the
         chip's own part of a reduce-scatter.
@@ -65,9 +66,10 @@ def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | N
     if not found:
         return None
     named, produced = found.groupdict(), sizes(found["shape"])
-    # The type of a started collective lists its operand and then its result; only the larger one counts.
-    begun = named.get("begun") and found["shape"].startswith("(")
-    size = max(produced, default=0) if begun else sum(produced)
+    if named.get("begun") and named["kind"] != "all-reduce":  # its type lists operands, results and perhaps counters
+        produced = [size for size in produced if size > _COUNTER]
+        produced = produced[len(produced) // 2 :]
+    size = sum(produced)
     if found.re is _SEND:
         kind, slices = BETWEEN_SLICES, _count_slices(line)
         size, factor = max(produced), 2 * (slices - 1) / slices if "ALL_REDUCE" in line else 1

@@ -64,9 +64,12 @@ def steps_sentence(videos: int, experiment: str) -> str:
 
 def division_sentence(audits: Sequence[SplitAudit]) -> str:
     """Describe how unevenly the hash splits the classes; empty if the split is even, or without classes or a hash."""
-    if len(audits) < 2 or not all(about.hashed and about.class_counts for about in audits):
+    from vidjax.data.audit import training_split
+
+    training, other = training_split(audits)
+    if training is None or other is None or not all(about.hashed and about.class_counts for about in audits):
         return ""
-    train, val = audits[0].class_counts, audits[1].class_counts
+    train, val = training.class_counts, other.class_counts
     shares = {name: val[name] / count for name in train if (count := train[name] + val[name])}
     if len({*shares.values()}) < 2:
         return ""
@@ -79,15 +82,17 @@ def division_sentence(audits: Sequence[SplitAudit]) -> str:
 
 
 def _print_own(console: Console, audits: Sequence[SplitAudit]) -> None:
+    from vidjax.data.audit import training_split
+
     if any(about.class_counts for about in audits):
         _print_table(console, _classes(audits))
     if said := division_sentence(audits):
         console.print(printable(said), highlight=False, markup=False)
     if any(about.measured for about in audits):
         _print_table(console, _lengths(audits))
-    train = audits[0]
-    for experiment in ("pretrain", "finetune") if train.class_counts else ("pretrain",):
-        if train.listed:
+    train, _ = training_split(audits)
+    if train and train.listed:
+        for experiment in ("pretrain", "finetune") if train.class_counts else ("pretrain",):
             console.print(steps_sentence(train.listed, experiment), highlight=False, markup=False)
     measured = [info for about in audits for info in about.measured]
     span = (DataConfig().num_frames - 1) * DataConfig().stride + 1

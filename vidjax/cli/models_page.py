@@ -36,7 +36,7 @@ def _family(family: str, cards: list[dict[str, Any]]) -> list[str]:
     if found := [(card["name"], *line) for card in cards for line in retrievals(card)]:
         parts.append(_table(("model", *RETRIEVAL), found))
     if where:
-        parts.append(_table(("model", "weights", "trained on", "tested with"), where))
+        parts.append(_table(("model", "weights", "data", "tested with"), where))
     if names:
         parts.append(f"Accuracies: {'; '.join(names)}.\n")
     return parts

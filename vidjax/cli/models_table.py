@@ -7,33 +7,36 @@ from typing import Any
 HEADINGS = ("model", "params", "gmacs", "clip", "data", "views", "top-1", "top-5")
 EXPLAINED = (
     "gmacs: billions of multiply-accumulates per view, which papers call GFLOPs; VideoMamba's authors omit those of "
-    "their fused kernel, 14 to 24 %. clip: frames x stride, or frames and `all` if they are spread over the video; @ "
-    "and the size in pixels follow unless it is 224. views: clips x crops. BGR: trained on frames with that channel "
-    "order, which predict, embed and evaluate use for these weights. Accuracies are the published ones; vidjax models "
-    "--json names the source of each."
+    "their fused kernel, 14 to 24 %. clip: frames x stride; frames and `all` if they are spread over the video; frames "
+    "alone if no stride is published; @ and the size in pixels follow unless it is 224. views: clips x crops. BGR: "
+    "trained on frames with that channel order, which predict, embed and evaluate use for these weights. Accuracies "
+    "are the published ones; vidjax models --json names the source of each."
 )
 WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
     "hub; both are downloaded. Other files come from the authors or from Google's scenic-bucket; download them first. "
-    "Each entry states how its accuracy was measured: frame sampling (data.sampling), resizing, channel order, and "
-    "whether the weights are those of the last epoch or of the epoch that scored best on the same videos. predict, "
-    "embed and evaluate take clips in that way by default."
+    "Each entry with a published accuracy states how it was measured: frame sampling (data.sampling), resizing, "
+    "channel order, and whether the weights are those of the last epoch or of the epoch that scored best on the same "
+    "videos. predict, embed and evaluate then take clips in that way by default."
 )
 RETRIEVAL = ("zero-shot retrieval", "text to video, R@1", "video to text, R@1")
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}
 
 
 def rows(card: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return the rows of one model under `HEADINGS`: one per published result, and at least one."""
+    """Return the rows of one model under `HEADINGS`: one per published result, and at least one.
+
+    Results of the same weights in two files are one row.
+    """
     size = (card["name"], f"{card['params'] / 1e6:.1f}M")
-    lines = []
+    found: list[tuple[str, ...]] = []
     for result in card["results"]:
         data = _short(result["data"]) + _apart(result)
         views = f"{result['clips']}x{result['crops']}" if result["clips"] else "?"
         accuracy = tuple("" if result[key] is None else f"{result[key]}" for key in ("top1", "top5"))
-        lines.append((*size, *_clip(result), data, views, *accuracy))
-        size = ("", "")
-    return lines or [(*size, *_clip(card), "", "", "", "")]
+        found.append((*_clip(result), data, views, *accuracy))
+    lines = list(dict.fromkeys(found)) or [(*_clip(card), "", "", "", "")]
+    return [(*(("", "") if number else size), *line) for number, line in enumerate(lines)]
 
 
 def sources(card: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -60,7 +60,7 @@ def smoke(config):
     config.data.flip = 0.0
     if config.data.rand_augment.startswith("scenic"):
         config.data.rand_augment = "scenic-m5-n1"  # with the published m20-n2, 30 steps learn nothing
-    config.data.mix_group = min(config.data.mix_group, 2)  # works on up to 8 devices
+    config.data.mix_group = min(config.data.mix_group, 2)  # 16 videos then divide over up to 8 devices
     config.optim.clip_group = min(config.optim.clip_group, 2)
     config.optim.base_lr = 0.05 if config.optim.name == "sgd" else 1e-3  # at these rates, 30 steps learn something
     config.optim.reference_batch = 16
@@ -90,7 +90,7 @@ def smoke(config):
 
 
 def smoke_that_learns(config):
-    """Shrink an experiment as `smoke` does, but train long enough to judge its accuracy: 200 steps of 64 clips."""
+    """Shrink an experiment as `smoke` does, but train long enough to judge its accuracy: 200 steps of 64 videos."""
     smoke(config)
     config.model.spec.init_std = 0.1  # the published 0.02 is meant for wider models and needs far more steps here
     config.model.drop_path = 0.0
@@ -115,7 +115,7 @@ def motion(config) -> None:
         config.model.name = f"{config.model.name.split('_')[0]}_tiny"
     if config.model.name == "videomae_tiny":
         config.model.spec.update(tubelet_size=4, patch_size=8, decoder_depth=1)
-    config.model.dtype = "float32"  # a CPU has no faster bfloat16
+    config.model.dtype = "float32"  # bfloat16 is not faster on a CPU
     config.data.name = "motion"
     config.data.root = ""
     config.data.mixture = {}

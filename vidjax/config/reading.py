@@ -1,4 +1,4 @@
-"""Turn a ConfigDict into dataclasses, and check types, ranges and misspelt keys.
+"""Turn a ConfigDict into dataclasses; refuse misspelt keys, and values of the wrong type or out of range.
 
 `vidjax.training.config_checks.check_config` checks that the keys fit each other.
 """

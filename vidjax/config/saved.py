@@ -28,7 +28,8 @@ def from_saved(tree: Any) -> Config:
     """The configuration for the content of a config.json.
 
     Raises:
-      ConfigError: when it holds no configuration, has another schema number or none, or fails as in `from_dict`.
+      ConfigError: when the content is no configuration, has no schema number or another one, or is refused by
+        `from_dict`.
     """
     if complaint := other_schema(tree):
         raise ConfigError(complaint)

@@ -30,7 +30,7 @@ class Config:
 
     # Train, score a trained model, or fit probes to frozen features.
     mode: MayChange[Literal["train", "evaluate", "probe"]] = "train"
-    # What to learn: a file of vidjax/tasks, or module:ATTR of your own.
+    # What to learn: the name of a file in vidjax/tasks, or module:ATTR for a task of your own.
     task: Annotated[str, Registered("vidjax.tasks")] = "masked_autoencoding"
     seed: int = 0  # Seed of the parameters, the order of the videos and every augmentation
     # Weights to start from: a run, or anything `from_pretrained` takes. Empty: random weights.

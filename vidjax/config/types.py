@@ -1,7 +1,7 @@
-"""Marks for the types of configuration keys: choices, ranges, and whether the key may change when a run resumes.
+"""Marks for the types of configuration keys: choices, ranges, what is left to vidjax, and what may change on resume.
 
 Choices are a `Literal`, the keys of a table, or the modules of a package. The names in tables and packages are listed
-without importing them, so that vidjax refuses a misspelt value, and prints `--help`, without delay.
+without importing them, so checking a value and printing `--help` are fast.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Inside:
 
 @dataclasses.dataclass(frozen=True)
 class OneOf:
-    """A key of a table.
+    """One of the keys of a table.
 
     Attributes:
       table: `module:NAME`, a dict literal at the top level of a module of vidjax.

@@ -10,7 +10,7 @@ import concurrent.futures
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vidjax.config import DataConfig
 from vidjax.data.datasets import DATASETS, DatasetSpec
@@ -58,7 +58,7 @@ class SplitAudit:
       subjects: number of frames of each subject, where subjects are known.
       unreadable: one dict for each video that could not be read: id, reason, detail.
       problems: sentences about faults; notes: sentences about what the protocol allows but a user should know.
-      measured: the properties of the videos that were read; targets: the targets of all frames. Both are for charts.
+      measured: the properties of the videos that were read; targets: the targets of all frames.
       read: the files that were opened without an error.
     """
 
@@ -81,7 +81,7 @@ class SplitAudit:
     read: list[str] = dataclasses.field(default_factory=list)
 
     def as_json(self) -> dict:
-        """Everything except the long lists that only charts need."""
+        """Everything except the long lists `measured`, `targets` and `read`."""
         return {key: value for key, value in vars(self).items() if key not in ("measured", "targets", "read")}
 
 
@@ -144,11 +144,17 @@ def audit(
     return audits
 
 
+def training_split(audits: Sequence[SplitAudit]) -> tuple[SplitAudit | None, SplitAudit | None]:
+    """Return the first split to train on and the first that is not, each None if there is none."""
+    train = next((about for about in audits if about.split.startswith("train")), None)
+    return train, next((about for about in audits if not about.split.startswith("train")), None)
+
+
 def _warn_of_classes(audits: list[SplitAudit]) -> None:
-    """Add a note to the first split, the training split, about classes with too few videos."""
-    train, *others = audits
-    if train.class_counts and train.unit == "videos":
-        train.notes += class_warnings(train.class_counts, others[0].class_counts if others else None)
+    """Add notes about classes with too few videos to the training split."""
+    train, other = training_split(audits)
+    if train and train.class_counts and train.unit == "videos":
+        train.notes += class_warnings(train.class_counts, other.class_counts if other else None)
 
 
 def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
@@ -172,7 +178,7 @@ def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
         )
     number = spec.videos.get(about.split, 0)
     if about.listed < number:
-        about.problems.append(f"only {about.listed} videos are listed; {spec.title} has {number}")
+        about.problems.append(f"only {about.listed} videos are listed; {spec.title} has {number} in this split")
 
 
 def _with_checksums(about: SplitAudit, found: Inventory, checksums: Checksums, opening: Opening) -> Inventory:

@@ -91,7 +91,7 @@ def texts_of_classes(labels: Sequence[str] | None, path: str, num_classes: int) 
     Args:
       labels: the data set's class names; None if it has none.
       path: a text file with one line per class, in the order of the data set; or a JSON object that gives words for
-        some or all class names. Empty: the class names as words.
+        some or all class names. If empty, each class name is turned into words.
       num_classes: the number of classes of the data set.
 
     Raises:

@@ -70,7 +70,7 @@ def pack(thing: Any) -> Packed:
 
 
 def unpack(packed: Packed) -> Any:
-    """Unpickle an object packed by `pack`; its large arrays are read-only."""
+    """Unpickle an object packed by `pack`; its arrays are read-only if they were contiguous."""
     pickled, places = packed
     return pickle.loads(pickled, buffers=[place if isinstance(place, bytes) else _opened(*place) for place in places])
 

@@ -11,16 +11,16 @@ import grain
 
 
 class Interleaved(grain.transforms.DatasetSelectionMap):
-    """Maps a training position to (source, number of earlier positions that took the same source).
+    """Map a training position to (source, number of earlier positions that took the same source).
 
-    The sources choose in turn. Each takes positions evenly spaced among those that earlier sources left, as many as
-    its share of all positions. After any number of positions, the count of every source differs from its exact share
+    The sources choose one after another. Each takes its share of all positions, evenly spaced among those that earlier
+    sources left. After any number of positions, the count of every source differs from its exact share
     by less than the number of sources.
     `grain.MapDataset.mix` does the same with weights rounded to a hundredth of the smallest.
     """
 
     def __init__(self, shares: Sequence[Fraction], length: int):
-        """Keep the shares as whole numbers.
+        """Convert the shares to whole numbers.
 
         Args:
           shares: the share of each source, above 0.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # grain imports jax and orbax, which many importers of this m
 FEW_CORES = 4  # up to this many, no workers are started
 MOST_WORKERS = 64
 _CACHED_SHARE = 4  # by default, the cache of decoded frames may fill 1 / _CACHED_SHARE of the free memory
-WORKER_MEMORY = 10**9  # upper estimate in bytes for a worker with its clips
+WORKER_MEMORY = 10**9  # bytes; an upper estimate of what a worker and its clips take
 # A worker's unread output must fit into a pipe of 64 KiB; otherwise the worker does not exit until the pipe is read.
 _PACK, _PACKS_AHEAD = 4, 4  # the maximum number of rows per pack; packs buffered per worker
 _SMALL = 2**10  # bytes; larger arrays of a pack travel through shared memory
@@ -59,15 +59,16 @@ def train_batches(
 
     Returns:
       an iterator with `close()`; its batches are dicts of
-        video (rows t s s c) uint8 or, instead, the views of `data.views`;
-        label (rows) int32; valid (rows) bool, all True;
+        video (rows t s s c) uint8, or (rows n p) with data.cubes; with `data.views`, those views instead;
+        label (rows) int32; any other annotation of the rows, under its key in `sources.annotations.ANNOTATIONS`;
+        valid (rows) bool, all True;
         index (rows) int64, the data-set row that was used;
         failed (rows 8) int32, the rows that were tried first and could not be decoded, padded with -1;
         failed_reason (rows 8) int8, indices into `VideoError.REASONS`, padded with -1;
         source (rows) int32, with data.mixture: the index of each video's source, in alphabetical order.
       Only the first of the R clips lists failures. A row that fails is replaced by another of its class (in a
-      mixture, of its source), chosen with random numbers keyed by its position. With data.balance=classes the rows of
-      each class are repeated in turn until every class has as many as the largest.
+      mixture, from its source), if one is left, chosen with random numbers keyed by its position. With
+      data.balance=classes the rows of each class are repeated in turn until every class has as many as the largest.
 
     Raises:
       ConfigError: when the number of processes does not divide the batch, when data.balance=classes and rows do not
@@ -198,7 +199,7 @@ class Batches:
         thread = threading.Thread(target=lambda: names.extend(map(self._video, rows)), daemon=True)
         thread.start()
         thread.join(CLOSING)  # on a disk that hangs, even looking up the name may block
-        names = list(filter(None, dict.fromkeys(names))) or [f"row {first} since this start"]
+        names = list(filter(None, dict.fromkeys(names))) or [f"row {first} since this process started"]
         return (
             f"no video has been decoded for {self._stall:g} s (data.stall_seconds); the loader is at "
             f"{'one of ' * (len(names) > 1)}{', '.join(names)}. Check whether it can be read; the same command with "
@@ -207,7 +208,7 @@ class Batches:
 
 
 def num_workers(data: DataConfig) -> int:
-    """Number of processes that decode: data.workers or, if that is -1, one that suits usable cores and free memory.
+    """Number of processes that decode: data.workers or, if that is -1, as many as suit cores and free memory.
 
     With few cores, threads of this process decode just as fast, since decoding releases the GIL, and start at once.
     """

@@ -28,7 +28,7 @@ def source_data(data: DataConfig, name: str) -> DataConfig:
 
 
 def validation_data(data: DataConfig) -> DataConfig:
-    """The configuration that opens videos for validation: without data.root, the videos of the heaviest source."""
+    """The configuration that opens videos for validation: without data.root, the source with the largest weight."""
     if not data.mixture:
         return data
     if data.root or not DATASETS.find(data.name).needs_root:
@@ -46,7 +46,7 @@ def published_videos(data: DataConfig) -> int:
 
 
 def check_mixture(data: DataConfig) -> None:
-    """Reject a mixture without sources to draw from, with invalid weights, or that names a source twice.
+    """Reject a mixture with an invalid name or weight, with only weights of 0, or with the same videos twice.
 
     Raises:
       ConfigError: naming the keys, their values and the remedy.

@@ -79,7 +79,7 @@ class MotionSpec:
     min_side: float = 0.4  # smallest side of the digit's box, as a fraction of the frame
     max_side: float = 0.7
     cycle_frames: int = 20  # frames in which the fastest digit crosses the frame or completes a zoom
-    turn_frames: int = 36  # frames in which the fastest digit turns once; faster turns seem to go the other way
+    turn_frames: int = 36  # frames in which the fastest digit turns once; faster turns would seem to go the other way
     min_speed: float = 0.6  # as a fraction of the fastest digit's speed
     slant: float = 20.0  # degrees; largest angle between a digit's path and its class's axis
     spread: float = 1.0  # digits start within this share of the torus, around the upright pose in the middle
@@ -139,7 +139,7 @@ class Clip:
 
 
 def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
-    """Draw the clip in a row of a split; it depends only on the three arguments."""
+    """Sample what one row of a split shows; it depends only on the three arguments."""
     rng = np.random.default_rng([spec.seed, _SPLITS.index(split), row])
     count = spec.intervals if split == "long" else 1
     first = row % len(CLASSES)
@@ -157,7 +157,7 @@ def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
 
 
 def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
-    """Draw a clip: a fixed texture, and in every frame the digit at its pose, wrapped around the borders."""
+    """Render a clip: a fixed texture, and in every frame the digit at its pose, wrapped around the borders."""
     poses = clip.poses()
     poses[:, :2] += spec.shake * np.random.default_rng([clip.texture, 1]).uniform(-1, 1, (len(poses), 2))
     x, y, turn, phase = (part[:, None, None] for part in poses.T)
@@ -181,7 +181,8 @@ def prepare(root: str = "", spec: MotionSpec = MotionSpec()) -> str:
     `$VIDJAX_CACHE` (or `~/.cache/vidjax`), named after the spec.
 
     Raises:
-      DataError: if the folder exists but holds something else, or cannot be created.
+      DataError: if the folder exists but holds something else, or the complete folder cannot be moved there.
+      OSError: if the files cannot be written.
     """
     target = Path(root).expanduser() if root else _cache() / f"motion-{fingerprint(spec)}"
     if _is_prepared(target, spec):
@@ -237,7 +238,7 @@ def _cache() -> Path:
 
 
 def _sweep(folder: Path, prefix: str) -> None:
-    """Remove the partial folders of killed processes of this machine, `<prefix><process>-<random>`."""
+    """Remove the partial folders, `<prefix><process>-<random>`, that killed processes of this machine left."""
     for path in folder.iterdir():
         process, _, rest = path.name.removeprefix(prefix).partition("-")
         if path.name.startswith(prefix) and process.isdecimal() and rest and not _runs(int(process)):
@@ -349,7 +350,7 @@ def _rows_of_split(split: str) -> range:
 
 
 def background(seed: int, size: int, waves: int = 6) -> Float[np.ndarray, "h w 3"]:
-    """A smooth coloured texture in [0, 0.6]: plane waves of 0.25 to 1.25 periods per frame."""
+    """A smooth coloured texture in [0, 0.6]: plane waves with 0.25 to 1.25 periods across the frame."""
     rng = np.random.default_rng(seed)
     angle, periods = rng.uniform(0, np.pi, waves), rng.uniform(0.25, 1.25, waves)
     grid = 2 * np.pi * np.arange(size) / size

@@ -23,7 +23,8 @@ class AttentivePooler(nn.Module):
     Attributes:
       num_heads: attention heads.
       depth: blocks of self-attention over the tokens before the query attends to them.
-      init_std: standard deviation of the query and of initial kernels; deeper kernels start smaller, see `Block`.
+      init_std: standard deviation of the initial query and kernels; kernels that end a residual branch start smaller,
+        as in `Block`.
       unroll, remat: as in `ClipSpec`.
     """
 
@@ -50,7 +51,7 @@ class AttentivePooler(nn.Module):
         y = query + CrossAttention(self.num_heads, self.attention, self.dtype, self.init_std, name="cross_attn")(
             query, layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
         )
-        out_init = smaller(init, max(self.depth, 1))  # as the last block's
+        out_init = smaller(init, max(self.depth, 1))  # as in the last block
         mlp = layers.MLP(MLP_RATIO * d, False, self.dtype, init, out_init, name="mlp")
         y = y + mlp(layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(y))
         return y[:, 0].astype(jnp.float32)

@@ -23,7 +23,7 @@ IGNORED = -100  # the target of positions that the loss skips
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CaptionerSpec:
-    """The states of a video that the text attends to.
+    """How a captioner computes the states that the text attends to.
 
     Attributes:
       encoder_features: "pooled", the one vector per clip that a classifier's head would see, such as the class token;

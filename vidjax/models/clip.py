@@ -66,7 +66,7 @@ class CLIPVisionSpec(ClipSpec):
     def encoder_macs(self, num_tokens: int) -> int:
         """Multiply-accumulates of the tower on `num_tokens` tokens of a clip, equally many from each frame.
 
-        The projection is that of the class tokens' mean over frames, as in a call of the encoder.
+        As in a call of the encoder, only the class tokens' mean over frames is projected.
         """
         frames = self.grid[0]
         per_frame = transformer_macs(num_tokens // frames + 1, self.width, self.mlp_dim, self.depth)

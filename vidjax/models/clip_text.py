@@ -84,7 +84,10 @@ class CLIPTextBlock(nn.Module):
 
 
 class CLIPText(CompiledInit):
-    """Encode texts; each token sees itself and those before it, so what follows the end-of-text token has no effect."""
+    """Encode texts.
+
+    Each token sees itself and those before it, so what follows the end-of-text token does not change `pooled`.
+    """
 
     spec: CLIPTextSpec
 

@@ -1,8 +1,8 @@
 """Greedy and sampled text generation with GPT-2, one text per row, compiled with fixed shapes.
 
-`greedy` and `sample` are jitted. They compile once for each shape of prompt and states, each `max_tokens`, and each
-temperature, top_k and top_p of `Sampling`. Generation stops when all texts have ended; the positions after a text's end
-hold the end token.
+`greedy` and `sample` are jitted. They compile again if the shape of the prompt or of the states changes, or
+`max_tokens`, or the temperature, top_k or top_p of `Sampling`. Generation stops after `max_tokens` tokens, or earlier
+if all texts have ended; the positions after a text's end hold the end token.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ class Prompt(NamedTuple):
 
     Attributes:
       tokens: the beginnings of the texts, all of the same length, at least one token.
-      states, states_mask: the states of an encoder and their mask, if the model attends to one.
+      states, states_mask: an encoder's states and their mask, if the model has cross-attention.
     """
 
     tokens: Int[Array, "b p"]
@@ -98,9 +98,9 @@ def filter_logits(
 
     Args:
       temperature: above 0; divides the logits before anything else.
-      top_k: keep this many of the likeliest tokens; 0 keeps all.
-      top_p: in (0, 1]; of the tokens left, keep the likeliest until their probabilities add up to this (Holtzman et al.
-        2020, section 3.1).
+      top_k: keep the likeliest tokens, this many; 0 keeps all.
+      top_p: in (0, 1]; of the tokens that `top_k` keeps, keep the likeliest until their probabilities add up to `top_p`
+        (Holtzman et al. 2020, section 3.1).
 
     Raises:
       ConfigError: for an option out of its range.

@@ -22,7 +22,7 @@ class Family:
         none. The encoder's method `hidden` returns the outputs of the blocks `taps`. Its attribute `takes_index` tells
         whether `hidden` can encode only the tokens of an `index`, as a student needs; `has_class_token` and
         `has_attention` tell whether `hidden` returns a class token and the class token's attention.
-      sampling, interpolation: how clips are taken and resized for weights with no published result on videos, keys of
+      sampling, interpolation: how clips are sampled and resized for weights with no published result on videos; keys of
         `vidjax.data.clips.sampling.SAMPLINGS` and `vidjax.data.clips.resize.INTERPOLATIONS`.
       heading: heading of its section in docs/models.md, if longer than the title.
     """

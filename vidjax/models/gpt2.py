@@ -18,7 +18,7 @@ from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import layers
 from vidjax.models.compiled_init import CompiledInit
-from vidjax.models.spec import check_choice, check_heads
+from vidjax.models.spec import check_choice, check_heads, check_sizes
 
 Cache = dict  # "past" and "memory": keys and values (l b n h e); "states_mask" (b m) or None; "length" (), tokens read
 
@@ -32,7 +32,7 @@ class GPT2Spec:
       vocab_size: number of tokens in the vocabulary.
       num_positions: the maximum number of tokens in a text.
       norm_eps: epsilon of every layer norm.
-      cross_attention: whether the blocks attend to an encoder's states, which must have the text's width.
+      cross_attention: whether the blocks attend to an encoder's states, whose width must equal `width`.
       dropout: rate in training, on the embedding and the residual branches, in [0, 1). The original also drops
         attention weights, which fused attention cannot do.
       dtype: compute dtype, float32 or bfloat16; parameters are float32.
@@ -41,7 +41,8 @@ class GPT2Spec:
       attention: an implementation of `vidjax.ops.attention`; None chooses by platform.
 
     Raises:
-      ConfigError: if the heads do not divide the width, for an unknown name, or for a rate out of range.
+      ConfigError: for a size below 1, if the heads do not divide the width, for an unknown `dtype` or `remat`, or for a
+        dropout rate out of range.
     """
 
     width: int
@@ -59,6 +60,7 @@ class GPT2Spec:
     attention: str | None = None
 
     def __post_init__(self):
+        check_sizes(self)
         check_heads("", self.width, self.num_heads)
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))
         check_choice("remat", self.remat, layers.REMAT)
@@ -114,7 +116,7 @@ class GPT2(CompiledInit):
 
         Args:
           tokens: in [0, vocab_size).
-          states: the states of an encoder, if the blocks attend to one.
+          states: an encoder's states, if the blocks have cross-attention.
           states_mask: True for valid states; None if all are valid.
           train: whether to apply dropout, with the rng stream "dropout".
 
@@ -263,7 +265,7 @@ class CrossAttention(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Zero a share `rate` of the values and scale the others by 1 / (1 - rate); a rate of None changes nothing."""
+    """Zero each value with probability `rate`; scale the others by 1 / (1 - rate). A rate of None changes nothing."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "*dims"], rate: Float[Array, ""] | float | None) -> Float[Array, "*dims"]:
@@ -274,7 +276,7 @@ class Dropout(nn.Module):
 
 
 def _residual_init(spec: GPT2Spec):
-    """Return the initialiser of kernels that end residual branches: std 0.02 / sqrt(their number), section 2.3."""
+    """Return the initialiser of the kernels that end a block's two branches: std 0.02 / sqrt(2 depth), section 2.3."""
     return nn.initializers.normal(0.02 / math.sqrt(2 * spec.depth))
 
 

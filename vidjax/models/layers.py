@@ -19,7 +19,7 @@ from vidjax.ops.attention.fused import KEPT
 from vidjax.ops.scan.branch_tpu import KEPT as KEPT_BY_SCANS
 
 REMAT = {  # the choices of model.remat: what is kept for the backward pass, which recomputes the rest
-    "none": None,
+    "none": None,  # everything is kept, except what norms and GELU always recompute
     "dots": jax.checkpoint_policies.save_from_both_policies(  # the outputs of matmuls, attention and scans
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         jax.checkpoint_policies.save_only_these_names(KEPT, KEPT_BY_SCANS),
@@ -71,7 +71,7 @@ RMSNorm = nn.remat(nn.RMSNorm, prevent_cse=False)
 
 
 def gelu(x: Float[Array, "*b d"], approximate: bool = False) -> Float[Array, "*b d"]:
-    """Compute x Phi(x) in float32, or its tanh approximation; only x is kept for the backward pass.
+    """Compute x Phi(x) in float32, or its tanh approximation in x's dtype; only x is kept for the backward pass.
 
     Source: Hendrycks & Gimpel 2016.
     """
@@ -158,9 +158,10 @@ class HeadsOut(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; `implementation` names one of those in `vidjax.ops.attention`.
+    """Multi-head self-attention.
 
     Attributes:
+      implementation: as in `vidjax.ops.attention`.
       attend: function of queries, keys and values, such as `ops.attention` over the tokens of each row (b n d), or
         `ops.attention_over_time` over the frames at each spatial position (b t s d).
       out_init: initialiser of the output projection's kernel; None for `kernel_init`.

@@ -1,7 +1,7 @@
 """LoRA: a projection W becomes W + alpha / rank * A B, and only A and B are trained (Hu et al. 2021, arXiv:2106.09685).
 
 A projection is a matrix of inputs x outputs inside a kernel. Its name follows from the kernel's path, and its size from
-the kernel's shape, in which `..` is the layer axis of stacked blocks; every layer has its own A and B:
+the kernel's shape. Below, `..` is the layer axis of stacked blocks, whose layers each have their own A and B:
 
     .../qkv/kernel  (.. d 3 h e)   .../query, .../key and .../value, each d x (h e)
     .../proj/kernel (.. h e d)     .../proj, (h e) x d
@@ -31,9 +31,10 @@ from vidjax.errors import ConfigError
 from vidjax.models.param_paths import flatten, nest
 
 LORA = "lora"  # the subtree of the terms
-USUAL = (r"(^|/)(query|value)$", r"(^|/)(in|x|out)_proj$")  # of attention, as in the paper; of Mamba's mixer
+# The default targets: queries and values of attention, as in the paper, and projections of Mamba's mixer.
+USUAL = (r"(^|/)(query|value)$", r"(^|/)(in|x|out)_proj$")
 _QKV = ("query", "key", "value")
-_CONVOLUTION = re.compile(r"(^|/)conv/kernel$")  # its taps act on each channel alone
+_CONVOLUTION = re.compile(r"(^|/)conv/kernel$")  # one filter per channel, so not a matrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,7 @@ def initial_terms(params: Mapping, lora: LoraConfig, key: Array) -> dict[str, An
 
 
 def merge(params: Mapping, alpha: float) -> dict[str, Any]:
-    """Return a module's parameters from those of a run, with W + alpha / rank * A B for W and without the terms.
+    """Return a module's parameters from those of a run: W + alpha / rank * A B replaces W, and the terms are left out.
 
     Args:
       params: the module's parameters and, as "lora", the terms; NumPy arrays stay on the host.
@@ -143,7 +144,7 @@ def _product(A: Float[Array, "*l i r"], B: Float[Array, "*l r o"]) -> Float[Arra
 
 
 def _as_kernel(parts: Mapping[int | None, Any], shape: tuple[int, ...]) -> Any:
-    """Arrange the changes of projections like their kernel; zero for a query, key or value that is not adapted."""
+    """Arrange the changes of projections like their kernel, with zeros for an unadapted query, key or value."""
     if None in parts:
         return parts[None].reshape(shape)
     first = next(iter(parts.values()))

@@ -60,7 +60,7 @@ class PooledClassifier(CompiledInit):
         return joined_spec(self.backbone.spec, self.segments)
 
     def clone(self, *, spec: ClipSpec | None = None, **options: Any) -> Self:
-        """Copy the module as Flax does, or with another spec of its backbone."""
+        """Copy the module as Flax does, with another `spec` if one is given."""
         changed = {} if spec is None else {"backbone": self.backbone.clone(spec=joined_spec(spec, 1 / self.segments))}
         return super().clone(**options, **changed)
 
@@ -122,7 +122,7 @@ def joined_spec(spec: ClipSpec, segments: float) -> ClipSpec:
 
 
 def num_read(spec: ClipSpec) -> int:
-    """Return the number of tokens in `all_tokens`, without a class token."""
+    """Return how many tokens `all_tokens` returns, not counting a class token."""
     return spec.num_tokens * max(len(getattr(spec, "levels", ())), 1)
 
 

@@ -1,7 +1,7 @@
 """Models by name: `build_model("videomae_base", num_classes=400)`.
 
-A name is a family and a size, or `module:ATTR` or `module:ATTR.SIZE` for a `Family` in a user's own module. A module of
-this package is a family if `zoo` has a module of the same name.
+A name is a family and a size, or `module:ATTR.SIZE` for a `Family` in a user's own module; `module:ATTR` is its first
+size. A module of this package is a family if `zoo` has a module of the same name.
 """
 
 import dataclasses

@@ -56,7 +56,7 @@ class Cosines(nn.Module):
 def unit(x: Float[Array, "*dims"], axis: int) -> Float[Array, "*dims"]:
     """Scale vectors along an axis to length 1, in float32; a zero vector stays zero."""
     x = x.astype(jnp.float32)
-    # As in PyTorch, the length is at least 1e-12. Its square is limited, so that the gradient at zero is finite.
+    # As in PyTorch, the divisor is at least 1e-12. Limiting its square keeps the gradient finite at 0.
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-24))
 
 

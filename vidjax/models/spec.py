@@ -11,6 +11,13 @@ from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import layers
 
+SIZES = (
+    "patch_size", "tubelet_size", "num_frames", "width", "depth", "num_heads", "mlp_dim", "decoder_width",
+    "decoder_depth", "decoder_heads", "decoder_mlp_dim", "predictor_width", "predictor_depth", "predictor_heads",
+    "predictor_mlp_dim", "num_mask_tokens", "pooler_heads", "temporal_depth", "expand", "state_size", "conv_size",
+    "vocab_size", "context", "num_positions",
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Positions:
@@ -45,7 +52,8 @@ class ClipSpec(abc.ABC):
       attention: an implementation of `vidjax.ops.attention`; None chooses by platform.
 
     Raises:
-      ConfigError: if the cubes do not tile the clip, for an unknown name, or for a rate out of range.
+      ConfigError: for a size below 1, if the cubes do not tile the clip, for an unknown `dtype` or `remat`, or for a
+        rate out of range.
     """
 
     patch_size: int = 16
@@ -61,6 +69,7 @@ class ClipSpec(abc.ABC):
     attention: str | None = None
 
     def __post_init__(self):
+        check_sizes(self)
         check_multiple("a clip of {} frames", self.num_frames, "tubelet_size", self.tubelet_size, "data.num_frames")
         for side in self.frame_size:
             check_multiple("a frame side of {} pixels", side, "patch_size", self.patch_size, "data.image_size")
@@ -143,6 +152,13 @@ class ClipSpec(abc.ABC):
                 f"clips of {given} (t h w c) do not fit a model built for {wanted}; "
                 f"build it with num_frames={clips.shape[1]}, image_size={clips.shape[2:4]}"
             )
+
+
+def check_sizes(spec: object) -> None:
+    """Reject a spec, of a model or a text tower, with a field of `SIZES` below 1."""
+    for name in SIZES:
+        if getattr(spec, name, 1) < 1:
+            raise ConfigError(f"{name}={getattr(spec, name)} must be at least 1")
 
 
 def check_multiple(what: str, value: int, divisor_name: str, divisor: int, key: str) -> None:

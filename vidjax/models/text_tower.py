@@ -1,4 +1,4 @@
-"""`TextTowerSpec`, the base class of the specs of text towers, which embed texts for a video tower."""
+"""`TextTowerSpec`, the base class of the specs of text towers, which embed texts to compare them with videos."""
 
 import abc
 import dataclasses
@@ -9,7 +9,7 @@ from jaxtyping import Array, Int
 from vidjax.errors import ConfigError
 from vidjax.models import layers
 from vidjax.models.macs import transformer_macs
-from vidjax.models.spec import check_choice, check_heads
+from vidjax.models.spec import check_choice, check_heads, check_sizes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class TextTowerSpec(abc.ABC):
       attention: an implementation of `vidjax.ops.attention`; None chooses by platform.
 
     Raises:
-      ConfigError: if the heads do not divide the width, for an unknown name, or for a size below 1.
+      ConfigError: for a size below 1, if the heads do not divide the width, or for an unknown `dtype` or `remat`.
     """
 
     width: int
@@ -43,12 +43,10 @@ class TextTowerSpec(abc.ABC):
     attention: str | None = None
 
     def __post_init__(self):
+        check_sizes(self)
         check_heads("", self.width, self.num_heads)
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))
         check_choice("remat", self.remat, layers.REMAT)
-        for name in ("vocab_size", "context"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} of a text tower must be at least 1")
 
     @abc.abstractmethod
     def build(self) -> nn.Module:

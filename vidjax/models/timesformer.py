@@ -1,7 +1,7 @@
 """TimeSformer: a ViT whose blocks attend over time, then over space (Bertasius et al. 2021, arXiv:2102.05095).
 
-The paper's two ablations are included: joint space-time attention, and attention within frames only. Details follow the
-authors' code (`timesformer/models/vit.py`), because section 3 of the paper leaves some of them open.
+Two of the paper's other schemes are included: joint space-time attention, and attention within frames only. Details
+follow the authors' code (`timesformer/models/vit.py`), because section 3 of the paper leaves some of them open.
 """
 
 import dataclasses
@@ -142,7 +142,7 @@ class DividedBlock(nn.Module):
         self.drop_clips = layers.DropPath()
 
     def __call__(self, x: Tokens | tuple[Tokens, ...], drop_path: Float[Array, ""] | None = None):
-        """Return the tokens, and None as a scan step's output; several arrays of tokens stay separate in attention."""
+        """Return the tokens, and None as a scan step's output; the arrays of a tuple are processed separately."""
         if isinstance(x, tuple):
             return tuple(self._transformed(tokens, drop_path) for tokens in x), None
         return self._transformed(x, drop_path), None

@@ -35,12 +35,12 @@ class VideoTextSpec:
       text: the text tower's spec.
       projection: channels of the shared space, to which a linear map takes the pooled output of each tower.
       scale, bias: initial factor on the similarities of videos and texts, and initial bias added to the product.
-      auxiliary: number of blocks of VideoPrism's own head (`VideoPrismHead`), which takes the place of both linear maps
-        if both towers are VideoPrism's and equally wide; None for linear maps.
+      auxiliary: number of blocks of VideoPrism's own head (`VideoPrismHead`), which replaces both linear maps and needs
+        two VideoPrism towers of equal width; None for the linear maps.
 
     Raises:
       ConfigError: if `projection` is below 1, if `scale` is not above 0, or if `auxiliary` is set and the towers or
-        `projection` do not fit.
+        `projection` do not fit it.
     """
 
     family: str
@@ -78,7 +78,7 @@ class VideoTextSpec:
 
     @property
     def video_macs(self) -> int:
-        """Multiply-accumulates of the embedding of one clip."""
+        """Multiply-accumulates of embedding one clip."""
         if isinstance(self.video, VideoPrismSpec) and self.auxiliary is not None:
             return self.video.encoder_macs() + head_macs(self.video, self.auxiliary)
         return self.video.classifier_macs(0) + cast(Any, self.video).width * self.projection

@@ -178,7 +178,7 @@ class VideoMAEEncoder(nn.Module):
 
 
 class VideoMAEDecoder(nn.Module):
-    """Decode visible tokens followed by mask tokens to the pixels of the mask tokens."""
+    """Predict the pixels of the mask tokens, which follow the visible tokens."""
 
     spec: VideoMAESpec
 

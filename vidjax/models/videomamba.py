@@ -1,8 +1,7 @@
 """VideoMamba: bidirectional selective scans over all tokens of a clip (Li et al. 2024, arXiv:2403.06977).
 
-The class token comes first, then the patches frame by frame. Details follow the authors' code
-(`video_sm/models/videomamba.py`, `mamba_ssm/modules/mamba_simple.py`): section 3 of the paper, with the residual
-stream in float32.
+The class token comes first, then the patches frame by frame. Details follow section 3 of the paper and the authors'
+code (`video_sm/models/videomamba.py`, `mamba_ssm/modules/mamba_simple.py`), which keeps the residual stream in float32.
 """
 
 import dataclasses
@@ -166,7 +165,7 @@ class VideoMambaEncoder(nn.Module):
     def embed_patches(
         self, patches: Float[Array, "b k p"], index: Int[Array, "b k"] | None = None
     ) -> Float[Array, "b l d"]:
-        """Embed normalised patches in float32: the class token, then the patches, with their positions.
+        """Embed normalised patches: return the class token, then the patches, with their positions, in float32.
 
         Args:
           index: token indices of the patches; None for all, time first.

@@ -225,7 +225,7 @@ class VideoPrismClassifier(ClipClassifier[VideoPrismSpec]):
 
 
 class VideoPrismHead(nn.Module):
-    """The head of the models with texts: auxiliary blocks over all tokens of a clip, then pooling by a learned query.
+    """The head of models with a text tower: auxiliary blocks over a clip's tokens, then pooling by a learned query.
 
     Attributes:
       depth: number of auxiliary blocks.

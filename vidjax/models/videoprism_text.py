@@ -1,4 +1,4 @@
-"""VideoPrism's text tower: a causal transformer that ends with a class token, which sees the whole text.
+"""VideoPrism's text tower: a causal transformer; the class token comes last, so that it sees the whole text.
 
 Details follow the authors' code (google-deepmind/videoprism, `TextEncoder`).
 """
@@ -12,6 +12,7 @@ from jaxtyping import Array, Int
 
 from vidjax.models import layers
 from vidjax.models.compiled_init import CompiledInit
+from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import check_choice
 from vidjax.models.text_tower import TextTowerSpec
 from vidjax.models.videoprism import VideoPrismBlock, sine_positions
@@ -27,8 +28,8 @@ class VideoPrismTextSpec(TextTowerSpec):
     Attributes:
       logit_cap: greatest absolute value of an attention logit.
       pad: id of the padding token.
-      positions: the frequencies of the sine positions, one of `POSITIONS`: weights converted for `transformers` have
-        frequencies that differ from those the authors trained with.
+      positions: whose frequencies the sine positions have, one of `POSITIONS`; those of `transformers` differ from
+        those that the authors trained with.
 
     Raises:
       ConfigError: for unknown positions, an attention that cannot cap its logits, and as in `TextTowerSpec`.
@@ -49,6 +50,11 @@ class VideoPrismTextSpec(TextTowerSpec):
     def build(self) -> nn.Module:
         """See `TextTowerSpec`."""
         return VideoPrismText(self)
+
+    @property
+    def macs(self) -> int:
+        """See `TextTowerSpec`; the class token makes a text one token longer."""
+        return transformer_macs(self.context + 1, self.width, self.mlp_dim, self.depth)
 
 
 def _sizes(width: int, num_heads: int, depth: int = 12) -> VideoPrismTextSpec:
@@ -98,7 +104,7 @@ class VideoPrismText(CompiledInit):
         x = jnp.take(self.token_embed, tokens, axis=0) * s.width**0.5 + positions
         cls = jnp.broadcast_to(self.cls_token * s.width**0.5, (b, 1, s.width))
         seen = jnp.concatenate([tokens != s.pad, jnp.ones((b, 1), bool)], axis=1)
-        # A padding token sees at least itself, so that no row of logits is empty; nothing reads its state.
+        # A padding token sees at least itself, so that no row of logits is empty; no other token sees it.
         mask = jnp.tril(jnp.ones((n + 1, n + 1), bool)) & seen[:, None] | jnp.eye(n + 1, dtype=bool)
         x, _ = self.blocks(jnp.concatenate([x, cls], axis=1).astype(s.dtype), None, mask[:, None])
         x = self.norm(x.astype(jnp.float32))

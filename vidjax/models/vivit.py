@@ -21,7 +21,7 @@ from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads, nearest_heads
 from vidjax.models.vivit_blocks import Block, SplitHeadsAttention, TimeSpaceBlock, over_space
 
-# factorization: class and options of the blocks
+# The class and options of each factorization's blocks.
 BLOCKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "joint": (Block, {}),
     "encoder": (Block, {"over": over_space}),
@@ -70,11 +70,6 @@ class ViViTSpec(ClipSpec):
             remedy = f"use num_heads={even}" if even else f"use an even width instead of {self.width}"
             raise ConfigError(
                 f"factorization='dot_product' splits the heads in two; num_heads={self.num_heads} is odd; {remedy}"
-            )
-        if self.factorization == "encoder" and self.temporal_depth < 1:
-            raise ConfigError(
-                f"factorization='encoder' needs a temporal_depth of at least 1, not {self.temporal_depth}; use 4, as "
-                "in the paper"
             )
         if self.factorization == "self_attention" and self.drop_path:
             raise ConfigError(
@@ -180,7 +175,7 @@ class ViViTEncoder(nn.Module):
         self.norm = layers.LayerNorm(s.norm_eps)
 
     def __call__(self, x: Float[Array, "b *n p"], train: bool = False) -> Float[Array, "b *m d"]:
-        """Encode to float32 tokens after the final norm; a class token comes first along the last of the axes n."""
+        """Encode to float32 tokens after the final norm; a class token comes first along the last token axis."""
         x = self.embed_patches(x)
         x, _ = self.blocks(x, layers.drop_path_rates(self.spec.drop_path, self.depth, train))
         return self.norm(x)
@@ -210,7 +205,7 @@ class ViViTClassifier(ClipClassifier[ViViTSpec]):
         self.head = layers.Head(self.num_classes, s.head_dropout, nn.initializers.zeros)
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Return the first encoder's tokens and the head's input: the class token, or the mean if there is none."""
+        """Return the first encoder's tokens and the head's input: the class token, or the tokens' mean."""
         s = self.spec
         if s.factorization == "joint":
             x = self.encoder(patches, train)

@@ -1,4 +1,4 @@
-"""ViViT's blocks: attention over all tokens, within frames, over time then space, or half of the heads over each.
+"""ViViT's blocks: attention over all tokens, within frames, over time then space, or over each with half of the heads.
 
 Blocks are pre-norm, with the tanh GELU. Stochastic depth drops a branch for whole clips and does not rescale the clips
 that keep it, as in the authors' code (scenic, `projects/vivit/model.py`).

@@ -35,8 +35,8 @@ class VJEPA2Spec(ClipSpec):
       num_mask_tokens: number of the predictor's mask tokens; each call uses one.
       pooler_depth: blocks of self-attention in a classifier's attentive pooler.
       pooler_heads, pooler_norm_eps: the pooler's attention heads, and the epsilon of its norms.
-      levels: the encoder's blocks, from 0, whose output tokens the pooler reads together, each after the final norm;
-        the last block must be among them. Empty for the last block alone. The authors' probes on Diving48 and
+      levels: the encoder's blocks, counted from 0, whose output tokens the pooler reads together, each after the final
+        norm; the last block must be among them. Empty for the last block alone. The authors' probes on Diving48 and
         Jester read four.
       init_std: standard deviation of initial kernels; the published 0.02 is meant for widths near 1024.
 
@@ -223,8 +223,8 @@ class VJEPA2Predictor(nn.Module):
 
         Args:
           tokens: the encoder's tokens, at `context_idx`.
-          mask_token: index of the mask token; the authors train with 0, and predict with 1 by default, as
-            `transformers` does.
+          mask_token: index of the mask token. The authors train with 0; their predictor's default is 1, as in
+            `transformers`.
         """
         s = self.spec
         hidden = self.mask_token[mask_token % s.num_mask_tokens].astype(s.dtype)

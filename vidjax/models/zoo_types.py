@@ -47,7 +47,8 @@ class Result:
       channels: channel order in training and testing, rgb or bgr.
       checkpoint: which checkpoint was scored: the last, or the one that scored best on the same videos.
       overrides: fields of the spec in which this model differs from its preset, such as {"num_frames": 16}.
-      gmacs: cost of one view, with as many decimals as published (an int if it has none); None if not published.
+      gmacs: cost of one view in billions of multiply-accumulates, with as many decimals as published (an int if it has
+        none); None if not published.
       weights: argument for `from_pretrained`: a hub id, a file on the hub (owner/name/file.pth), or the name of the
         authors' file, which has to be downloaded first; empty if there are none.
       note: the difference from other results on the same data; `NOTES` explains short ones.

@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Int, Key
 from vidjax.errors import ConfigError
 from vidjax.ops.masking import Grid
 
-TRIES = 8  # draws per clip, of which the first that is large enough is taken
-_BATCHES = 256  # simulated batches for the average of the smallest masks
+TRIES = 8  # draws per clip; the first with enough visible and enough hidden tokens is taken
+_BATCHES = 256  # simulated batches, for the average of the shortest masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Blocks:
       number: blocks per mask; they may overlap.
       area: a block's share of the frame's area.
       aspect: smallest and largest height / width of a block. A mask draws one, and all its blocks have that shape.
-      clips: clips per batch in the authors' training; the smallest of their masks sets the number of tokens.
+      clips: clips per GPU in the authors' training; the shortest mask among them sets the number of tokens.
 
     Raises:
       ConfigError: for a number, an area or an aspect that no block can have.
@@ -99,8 +99,8 @@ def block_mask(
     """Hide the same random blocks in every time slice.
 
     The numbers of tokens are those of `num_block_tokens`. As in the authors' code, a mask is cut at its end: the first
-    k visible tokens are seen and the first m hidden tokens are predicted, so the last time slices lose most. A clip
-    whose mask is too short for that draws another; if all `TRIES` draws are too short, some visible tokens are
+    k visible tokens are seen and the first m hidden tokens are predicted, so the last time slices lose most. If a
+    clip's mask is too short for that, another is drawn; if all `TRIES` draws are too short, some visible tokens are
     predicted or some hidden ones seen. No token is both seen and predicted.
 
     Args:
@@ -132,7 +132,7 @@ def block_mask(
 
 
 def _hide(rng: Key[Array, ""], grid: Grid, blocks: Blocks, wanted: tuple[int, int]) -> Bool[Array, " n"]:
-    """Mark a clip's hidden tokens: the first of `TRIES` draws that lacks no tokens, else the one that lacks fewest."""
+    """Mark a clip's hidden tokens: the first of `TRIES` draws with enough tokens, else the one that lacks fewest."""
     t, h, w = grid
     (k, m), places = wanted, h * w
     unit = jax.random.uniform(rng, (TRIES, 2 * blocks.number + 1, 1))

@@ -40,7 +40,7 @@ def causal_conv_silu(
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: if the implementation is unknown, or if `pallas_tpu` does not support the number of taps or dtype.
+      ConfigError: if the implementation is unknown, or if `pallas_tpu` does not support the arrays.
 
     Example:
       >>> x = jnp.ones((1, 4, 2))
@@ -56,8 +56,8 @@ def causal_conv_silu(
         raise ConfigError(f"implementation={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
     if conv is pallas_tpu and not fits(x, kernel):
         raise ConfigError(
-            f"pallas_tpu takes up to {MOST_TAPS} taps of float32 or bfloat16, not {kernel.shape[0]} of {x.dtype}; use "
-            "implementation='taps'"
+            f"pallas_tpu takes up to {MOST_TAPS} taps and non-empty arrays of float32 or bfloat16 whose blocks fit a "
+            f"core, not {kernel.shape[0]} taps and an x of {x.dtype}{list(x.shape)}; use implementation='taps'"
         )
     return on_each_device(functools.partial(conv, reverse=reverse), "b l d, k d, d", x, kernel, bias)
 

@@ -215,7 +215,7 @@ class DecoderMask:
     num_kept: Callable[[Grid, float], int]
 
 
-# The choices of model.mask and jepa.mask, and of model.decoder_mask.
+# The choices of model.mask (besides attention) and jepa.mask (besides blocks), and of model.decoder_mask.
 MASKS = {
     "tube": Mask(tube_mask, lambda t, h, w: (h * w, t)),
     "random": Mask(random_mask, lambda t, h, w: (t * h * w, 1)),

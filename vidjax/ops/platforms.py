@@ -17,8 +17,9 @@ _ALLOWED: contextvars.ContextVar[tuple[str, ...] | None] = contextvars.ContextVa
 def dispatch(*operands: Any, default: Callable, **own: Callable) -> Any:
     """Call `jax.lax.platform_dependent` with functions for the platforms that `restricted_to` allows.
 
-    Under a mesh of TPUs, only the function for TPUs is traced. If several were traced, a gradient would keep the
-    residuals of all of them until one platform is lowered, and memory estimates would count them all.
+    Under a mesh of TPUs and without restriction, only the function for TPUs is traced. If several were traced, a
+    gradient would keep the residuals of all of them until one platform is lowered, and memory estimates would count
+    them all.
 
     Args:
       default: function for all other platforms.

@@ -102,7 +102,7 @@ def _by_platform(x, cos, sin):
 
 
 def _turn_back(tables, g):
-    """Return the gradient of x from that of the rotated heads; tables are constants."""
+    """Return the gradient of x, given that of the rotated heads; the tables are constants."""
 
     def portable(g, cos, sin):
         (found,) = jax.linear_transpose(lambda x: _portable(x, cos, sin), g)(g)

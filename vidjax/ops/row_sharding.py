@@ -33,7 +33,7 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
 def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
     """Constrain a parameter to be whole on each device while it is used; its gradient is sharded again afterwards.
 
-    On a mesh with a tensor axis, some parameters are sharded over that axis, so the layout is left to the compiler.
+    If the mesh's tensor axis is larger than 1, it shards some parameters, so the layout is left to the compiler.
 
     Example:
       >>> jax.jit(vidjax.ops.gathered)(jnp.arange(3.0)).tolist()  # without a mesh
@@ -67,7 +67,8 @@ def product_by_rows(
 
     If the mesh shards parameters (fsdp), each device gathers the kernel along its axis `divided`, and the gradient is
     reduce-scattered. On its own, the compiler would sum the whole gradient on every device and then discard most of it.
-    Devices along the data axis hold the same part of the kernel and sum only the gradient of this part.
+    Devices along the data axis hold the same part of the kernel and sum only the gradient of this part. All this is
+    left to the compiler if the tensor axis is larger than 1, or if rows or the kernel cannot be divided evenly.
     Source: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054), stage 3.
 
     Example:

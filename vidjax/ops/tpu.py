@@ -26,8 +26,8 @@ def output(like, shape: tuple[int, ...], dtype=jnp.float32) -> jax.ShapeDtypeStr
 def stored(x: Num[Array, "*dims"], order: tuple[int, ...] | None = None) -> Num[Array, "*dims"]:
     """Return the array unchanged, and make a TPU store its axes in this order, innermost last; None keeps their order.
 
-    Otherwise the compiler may choose another innermost axis, one that fills whole tiles (8 clips instead of 197
-    patches), and then transpose the array for every kernel. Loops over layers do not need this: they fix the layout of
+    Without this, the compiler may choose another innermost axis, one that fills whole tiles (8 clips instead of 197
+    patches), and then transpose the array for every kernel. Loops over layers do not need it: they fix the layout of
     their carry.
     """
     layout = Layout(order or tuple(range(x.ndim)))

@@ -102,7 +102,7 @@ def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], 
 
 
 def _draw_line(axes, steps: np.ndarray, values: np.ndarray, colour: str, dashes: str, *, pale: bool) -> None:
-    """Draw a curve; a long one is smoothed, over a pale line of every value."""
+    """Draw a curve. A long one is smoothed; if `pale`, a pale line behind it shows every value."""
     if len(steps) < _SMOOTHED_FROM:
         marker = "o" if len(steps) < 12 else ""
         axes.plot(steps, values, color=colour, linestyle=dashes, marker=marker, markersize=4)

@@ -43,8 +43,8 @@ def adapt(
       the module, its parameters, and notes on what was done.
 
     Raises:
-      ConfigError: if the cubes do not tile such clips, the number of classes is negative, or the model is a probe of
-        several segments.
+      ConfigError: if the cubes do not tile clips of the new size, the number of classes is negative, or the model is a
+        probe of several segments.
     """
     if isinstance(module, PooledClassifier) and module.segments > 1:
         raise ConfigError(
@@ -69,7 +69,7 @@ def adapt(
         module = classifier(spec, num_classes)
         params, changed = _complete(module, params)
         head = f"a fresh head for {num_classes} classes" if num_classes else "no head"
-        instead = f" instead of that for {had}" if had else ""
+        instead = f" instead of one for {had} classes" if had else ""
         notes = (*notes, head + instead, *changed)
     else:
         module = module.clone(spec=spec)
@@ -93,7 +93,7 @@ def _complete(module: nn.Module, params: Mapping) -> tuple[dict, tuple[str, ...]
 
 
 def fresh(module: nn.Module, inputs: tuple, paths: Collection[str]) -> dict[str, Any]:
-    """Compute only some leaves of a module's initial parameters, by path."""
+    """Compute the initial values of some leaves of a module, by path."""
 
     def init(key):
         zeros = (jnp.zeros(shape.shape, shape.dtype) for shape in inputs)

@@ -1,9 +1,9 @@
 """Adapters: the parameters that LoRA trains, without the base model, in `adapter.safetensors` and `adapter.json`.
 
-A run with LoRA writes both files when it ends. The first holds everything that was trained (the terms A and B, and the
-head or, in a model with texts, the projections and perhaps the text tower) by its path in the run. The second names
-the base, and the base of a frozen text tower if that is another model. With these two files and the base, the run's
-folder is not needed; a model with a text tower also needs the vocabulary, which the run keeps beside them.
+A run with LoRA writes both files when it ends. The first holds every trained array under its path in the run: the terms
+A and B, and the head or, in a model with texts, the projections and perhaps the text tower. The second names the base,
+and the base of a frozen text tower if that is another model. With these two files and the base, the run's folder is not
+needed; a model with a text tower also needs the vocabulary, which the run keeps beside them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from vidjax.weights.run_files import read_labels
 
 ARRAYS = "adapter.safetensors"
 ABOUT = "adapter.json"
-# Parameters that a base may lack: the head can learn their scale and bias, which start as 1 and 0.
+# Norms that a base may lack: they keep their initial scale 1 and bias 0, and the head can learn to scale and shift.
 FINAL_NORM = re.compile(rf"^({VIDEO}/)?(\w+/|fc_)?norm/")
 _TYPES = {
     "base": str, "text_base": str, "base_checksum": str, "rank": int, "alpha": int | float, "targets": list,
@@ -45,7 +45,7 @@ _TYPES = {
 
 
 def save_adapter(workdir: Place, frozen: str) -> None:
-    """Write the adapter of a run into its folder, from the checkpoint that its eval.checkpoint names.
+    """Write a run's adapter into its folder, from the checkpoint that its eval.checkpoint selects.
 
     Args:
       frozen: pattern of the parameters that the run's objective does not train.
@@ -80,13 +80,14 @@ def read_adapter(path: Place, start: Callable[[str, Any], Mapping]) -> tuple[Run
 
     Args:
       path: as for `is_adapter`.
-      start: reads the parameters of a base, given as in `config.init_from`, for a model of a given spec.
+      start: takes a base, as in `config.init_from`, and the spec of a model, and returns the base's parameters for it.
 
     Returns:
       the model, and its class names, if there are any.
 
     Raises:
-      WeightsError: if a file is missing or damaged, the base is gone or was changed, or files and base do not fit.
+      WeightsError: if a file is missing or damaged, the base is gone or was changed, or the files and the base
+        do not fit together.
     """
     folder = downloaded(path.parent if path.name == ARRAYS else path)
     about, config = _read_about(folder / ABOUT)
@@ -107,8 +108,8 @@ def read_adapter(path: Place, start: Callable[[str, Any], Mapping]) -> tuple[Run
         bases = {key: about[key] for key in ("base", "text_base") if about[key]}
         raise WeightsError(
             f"{folder / ARRAYS} was trained on weights other than those now in "
-            f"{' and '.join(bases.values()) or 'a random initialisation on this platform'}; name, as "
-            f"{' and '.join(f'`{key}`' for key in bases or ('base',))} in {ABOUT}, what the adapter was trained on"
+            f"{' and '.join(bases.values()) or 'a random initialisation on this platform'}; set "
+            f"{' and '.join(f'`{key}`' for key in bases or ('base',))} in {ABOUT} to what the adapter was trained on"
         )
     params = lora.merge(join(nest(arrays), base), about["alpha"])
     return RunModel(config, objective, objective.module, params, about["step"], ""), _labels(about)
@@ -121,7 +122,7 @@ def _found_again(source: str) -> str:
 
 
 def _checksum(base: Mapping, targets: list[str]) -> str:
-    """Return a checksum of the adapted kernels and a frozen text tower's; the clip size and the head do not matter."""
+    """Return a checksum of the adapted kernels and a frozen text tower's, whatever the clip size and the head."""
     flat, found = flatten(base), lora.projections(base)
     texts = {path for path in flat if path.startswith(f"{TEXT}/") and path.endswith("/kernel")}
     crc = 0
@@ -161,7 +162,7 @@ def _check_arrays(arrays: Mapping, wanted: Mapping, folder: pathlib.Path) -> Non
     for path in sorted(there.keys() | here.keys()):
         if there.get(path) != here.get(path):
             raise WeightsError(
-                f"{folder / ARRAYS} does not fit {ABOUT}: {path} is {there.get(path, 'missing')} there and "
+                f"{folder / ARRAYS} does not fit {ABOUT}: {path} is {there.get(path, 'missing')} in the file and "
                 f"{here.get(path, 'missing')} in the model"
             )
 
@@ -172,7 +173,7 @@ def _from_base(
     """Return a part's frozen parameters that its base holds, by path; none if the part started from random weights.
 
     Raises:
-      WeightsError: if the base cannot be read, or lacks a parameter that training did not initialise.
+      WeightsError: if the base cannot be read, or lacks a frozen parameter other than a final norm's.
     """
     prefix = f"{part.name}/" if part.name else ""
     of_part = {path: leaf for path, leaf in wanted.items() if path.startswith(prefix)}
@@ -189,15 +190,15 @@ def _from_base(
         if not FINAL_NORM.search(path):
             there = f"of shape {flat[path].shape}" if path in flat else "missing"
             raise WeightsError(
-                f"{folder / ARRAYS} does not fit its base {about[key]}: {path} is {there} there, and "
-                f"{of_part[path].shape} in the adapted model; name, as `{key}` in {ABOUT}, the model that the adapter "
+                f"{folder / ARRAYS} does not fit its base {about[key]}: {path} is {there} in the base, "
+                f"and {of_part[path].shape} in the adapted model; set `{key}` in {ABOUT} to the model that the adapter "
                 "was trained on"
             )
     return {path: flat[path] for path in fitting}
 
 
 def _drawn(objective: Objective, seed: int, paths: Collection[str]) -> dict[str, Any]:
-    """Compute some initial parameters of a run, by path: those that it had to draw, because there was no base."""
+    """Compute some initial parameters of a run, by path: those that no base holds, so the run drew them."""
 
     def init(key):
         leaves = flatten(objective.init(key, {})[0])

@@ -12,11 +12,14 @@ from vidjax.buckets import download, object_checksums
 from vidjax.data.text_encoding import FILES
 from vidjax.errors import WeightsError
 from vidjax.files import Place, in_bucket
+from vidjax.weights.checkpoint_contents import encoder_of
 from vidjax.weights.hub import JSON_FILES
 
 
 def downloaded(source: Place) -> pathlib.Path:
-    """Return the local path of a checkpoint: a file, with its JSON files and vocabulary beside it, or a folder.
+    """Return the local path of a checkpoint: a file, with the files that it needs beside it, or a folder.
+
+    A file may need its JSON files, its vocabulary and, if it is a probe of V-JEPA 2, its encoder.
 
     The name of a cached copy depends on the store's checksums, so files that have changed are copied again.
 
@@ -27,10 +30,11 @@ def downloaded(source: Place) -> pathlib.Path:
         return pathlib.Path(source)
     one_file = source.is_file()
     folder = os.fspath(source.parent if one_file else source)
+    beside = (source.name, encoder_of(source.name), *JSON_FILES, *FILES)
     wanted = {
         name: checksum
         for name, checksum in object_checksums(folder).items()
-        if "/" not in name and (not one_file or name in (source.name, *JSON_FILES, *FILES))
+        if "/" not in name and (not one_file or name in beside)
     }
     key = hashlib.sha256(json.dumps([folder, wanted], sort_keys=True).encode()).hexdigest()[:16]
     kept = _cache() / key

@@ -22,10 +22,10 @@ OTHERS = ("student", "model_ema", "ema")  # other versions of the arrays, which 
 PREFIXES = ("module.", "backbone.")
 PARTS = ("encoder", "target_encoder", "predictor")  # networks that a file of V-JEPA 2 holds side by side
 PROBES = "classifiers"  # a file of V-JEPA 2's probes holds a list of them under this key, and no encoder
-_ENCODER_NAME = re.compile(r"vit[a-z](-384)?")  # in the name of such a file
+_ENCODER_NAME = re.compile(r"vit[a-z](-384)?")  # the encoder's name, within such a file's name
 INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE = ("model.safetensors", "pytorch_model.bin")
-BESIDE = ("config", "preprocessor_config", "preprocessing")  # JSON files that are read beside a checkpoint
+BESIDE = ("config", "preprocessor_config", "preprocessing")  # JSON files beside a checkpoint, which are read with it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,24 +65,32 @@ def read_contents(path: Path) -> Contents:
     return _contents(str(path), tree, path.parent)
 
 
-def _with_encoder(path: Path, probes: list) -> Contents:
-    """Read a probe's encoder too, from the file beside it whose name is part of the probe's name.
+def encoder_of(name: str) -> str:
+    """Return the name of the encoder's file, which is part of a probe's file name; empty if no encoder is named.
 
     This follows the authors' names: ssv2-vitl-16x2x3.pt belongs to vitl.pt, ssv2-vitg-384-64x2x3.pt to vitg-384.pt.
     """
+    file = Path(name)
+    named = _ENCODER_NAME.search(file.stem)
+    return f"{named[0]}{file.suffix}" if named else ""
+
+
+def _with_encoder(path: Path, probes: list) -> Contents:
+    """Read a probe, and its encoder from the file beside it."""
     if not probes or not isinstance(probes[0], Mapping):
         raise WeightsError(f"{path} holds no probe under {PROBES!r}; save it again")
-    named = _ENCODER_NAME.search(path.stem)
-    encoder = path.with_name(f"{named[0]}{path.suffix}") if named else None
+    name = encoder_of(path.name)
+    encoder = path.with_name(name) if name else None
     if encoder is None or not encoder.exists():
-        name = encoder.name if encoder else f"such as vitl{path.suffix}"
+        name = name or f"such as vitl{path.suffix}"
         raise WeightsError(
             f"{path} holds a probe without the encoder that it was trained on; put the encoder's file, {name}, beside "
-            f"it, and its name into the probe's file name, as in ssv2-vitl-16x2x3{path.suffix} for vitl{path.suffix}"
+            f"it; the probe's file name must contain the encoder's, as in ssv2-vitl-16x2x3{path.suffix} for vitl"
+            f"{path.suffix}"
         )
     contents = _contents(str(path), file_formats.read_arrays(encoder), path.parent)
     probe = {f"classifier/{key}": array for key, array in _strip(_arrays(probes[0])).items()}
-    notes = [f"the encoder is that of {encoder}"]
+    notes = [f"the encoder is read from {encoder}"]
     if len(probes) > 1:
         notes.append(f"the file holds {len(probes)} probes; the first is used, as in its authors' evaluation")
     return dataclasses.replace(contents, state=contents.state | probe, notes=(*contents.notes, *notes))
@@ -165,7 +173,7 @@ def _unwrap(tree: Mapping) -> Mapping:
 
 
 def _parts(tree: Mapping) -> dict[str, np.ndarray]:
-    """The arrays of several networks, as `encoder/KEY`; empty for a file that does not hold them side by side."""
+    """Return the arrays of several networks, as `encoder/KEY`; empty if the file does not hold them side by side."""
     held = [name for name in PARTS if isinstance(tree.get(name), Mapping)]
     if len(held) < 2:
         return {}

@@ -36,7 +36,7 @@ class Description(Generic[Spec]):
       family: name of the model's family in `vidjax.models.FAMILIES`, or "gpt2".
       spec: sizes and numerics of this source, from the shapes of its arrays and from its config.json.
       num_classes: number of classes; 0 without a head; None for the family's pre-training module.
-      rules: map keys of the file to leaves of the tree.
+      rules: map keys of the file to leaves of the parameter tree.
       mean, std: per channel, for pixels in [0, 1]; they normalise the module's input.
       merge: how the source merges the scores of several views: mean_softmax or sum_logits.
       ignore: regular expression for keys that are not read, such as buffers.
@@ -45,8 +45,8 @@ class Description(Generic[Spec]):
       notes: sentences for the user, such as a correction of config.json.
       left_open: fields of the spec that neither the arrays nor config.json give; the file's name may, see
         `vidjax.models.zoo.named_fields`.
-      module: the module itself, for a model that takes no clips and is not in FAMILIES (GPT-2), and for a
-        `VideoTextModel`, whose video tower has `spec`.
+      module: the module itself, for GPT-2, which takes no clips and is not in FAMILIES, and for a `VideoTextModel`;
+        `spec` then describes its video tower.
       inputs: `jax.ShapeDtypeStruct`s of the arguments of `module`'s call.
     """
 

@@ -29,9 +29,10 @@ def choose_step(steps: Iterable[int], scores: dict[int, float], which: Which) ->
 
 
 def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str = "") -> str:
-    """Explain in a clause why a run's step was chosen; empty if fewer than two steps have scores.
+    """Explain in a clause why a run's step was chosen.
 
-    The clause starts with a comma.
+    The clause starts with a comma. It is empty if fewer than two steps have scores, unless the best step was wanted and
+    a damaged scores.json is the reason.
 
     Args:
       scored: the `content_id` of the videos on which the step is now scored; empty if it is not scored. If the step was
@@ -55,7 +56,7 @@ def _validated(workdir: Place, scored: str) -> str:
     if known is None:
         return "the validation videos of its run"
     if known["content_id"] == scored:
-        return f"the same {known['videos']} videos that are scored here: optimistic"
+        return f"the same {known['videos']} videos that are scored here, so the score is optimistic"
     return f"the {known['videos']} validation videos of its run"
 
 

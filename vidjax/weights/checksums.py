@@ -1,7 +1,7 @@
 """Checksums of a checkpoint's files: Orbax does not notice a flipped bit, so each step's folder holds a manifest.
 
-On disk, checksums are the SHA-256 of each file. In a bucket, they are the store's own (crc32c or md5 in its metadata),
-so that files need not be read.
+On disk, a file's checksum is its SHA-256. In a bucket, it is the store's own, such as the md5 or crc32c in its
+metadata, so that files need not be read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def checksums(folder: Place) -> dict[str, str]:
 
 
 def damaged_files(folder: Place) -> str:
-    """Describe how a folder differs from its manifest; empty if it does not differ."""
+    """Describe the damage to a folder's files, judged by its manifest; empty if there is none."""
     try:
         wanted = json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError:

@@ -25,8 +25,8 @@ def published_recipe(
 ) -> ClipRecipe | None:
     """Return the recipe of a model that vidjax did not train: sampling and resizing as published, with one view.
 
-    Published protocols have 3 to 30 views per video; users request these, for example with `--clips` and `--crops`.
-    Channels are in an order other than RGB only if the published model uses it and has the same number of classes.
+    Published protocols have 3 to 30 views per video; users can request these, for example with `--clips` and `--crops`.
+    Channels are in RGB order, unless the published model uses another order and has the same number of classes.
 
     Args:
       family: a name in `vidjax.models.FAMILIES`.
@@ -66,7 +66,7 @@ class RecipeChanges:
       crops: crops per clip.
       merge: how views and windows are merged: mean_softmax, sum_logits or max.
       score: how logits become probabilities: softmax or sigmoid; softmax if only `merge` is given.
-      every: slide windows over the video, with this many seconds from one start to the next.
+      every: seconds from the start of one sliding window to the start of the next.
       window: length of a window in seconds, over which the frames of a clip are spread. Windows do not overlap unless
         `every` is given.
       threshold: the minimum probability for a class to appear in a timeline, see `Windows`.
@@ -112,8 +112,9 @@ class RecipeChanges:
 def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
     """Apply a user's changes to a model's recipe.
 
-    Windows that the model did not have before are merged by their mean, so that the probabilities of a single-label
-    video still add up to 1. For several labels per video they are merged by their maximum, as in Charades' protocol.
+    Unless `merge` is given, windows that the model did not have before are merged by their mean, so that the
+    probabilities of a single-label video still add up to 1. With `score=sigmoid`, for several labels per video, they
+    are merged by their maximum, as in Charades' protocol.
     """
     windows = recipe.windows
     if every := asked.every or asked.window:
@@ -140,7 +141,10 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
 
 
 def _lengthened(recipe: ClipRecipe, asked: RecipeChanges) -> Windows | None:
-    """Return the recipe's windows with the requested length; by default, a spread clip ends where the next begins."""
+    """Return the recipe's windows with the requested length.
+
+    By default, a window over which frames are spread ends where the next one begins.
+    """
     windows = recipe.windows
     if windows is None:
         if asked.threshold is not None:

@@ -19,8 +19,8 @@ def content_of(source: str) -> str:
     """Describe the weights at a path in a few words, so that different weights are noticed.
 
     The description contains a checksum. For a run, it covers the configuration and the manifests of the checkpoints,
-    which hold the checksums of all files. For a bucket, it covers the checksums of the store. For other files, it
-    covers their sizes and evenly spread blocks of their content.
+    which hold the checksums of all files. For other files in a bucket, it covers the store's checksums. For files on
+    disk, it covers their sizes and evenly spread blocks of their content.
 
     Args:
       source: as for `vidjax.from_pretrained`.

@@ -21,7 +21,7 @@ from vidjax.weights.file_formats import write_safetensors
 from vidjax.weights.model import Pretrained
 from vidjax.weights.rules import Rule, flatten, write
 
-# Fields of a spec that do not change the outputs, or that follow from the shapes of the arrays.
+# Fields of a spec that change the outputs by no more than rounding, or that follow from the shapes of the arrays.
 COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")
 
 
@@ -39,7 +39,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
       sentences about the layout of the files, and about outputs that differ in `transformers`.
 
     Raises:
-      WeightsError: if no other software has such a model, or the folder already holds a model.
+      WeightsError: if no layout of other software can hold the model, or the folder already holds a model.
 
     Example:
       >>> notes = vidjax.weights.export(vidjax.from_pretrained("runs/finetune"), "exported")
@@ -142,7 +142,10 @@ def _differing_towers(theirs: VideoTextSpec, ours: VideoTextSpec) -> tuple[str, 
         if old == new:
             continue
         if (tower, name) == ("video", "num_frames"):
-            notes.append("transformers embeds single images; the embedding of a clip is that of the mean of its frames")
+            notes.append(
+                "transformers embeds single images; a clip's embedding is the mean of its frames' features, scaled to "
+                "unit length"
+            )
         else:
             notes.append(f"{name} of the {tower} tower is {old} in transformers, and {new} here: outputs differ")
     return tuple(notes)
@@ -184,8 +187,8 @@ def _reorders(model: Pretrained) -> tuple[str, ...]:
     if model.clips.channels == "rgb":
         return ()
     return (
-        f"the model takes frames as {model.clips.channels.upper()}, as vidjax passes them; the processors of "
-        "transformers have no such option: reverse the channels of their pixel_values",
+        f"the model takes channels in the order {model.clips.channels.upper()}, and vidjax reorders them; the "
+        "processors of transformers cannot: reverse the channels of their pixel_values",
     )
 
 
@@ -196,6 +199,6 @@ def _pads(model: Pretrained) -> tuple[str, ...]:
         return ()
     return (
         f"with preprocessor_config.json, transformers resizes the short side to {min(height, width)} and pads to "
-        f"{height} x {width} with black; vidjax resizes until the frame is covered, then crops: resize videos to "
+        f"{height} x {width} with black; vidjax resizes frames to cover that size, then crops: resize videos to "
         f"cover {height} x {width} before calling that processor",
     )

@@ -95,10 +95,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
-    """Write arrays by name to a safetensors file that everybody may read.
+    """Write arrays by name to a safetensors file that all users may read.
 
     Raises:
-      OSError: when the disk is full or fails; safetensors raises an error of its own, with the errno in its text.
+      OSError: if the disk is full or fails, made from safetensors' own error, which has the errno in its text.
     """
     try:
         safetensors.numpy.save_file(arrays, path, metadata)

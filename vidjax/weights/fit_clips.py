@@ -21,7 +21,7 @@ from vidjax.errors import ConfigError
 
 
 def check_clips(clips: Any, num_frames: int) -> None:
-    """Reject arrays, traced ones too, unless they are a clip or a batch of clips of the model's length.
+    """Reject an array, traced or not, that is not a clip or a batch of clips of the model's length.
 
     Raises:
       ConfigError: for another shape or dtype; the message says which arrays a model takes.
@@ -36,8 +36,8 @@ def check_clips(clips: Any, num_frames: int) -> None:
         raise ConfigError(f"clips of shape {shape} are empty")
     if shape[-4] != num_frames:
         raise ConfigError(
-            f"clips of {shape[-4]} frames for a model of {num_frames}; sample {num_frames} frames, or load the model "
-            f"with from_pretrained(..., num_frames={shape[-4]})"
+            f"the clips have {shape[-4]} frames, but the model takes {num_frames}; sample {num_frames} frames, or load "
+            f"the model with from_pretrained(..., num_frames={shape[-4]})"
         )
 
 

@@ -45,7 +45,7 @@ def check_sizes(config: Mapping, sizes: Mapping[str, int | list[int]]) -> None:
 
 
 def depth_note(config: Mapping, spec, presets: Mapping) -> tuple[str, ...]:
-    """Return a note if config.json gives no depth and no published model of this width has the depth of the arrays."""
+    """Return a note if config.json gives no depth, and the published models of this width have other depths."""
     published = sorted({of.depth for name, of in presets.items() if name != "tiny" and of.width == spec.width})
     if {"num_hidden_layers", "n_layer"} & config.keys() or not published or spec.depth in published:
         return ()
@@ -78,15 +78,26 @@ def square_side(number: int, what: str, things: str = "positions") -> int:
     Raises:
       WeightsError: if the number is not a square.
     """
-    side = math.isqrt(number)
+    side = math.isqrt(max(number, 0))
     if side * side != number:
         raise WeightsError(f"{what} holds {number} {things}, which is not a square")
     return side
 
 
 def labels_of(config: Mapping | None, num_classes: int) -> tuple[str, ...] | None:
-    """Return the class names in `id2label` of a config.json; None unless all classes have real names."""
-    names = {int(number): str(name) for number, name in ((config or {}).get("id2label") or {}).items()}
+    """Return the class names in `id2label` of a config.json; None if any is missing or all are `LABEL_0` and so on.
+
+    Raises:
+      WeightsError: if `id2label` does not map numbers to names.
+    """
+    listed = (config or {}).get("id2label") or {}
+    if not isinstance(listed, Mapping) or not all(str(number).isdecimal() for number in listed):
+        shown = str(listed)
+        raise WeightsError(
+            f"config.json has id2label={shown if len(shown) <= 60 else shown[:57] + '...'}, which does not map class "
+            'numbers to names, as in {"0": "jump", "1": "run"}'
+        )
+    names = {int(number): str(name) for number, name in listed.items()}
     if not num_classes or sorted(names) != list(range(num_classes)):
         return None
     labels = tuple(names[number] for number in range(num_classes))

@@ -3,7 +3,7 @@
 VideoMAE V2 does this from Kinetics-710 to Kinetics-400, -600 and -700 (run_class_finetuning.py:566). Its repository has
 the maps, JSON lists such as misc/label_710to400.json. Their class numbers are those of the repository's lists of
 videos. For Kinetics-400, the numbers are in alphabetical order, as for `data.name=kinetics400`. For Kinetics-600 and
--700 they have no order, so these data sets need the repository's lists.
+-700 they are in no particular order, so these data sets need the repository's lists.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Pretrained:
       params: float32 pytree.
       spec: the module's spec; for a model of videos and texts, the spec of its video tower.
       family: name of the model's family in `vidjax.models.FAMILIES`, or "gpt2".
-      clip_recipe: how clips are sampled and normalised and their scores merged; None for GPT-2.
+      clip_recipe: how clips are sampled and normalised, and how their scores are merged; None for GPT-2.
       objective: the training objective around `module`, for scoring, reconstructing or captioning clips; None if there
         is none, as for a backbone or GPT-2.
       answer: the form of the model's predictions: classes, actions, numbers or a caption; None if it predicts nothing.
@@ -146,7 +146,7 @@ class Pretrained:
     def apply(
         self, variables: Mapping[str, Any], clips: Num[Array, "*b t h w 3"], *, train: bool = False, rngs: Any = None
     ) -> dict[str, Array]:
-        """Call the model with given parameters, passed as in Flax, to differentiate or to train.
+        """Call the model with parameters that are passed as in Flax, so that it can be differentiated and trained.
 
         Args:
           variables: {"params": ...}, such as {"params": model.params}.
@@ -379,7 +379,7 @@ class Pretrained:
         return jax.jit(functools.partial(self.module.apply, method="encode_text"))
 
     def _with_classes(self, classes: Sequence[str], templates: Sequence[str]) -> Pretrained:
-        """Return this model with a head of text embeddings; equal texts share one cached copy."""
+        """Return this model with a head of text embeddings, cached by classes and templates."""
         key = check_classes(classes), check_templates(templates)
         if key not in self._zero_shot:
             self._zero_shot[key] = zero_shot.with_classes(self, *key)

@@ -150,7 +150,7 @@ def _parse(said: Any) -> Preprocessing:
 
 
 def _fps(frames: Any) -> float:
-    """Frames per second of a clip; 0 if the sampling mode counts the stride at its own rate."""
+    """Return the frames per second of a clip; 0 if the sampling mode or the video sets the rate."""
     fps = 0.0 if SAMPLINGS[frames["sampling"]].rate else float(frames["fps"] or 0.0)
     if not 0 <= fps < math.inf:
         raise ValueError(f"fps={fps} is not a rate")

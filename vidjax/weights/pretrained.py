@@ -62,7 +62,7 @@ def from_pretrained(
       source: one of the following. A vidjax run; its eval.checkpoint selects the best or last checkpoint, and the
         moving average is read if the run keeps one. The folder of an adapter (`vidjax.weights.adapter`). A hub id, or
         a file on the hub as owner/name/file.pth. A local folder with config.json and safetensors. A .safetensors,
-        .pth, .pyth, .pt, .bin or .npz file in a layout of `weights.checkpoint_layouts`. A scenic msgpack checkpoint.
+        .pth, .pyth, .pt, .bin or .npz file in a layout of `vidjax.weights.families`. A scenic msgpack checkpoint.
       num_frames, image_size: clip size; None keeps the source's. For another size, fixed positions are recomputed and
         learned positions interpolated; `notes` says so.
       num_classes: number of classes of a new head; 0 for no head; None keeps the source's head. It also turns a
@@ -70,7 +70,7 @@ def from_pretrained(
 
     Raises:
       WeightsError: if the source cannot be read; the message names the file and the expected content.
-      ConfigError: if the model cannot take such clips.
+      ConfigError: if the model cannot take clips of this size, or cannot be changed.
       DataError: if the vocabulary beside the weights is damaged.
 
     Example:
@@ -79,13 +79,13 @@ def from_pretrained(
       (5, 8)
       >>> longer = vidjax.from_pretrained("runs/finetune", num_frames=16, num_classes=3)
       >>> longer.clips.num_frames, longer.notes[-1]
-      (16, 'a fresh head for 3 classes instead of that for 5')
+      (16, 'a fresh head for 3 classes instead of one for 5 classes')
     """
     model = load(source)
     changes = {"num_frames": num_frames, "image_size": image_size, "num_classes": num_classes}
     if any(value is not None for value in changes.values()):
         if not isinstance(model.spec, ClipSpec):
-            raise ConfigError(f"{source} holds a {model.family}, which takes no clips; leave out {', '.join(changes)}")
+            raise ConfigError(f"{source} holds a {model.family} that cannot be changed; leave out {', '.join(changes)}")
         model = model if num_classes is None else video_tower(model)
         module, params, notes = adapt(model.family, model.module, model.params, **changes)
         spec = module.spec.video if isinstance(module, VideoTextModel) else module.spec

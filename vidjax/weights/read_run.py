@@ -35,14 +35,14 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
     Args:
       workdir: the run's folder.
       which: last, or best by the evaluation metric (the last if there was no evaluation).
-      ema: whether to read the moving average, or else the teacher, if the run keeps one; otherwise the raw parameters
-        are read.
+      ema: whether to read the moving average or, if the run keeps none, the teacher. The raw parameters are read if
+        there is neither, or `ema` is False.
 
     Returns:
       the checkpoint's step, and the parameters as a tree of NumPy arrays, with the terms of LoRA merged.
 
     Raises:
-      ResumeError: if the folder holds no checkpoint, or the chosen one is damaged.
+      ResumeError: if the folder holds no checkpoint, or the chosen one is damaged or of another version.
       WeightsError: if a run with LoRA has no usable config.json.
     """
     step, params = read_unmerged(workdir, which, ema=ema)

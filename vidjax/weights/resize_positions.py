@@ -57,7 +57,7 @@ def _resized(
 def resample(
     table: Float[np.ndarray, "*n d"], size: tuple[int, ...], methods: tuple[str, ...]
 ) -> Float[np.ndarray, "*m d"]:
-    """Resize the leading axes of a table to `size`, each by its method in `METHODS`; axes that fit are kept."""
+    """Resize the leading axes of a table to `size`, each by its method in `METHODS`; axes of that size are kept."""
     for axis, (new, method) in enumerate(zip(size, methods, strict=True)):
         if new != table.shape[axis]:
             table = METHODS[method](table, axis, new)
@@ -83,7 +83,7 @@ def _linear(old: int, new: int) -> np.ndarray:
 
 
 def _linear_antialiased(old: int, new: int) -> np.ndarray:
-    """Linear weights whose tents are widened to make a table shorter, as in `jax.image.resize`."""
+    """Linear weights whose tents are wider if the table gets shorter, as in `jax.image.resize`."""
     places = (np.arange(new) + 0.5) * old / new - 0.5
     matrix = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(old)) / max(1, old / new))
     return matrix / matrix.sum(axis=1, keepdims=True)

@@ -39,7 +39,7 @@ class Rule:
         whose leaves are stacked on axis 0.
       targets: paths of leaves, such as "encoder/blocks/norm1/scale".
       form: converts the arrays of one block.
-      depth: number of blocks; 0 for a rule without "{}".
+      depth: number of blocks to stack; 0 if nothing is stacked.
     """
 
     sources: tuple[str, ...]

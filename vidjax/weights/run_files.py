@@ -1,4 +1,4 @@
-"""The names of the small files in a run's folder, and functions that read, write and check its class names."""
+"""The names of files in a run's folder, and functions that read, write and check the run's class names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn a model with a text tower into a classifier of classes that are described in words."""
+"""Turn a model with a text tower into a classifier whose classes are described in words."""
 
 from __future__ import annotations
 

@@ -228,7 +228,8 @@ def test_both_towers_written_for_transformers_give_the_same_embeddings(tmp_path)
     ours = dataclasses.replace(ours, params=ours.params | {"logit_bias": np.float32(-3)})
     notes = export(ours, tmp_path / "exported")
     assert notes == (
-        "transformers embeds single images; the embedding of a clip is that of the mean of its frames",
+        "transformers embeds single images; a clip's embedding is the mean of its frames' features, scaled to unit "
+        "length",
         "transformers has no place for the bias of similarities, which the files leave out",
     )
     again, pixels = transformers.CLIPModel.from_pretrained(tmp_path / "exported"), images()[1]

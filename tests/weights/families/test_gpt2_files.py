@@ -195,7 +195,7 @@ def test_missing_cross_attention_that_config_json_promises_is_noted(plain, tmp_p
 
 def test_a_language_model_takes_no_clips(plain, tmp_path):
     folder = write_variant(tmp_path / "plain", *plain)
-    with pytest.raises(ConfigError, match="takes no clips"):
+    with pytest.raises(ConfigError, match="holds a gpt2 that cannot be changed; leave out num_frames"):
         vidjax.from_pretrained(folder, num_frames=8)
     with pytest.raises(ConfigError, match="takes no clips"):
         vidjax.from_pretrained(folder)(np.zeros((1, 8, 16, 16, 3), np.uint8))

@@ -145,7 +145,7 @@ def test_an_unknown_number_of_heads_is_asked_for():
     ("change", "sentence"),
     [
         ({"attention_type": "space_only"}, "transformers scores each frame; the original, like vidjax, averages"),
-        ({"image_size": (12, 16)}, "12 x 16 pixels: transformers' TimeSformer takes square ones only"),
+        ({"image_size": (12, 16)}, "TimeSformer takes square frames; this model takes 12 x 16"),
     ],
 )
 def test_models_that_transformers_lacks_are_not_exported(change, sentence):

@@ -181,6 +181,10 @@ def test_labels_are_those_of_config_json_if_they_are_names(tmp_path):
     names = ["archery", "bowling", "crawling", "dancing", "eating"]
     edit(tmp_path, id2label=dict(enumerate(names)))
     assert load(tmp_path).labels == tuple(names)
+    for malformed in (names, {"x": "archery"}):
+        edit(tmp_path, id2label=malformed)
+        with pytest.raises(WeightsError, match=r"id2label=.*archery.*, which does not map class numbers to names"):
+            load(tmp_path)
 
 
 @pytest.mark.parametrize(

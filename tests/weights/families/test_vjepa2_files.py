@@ -178,7 +178,9 @@ def test_a_probe_without_its_encoder_says_which_file_is_missing(tmp_path):
     with pytest.raises(WeightsError, match=r"put the encoder's file, vitg-384\.pt, beside it"):
         load(path)
     nameless = written(probe_file(classifier()), tmp_path / "probe.pt")
-    with pytest.raises(WeightsError, match=r"put the encoder's file, such as vitl\.pt, beside it, and its name into"):
+    with pytest.raises(
+        WeightsError, match=r"put the encoder's file, such as vitl\.pt, beside it; the probe.s file name"
+    ):
         load(nameless)
 
 
@@ -233,7 +235,7 @@ def test_what_transformers_lacks_is_written_under_the_authors_names_and_read_aga
     model = dataclasses.replace(model, spec=spec, module=model.module.clone(spec=spec))
     [note] = export(model, tmp_path / "ours")
     assert note == (
-        "a pooler that reads the blocks (1, 2): transformers' reads only the last; the arrays are written in "
+        "the pooler reads the blocks (1, 2); in transformers, it reads only the last; the arrays are written in "
         "the layout 'V-JEPA 2, official'"
     )
     (tmp_path / "ours" / "config.json").write_text(json.dumps(BESIDE | {"levels": [1, 2]}))
@@ -255,7 +257,7 @@ def test_other_heads_of_the_pooler_are_not_written_for_transformers(tmp_path):
     spec = dataclasses.replace(model.spec, pooler_heads=6)
     module = vidjax.build_model("vjepa2_tiny", num_classes=5).clone(spec=spec)
     model = dataclasses.replace(model, spec=spec, module=module)
-    assert "a pooler with 6 heads" in export(model, tmp_path / "ours")[0]
+    assert "the pooler has 6 heads" in export(model, tmp_path / "ours")[0]
 
 
 def test_a_run_holds_the_encoder(tmp_path):

@@ -41,11 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "of the clusters that `vidjax index --approximate` wrote, search only those nearest to the query"
     add("--approximate", action="store_true", help=about)
     add("--html", metavar="FILE", help="write a page, a single file, that plays the moments")
-    add(
-        "--json",
-        action="store_true",
-        help="print {index, windows, videos, query, moments: [{video, start, end, score}]}",
-    )
+    about = "print {index, windows, videos, query, moments: [{video, start, end, score}]}; if the query is a video of "
+    about += "several windows, each moment also has query: {start, end}, the window that it is like"
+    add("--json", action="store_true", help=about)
 
 
 @dataclasses.dataclass(frozen=True)

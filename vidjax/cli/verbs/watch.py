@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--crops", type=int, default=1, metavar="N", help="crops along the long side (1)")
     add("--seconds", type=float, default=math.inf, metavar="N", help="stop this long after the first frame")
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="give up after this long without a frame (10)")
-    about = "print one line of JSON per answer: {start, end, top: [{label, probability}], latency}"
+    about = "print a line of JSON per answer, {start, end, top: [{label, probability}], latency} (with values: [{name, "
+    about += "value}] instead of top for regression), and {summary} at the end"
     add("--json", action="store_true", help=about)
 
 

@@ -13,8 +13,8 @@ _RUN, _SCRIPT, _DEFAULTS = "eval_linear.py", "scripts/eval_linear.sh", "utils/de
 _YAML, _FRAMES = "models/configs/Kinetics/TimeSformer_divST_8x32_224.yaml", "datasets/decoder.py"
 _PAPER = "(arXiv:2112.01514), averaging the features of two clips, whereas this recipe uses one"
 _BEST = (
-    "vidjax scores three crops with the last epoch; their script does too, but at the end it prints the best epoch's "
-    "score on the left crop (eval_linear.py:180)"
+    "vidjax scores three crops with the last epoch; on UCF101 and HMDB51 their script does too, but at the end it "
+    "prints the best epoch's score on the left crop (eval_linear.py:180)"
 )
 _KINETICS = (
     Row(

@@ -180,7 +180,7 @@ _DATA = {"k400": "kinetics400", "ssv2": "ssv2", "ucf101": "ucf101"}
 
 def over_segments(rows: tuple[Row, ...], frames: tuple[Row, ...]) -> tuple[Row, ...]:
     """The fine-tuning rows for Something-Something v2, whose frames are spread over the video."""
-    reason = "neither codebase reads it: segments cover the video"
+    reason = "neither their code nor vidjax reads it: segments cover the video"
     unread = [dataclasses.replace(row, key="", reason=reason) for row in rows if row.name == "--sampling_rate"]
     return with_rows(rows, *unread, *frames)
 

@@ -162,7 +162,7 @@ _ON_710 = "they distil on Kinetics-710; to do the same, set data.name=kinetics71
 
 
 def _distilled(size: str) -> Recipe:
-    """Distillation, of which only the models and the data are published; the rest is fine-tuning on Kinetics-710."""
+    """Distillation: only its models and data are published; the other rows are those of fine-tuning on Kinetics-710."""
     line, model, top1 = _STUDENTS[size]
     zoo = f"docs/MODEL_ZOO.md:{line}"
     rows = with_rows(

@@ -232,7 +232,7 @@ LVU_CLASSES = {
     "genre": (263, "4"), "writer": (265, "10"), "year": (267, "9"),
 }  # fmt: skip
 FINETUNING |= {f"videomamba_lvu:{task}": _LVU for task in LVU_CLASSES}
-# The regression tasks. run_regression.sh and run_regression_trim.sh have their --data_set swapped: according to
+# The regression tasks. run_regression.sh and run_regression_trim.sh each have the other's --data_set: according to
 # README.md:84, whole clips need Kinetics_sparse, and run_regression.sh, which sets LVU, fails at datasets/build.py:274.
 _LVU_NUMBER = Script(
     f"{_HERE}/exp/lvu/run_regression_trim.sh", "11", 8,

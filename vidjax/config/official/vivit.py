@@ -16,7 +16,7 @@ _DATA = f"{_HERE}/data/video_tfrecord_dataset.py"
 _OPS = "scenic/dataset_lib/video_ops.py"
 _GROUPS = "the number of devices is not published; on 32, each has 2 clips; see Groups in configs/vivit_k400.py"
 _SIDES = "vidjax rounds to whole pixels and keeps the aspect ratio; scenic draws height and width independently"
-_TESTED = "no key: at test time scenic resizes frames to this short side, vidjax to the crop's"
+_TESTED = "no key: at test time scenic resizes frames to this short side, vidjax to the crop's side"
 _OFF = "off: do_color_augment=False"
 
 SHARED = (

@@ -13,7 +13,7 @@ _VIEWS, _CROPS, _MASKS = (
 _LOSS = "vidjax.objectives:FeaturePrediction"
 _MIXTURE = {"k710": (10, 14, "0.335"), "ssv2": (11, 15, "0.100"), "howto": (12, 16, "0.565")}  # lines, weight
 _STEPS = (
-    "their 10 epochs of 300 steps would end in the warm-up; ours has 240,000 steps, like giant's file and the paper"
+    "this file's 10 epochs of 300 steps end within the warm-up; ours has 240,000 steps, like giant's file and the paper"
 )
 _SHORT = "this file has 4 epochs of 30 steps; ours has 12,000 steps, like the other files and the paper"
 _OPTIMIZER = "no key: they also load the state of the optimiser; a run here starts with moments of zero"

@@ -49,17 +49,18 @@ class SourceConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where the videos are, and how they become the module's input."""
+    """Where the videos are, and how they become the model's input."""
 
     # A data set, or module:ATTR for a DatasetSpec of your own. folder: your own videos.
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"
-    # A folder of videos, or a file that lists them. motion, motion_digits and synthetic need none.
+    # A folder of videos or of prepared records, or a file that lists videos. motion, motion_digits and synthetic need
+    # none.
     root: MayChange[str] = ""
-    # Sources to train on instead of name and root, each with a weight. An epoch has as many videos as all of them
-    # together. name and root then give only the videos for validation; if root is empty, the source with the largest
-    # weight gives them.
+    # Sources to train on instead of name and root, each with a weight. An epoch has as many videos as all sources
+    # together. name and root then only give the videos for validation; if they give none, the source with the
+    # largest weight gives them.
     mixture: dict[str, SourceConfig] = dataclasses.field(default_factory=dict, hash=False)
-    stage: MayChange[str] = ""  # Local folder for a copy of a root in a bucket (gs://, s3://)
+    stage: MayChange[str] = ""  # Local folder to which a root in a bucket (gs://, s3://) is copied
     # A list in the format of sha256sum, with paths below root. Empty: SHA256SUMS in root, if there is one.
     checksums: MayChange[str] = ""
     # Also train on files whose format does not record where they end: raw streams, MPEG-TS and MPEG-PS.
@@ -73,19 +74,21 @@ class DataConfig:
     action_classes: tuple[int, int] = (300, 97)  # For task=action: the number of nouns and of verbs
     num_frames: Count = 16  # Frames per clip
     # For task=attentive_probe: number of shorter clips that make up a clip, each from another part of the video. The
-    # backbone encodes each of them separately, and a head reads the tokens of all. A divisor of num_frames.
+    # backbone encodes each one separately, and a head reads the tokens of all. Must divide num_frames.
     segments: Count = 1
     # What to do if num_frames is not a multiple of the model's tubelet: refuse it, repeat the last frame to fill a
     # cube, or drop the frames left over.
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"
-    stride: Count = 4  # Frames from one frame of a clip to the next, for the dense sampling modes
-    # Frames per second of a clip, for the dense sampling modes. Frames are taken by each video's timestamps, whatever
-    # its frame rate. Overrides stride if above 0.
+    # Distance from one frame of a clip to the next, in frames of the video; for sampling=seconds, in thirtieths of a
+    # second. The segment modes ignore it.
+    stride: Count = 4
+    # Frames per second of a clip, for sampling=dense, dense_span and dense_loop. Frames are taken by each video's
+    # timestamps, whatever its frame rate. Overrides stride if above 0.
     fps: NotNegative[float] = 0.0
-    sampling: Sampling = "dense"  # Which frames make a clip
+    sampling: Sampling = "dense"  # Which frames make a clip; vidjax/data/clips/sampling.py explains the modes
     image_size: Count = 224  # Height and width of a clip, in pixels
     # (frames, pixels) of the cubes into which the loader cuts clips for masked autoencoding and feature prediction.
-    # Empty: the device cuts them.
+    # Empty: the device cuts the clips.
     cubes: MayChange[tuple[int, ...]] = ()
     balance: Literal["none", "classes"] = "none"  # classes: show every class as often as the largest one
     clips_per_decode: Count = 1  # Differently augmented clips made from the same frames of one decoded video
@@ -95,8 +98,9 @@ class DataConfig:
     crop: Crop = "random_resized"  # How training clips are cropped
     # For multi_scale: side lengths of a crop to choose from, as shares of the frame's short side.
     crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
-    crop_area: tuple[float, ...] = (0.08, 1.0)  # For random_resized: smallest and largest share of the frame's area
-    crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # For random_resized: smallest and largest width / height
+    # For random_resized: smallest and largest share of the frame's area that a crop covers.
+    crop_area: tuple[float, ...] = (0.08, 1.0)
+    crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # For random_resized: smallest and largest width / height of a crop
     # For short_side and short_side_inverse: smallest and largest short side before the crop, in pixels.
     short_side: tuple[int, ...] = (256, 320)
     interpolation: Interpolation = "bilinear"  # How frames are resized to image_size, in training and in evaluation
@@ -123,22 +127,24 @@ class DataConfig:
     local_size: Count = 96  # Height and width of local views, in pixels
     # For local views: smallest and largest share of the frame's area that a crop covers.
     local_area: tuple[float, ...] = (0.05, 0.4)
-    # Share of the window of num_frames * stride frames, or num_frames / fps seconds, that a local view covers
+    # Length of a local view, as a share of the window: num_frames * stride frames or, with fps, num_frames / fps
+    # seconds.
     local_span: Fraction = 0.125
     mean: tuple[float, ...] = IMAGENET_MEAN  # Mean per channel, subtracted from pixels in [0, 1]
     std: tuple[float, ...] = IMAGENET_STD  # Standard deviation per channel; divides pixels minus mean
-    # Loader processes. 0: threads of this process. -1: depends on the number of cores.
+    # Processes that decode. 0: this process decodes, in threads. -1: depends on the cores and the free memory.
     workers: MayChange[Annotated[int, AtLeast(-1)]] = -1
-    threads: MayChange[Count] = 2  # Threads per loader process
+    threads: MayChange[Count] = 2  # Decoding threads per process
     prefetch: MayChange[Count] = 2  # Batches prepared ahead of the step
-    # GB of decoded training frames to keep in memory, if threads decode. -1: up to a quarter of the free memory.
+    # GB of decoded training frames to keep in memory, if this process decodes. 0: none. -1: up to a quarter of the free
+    # memory.
     cache_gb: MayChange[Annotated[float, AtLeast(-1)]] = -1.0
     # End the run if no video has been decoded for this many seconds; the loader is then assumed to hang. 0: no limit.
     stall_seconds: MayChange[NotNegative[float]] = 300.0
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
-        """The shape of a training clip from the loader: (t h w c), or (n p) if it is cut into `cubes`.
+        """The shape of a training clip from the loader: (t h w c) or, if it is cut into `cubes`, (n, values per cube).
 
         Raises:
           ConfigError: when the cubes do not tile a clip.

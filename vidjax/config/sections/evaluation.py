@@ -31,7 +31,8 @@ class ProbeConfig:
     # The probes to fit. attentive and attentive4: the model.pooling of that name, trained on videos as in
     # task=attentive_probe for train.epochs, with the heads of optim.head_learning_rates and optim.head_weight_decays.
     probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")
-    C: tuple[float, ...] = (1.0,)  # For linear and svm: inverse of the penalty; ridge's penalty is 1 / C
+    # For linear and svm: inverse of the penalty. In regression, linear is ridge regression with the penalty 1 / C.
+    C: tuple[float, ...] = (1.0,)
     kernel: Literal["rbf", "linear"] = "rbf"  # For svm: its kernel
     k: Count = 5  # For knn: number of neighbours that vote
     temperature: float = 0.07  # For knn: a neighbour's vote has the weight exp(similarity / temperature)

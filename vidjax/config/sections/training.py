@@ -40,7 +40,7 @@ class OptimConfig:
     # times step_factors.
     schedule: Schedule = "cosine"
     step_epochs: tuple[float, ...] = ()  # For steps: the epochs at which the learning rate changes
-    step_factors: tuple[float, ...] = ()  # For steps: the factors of base_lr, each from its epoch in step_epochs on
+    step_factors: tuple[float, ...] = ()  # For steps: the factor of base_lr from each of step_epochs on
     warmup_lr: NotNegative[float] = 0.0  # Learning rate at the start of the warm-up, scaled like base_lr
     # Epochs in which the learning rate grows linearly from warmup_lr. -1: depends on the length of the run.
     warmup_epochs: OrAutoBelow0[float] = 0.0
@@ -88,10 +88,12 @@ class TrainConfig:
     steps: Length[NotNegative[int]] = 0  # Length of the run in steps; overrides epochs if above 0
     accumulate: Accumulate = 0  # Micro-batches per step; more of them take less memory. 0: as few as fit.
     log_every: MayChange[Count] = 10  # Steps between two lines of metrics
-    # Steps between two validations on one view per video, whose scores rank checkpoints. 0: none. -1: every epoch, but
-    # at most 50 times. masked_autoencoding has no score; it draws reconstructions instead.
+    # Steps between two validations, which score one view per video and rank checkpoints. 0: none. -1: one per epoch,
+    # but at most 50; none if the task has no score. Above 0, masked_autoencoding, which has no score, draws
+    # reconstructions.
     eval_every: MayChange[OrAutoBelow0[int]] = 0
-    # Steps between two checkpoints. 0: one at each validation, or ten in a run without validations.
+    # Steps between two checkpoints; each validation saves one too. 0: the value that vidjax chose for eval_every if it
+    # chose one, otherwise a tenth of the run.
     checkpoint_every: MayChange[OrAuto[int]] = 1000
     keep_latest: MayChange[Count] = 2  # Number of newest checkpoints to keep, besides the best one
     # The run stops after this many steps in a row with a loss or gradient that is not finite.
@@ -117,7 +119,7 @@ class MeshConfig:
     # multiple of 8 * tensor devices; otherwise 1.
     fsdp: int = 0
     tensor: int = 1  # Devices over which each layer's matrix products are sharded
-    # TPU slices joined by the data-centre network, which share the data axis. 0: the number of slices that the devices
-    # form; 1 for `vidjax compile`.
+    # TPU slices that share the data axis, joined by the data-centre network. 0: as many as the devices form; for
+    # `vidjax compile`, 1.
     slices: NotNegative[int] = 0
-    fsdp_min_size: int = 2**16  # Parameters with fewer elements are replicated
+    fsdp_min_size: int = 2**16  # Parameters with fewer elements per layer are not sharded over fsdp

@@ -52,9 +52,9 @@ def _along_rows(frames, size: tuple[int, int], moves: tuple[float, float, float]
     """Shift each row: the result at (x, y) is the image at (x + slope y + start, y + top); moves = (slope, start, top).
 
     Returns:
-      the shifted frames. None if the result needs points between the image's rows or rows outside it, or if rounding
-      makes the distance between two neighbouring points other than one pixel, which happens where a step ends exactly
-      on a pixel.
+      the shifted frames. None if the result needs points between the image's rows, or rows outside it. Also None if
+      rounding puts two neighbouring points in the same pixel or two pixels apart, as can happen where a point lies
+      exactly on a pixel.
     """
     (height, width), (slope, start, top) = size, moves
     if top != int(top) or not 0 <= top <= frames.shape[1] - height:
@@ -79,7 +79,7 @@ def _along_rows(frames, size: tuple[int, int], moves: tuple[float, float, float]
 
 
 def _shift_rows(frames, starts, width: int) -> UInt8[np.ndarray, "t h w*3"]:
-    """Cut the taps of `width` points from each row, beginning at `starts`; beyond the image, edge pixels repeat."""
+    """Cut the pixels that `width` points need from each row, from `starts` on; past its ends, edge pixels repeat."""
     edge = _TAPS // 2  # pixels further outside are never used
     padded = np.pad(frames, ((0, 0), (0, 0), (edge, edge), (0, 0)), mode="edge")
     shifted = np.zeros((*frames.shape[:2], width + _TAPS - 1, 3), np.uint8)

@@ -99,6 +99,7 @@ def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Gener
     """Draw one of TSN's corner crops, at one of 13 fixed places on a grid of quarters.
 
     Each side is the frame's short side times one of crop_scales; the two scales are the same or adjacent in the list.
+    A side within two pixels of image_size becomes image_size.
     """
     sides = [int(min(height, width) * scale) for scale in data.crop_scales]
     sides = [data.image_size if abs(side - data.image_size) < 3 else side for side in sides]

@@ -12,11 +12,11 @@ ROUNDING = 1e-6  # seconds
 
 
 class Ticks(NamedTuple):
-    """A video at evenly spaced moments, about as many as it has frames.
+    """A video sampled at evenly spaced moments, about one per frame.
 
     Attributes:
       frames: the frame shown at each moment.
-      stride: moments from one frame of a clip to the next.
+      stride: number of moments from one frame of a clip to the next.
     """
 
     frames: Int64[np.ndarray, " ticks"]

@@ -50,7 +50,7 @@ def check_fps(data: DataConfig) -> None:
 
 
 def check_segments(data: DataConfig) -> None:
-    """Reject data.segments if they do not divide a clip evenly, or if another key rules out several of them."""
+    """Reject data.segments if they do not divide a clip evenly, or if another key allows only one segment."""
     if data.num_frames % data.segments:
         raise ConfigError(
             f"data.num_frames={data.num_frames} is not a multiple of data.segments={data.segments}; use "

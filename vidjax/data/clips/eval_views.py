@@ -65,7 +65,7 @@ def window_views(
 def _crops(
     video: OpenVideo, recipe: ClipRecipe, wanted: Sequence[int], *, together: bool
 ) -> Generator[tuple[int, UInt8[np.ndarray, "crop h w 3"]]]:
-    """Yield the number and the crops of each wanted frame, after decoding all frames `together` or one at a time."""
+    """Yield the number and the crops of each wanted frame. Decode all frames first (`together`), or one at a time."""
     if together:
         yield from zip(wanted, np.moveaxis(eval_crops(video.read(wanted), recipe), 1, 0), strict=True)
         return

@@ -1,4 +1,4 @@
-"""RandAugment (Cubuk et al. 2019) in the timm variant that video fine-tuning uses, one draw for all frames of a clip.
+"""RandAugment (Cubuk et al. 2019) in the timm variant that video fine-tuning uses, with one draw per clip.
 
 This version computes only the pixels that the following crop or a later operation reads.
 
@@ -150,7 +150,7 @@ class Values:
     whole: bool = False
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """Plan the part `box` of the result for an image of `size`: return the part to read and the step to apply."""
+        """Return the part to read from an image of `size`, and the step that makes part `box` of the result from it."""
         read = (0, 0, *size) if self.whole else box
 
         def step(frames: Frames, resample: Image.Resampling) -> Frames:
@@ -173,7 +173,7 @@ class Pixels:
     reach: int = 0
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """Plan the part `box` of the result for an image of `size`: return the part to read and the step to apply."""
+        """Return the part to read from an image of `size`, and the step that makes part `box` of the result from it."""
         (top, left, height, width), reach = box, self.reach
         read = _clipped((top - reach, left - reach, top + height + reach, left + width + reach), size)
 
@@ -195,7 +195,7 @@ class Moves:
     matrix: Callable[[float, int, int, int], tuple[float, ...]]
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """Plan the part `box` of the result for an image of `size`: return the part to read and the step to apply."""
+        """Return the part to read from an image of `size`, and the step that makes part `box` of the result from it."""
         top, left, height, width = box
         a, b, c, d, e, f = self.matrix(draw.strength, draw.sign, *size[::-1])
         corners = [(x, y) for x in (left, left + width) for y in (top, top + height)]

@@ -102,13 +102,13 @@ class ClipRecipe:
         return self.clips * self.crops
 
     def covers(self, frames: int, fps: float) -> int:
-        """Number of consecutive frames from which a clip is taken: the frames of its window, or all `frames`."""
+        """Number of consecutive frames from which a clip is taken: its window, or all `frames` if it is spread."""
         if self.spread:
             return frames
         return min(frames, max(1, math.ceil(self.num_frames * self.own_stride(fps))))
 
     def span(self, fps: float) -> int:
-        """Frames from the first to the last of a clip or segment at `fps`; 1 if clips are spread over the video."""
+        """Number of frames that a clip or segment spans in a video at `fps`; 1 if clips are spread over the video."""
         if self.spread:
             return 1
         return int((self.num_frames // self.segments - 1) * self.own_stride(fps)) + 1

@@ -65,7 +65,7 @@ def resize(
 def resize_weights(
     frame_size: Sequence[int], size: tuple[int, int], interpolation: str
 ) -> tuple[Float[np.ndarray, "h2 h"], Float[np.ndarray, "w2 w"]]:
-    """The matrices by which `resize` multiplies rows and columns of frames of `frame_size`, for use inside `jit`."""
+    """Matrices that resize the rows and columns of frames of `frame_size` as `resize` does, for use inside `jit`."""
     method, matrices = _method(frame_size, size, interpolation), []
     for old, new in zip(frame_size, size, strict=True):
         matrices.append(np.empty((new, old), np.float32))

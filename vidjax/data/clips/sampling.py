@@ -24,7 +24,7 @@ def train_indices(
 ) -> Int64[np.ndarray, " t"]:
     """Frame numbers of one random training clip.
 
-    `dense` takes every `stride`-th frame of a random window of num_frames * stride (VideoMAE's pre-training).
+    `dense` takes every `stride`-th frame of a random window of num_frames * stride frames (VideoMAE's pre-training).
     `dense_span` spreads num_frames evenly over such a window, both ends included (VideoMAE's fine-tuning on Kinetics).
     `dense_loop` takes every `stride`-th frame from any start for which the clip's last frame fits (ViViT).
     `seconds` spreads num_frames evenly over the seconds that num_frames * stride frames take at 30 frames per second,
@@ -34,8 +34,8 @@ def train_indices(
     `segment` takes one random frame from each of num_frames equal segments (TSN). Its variants use other segments:
     `segment_integer` uses segments of a whole number of frames and leaves out the rest at the end of the video; from a
     video with fewer than num_frames frames, it repeats the first (VideoMAE and VideoMamba on Something-Something).
-    `segment_rounded` and `segment_middle` divide the video from its first frame to its last at rounded frame numbers,
-    and segments include both ends (VideoMamba on Kinetics, TimeSformer on Something-Something).
+    `segment_rounded` and `segment_middle` divide the video from its first frame to its last at rounded frame numbers;
+    each segment includes both of its ends (VideoMamba on Kinetics, TimeSformer on Something-Something).
 
     With data.fps, the dense modes count in time rather than in frames: they take the frames shown at data.fps
     moments per second, whatever the rate of the video and however unevenly its frames are timed.
@@ -58,7 +58,7 @@ def train_indices(
 
 
 def _train(sampling: Sampling, frames: int, data: DataConfig, stride: Any, rng: np.random.Generator) -> np.ndarray:
-    """Source of the parts: V-JEPA 2's video_dataset.py:316-364."""
+    """The division into parts follows V-JEPA 2's video_dataset.py:316-364."""
     parts, t = data.segments, data.num_frames // data.segments
     if parts == 1:
         return sampling.train(frames, t, stride, rng)
@@ -90,7 +90,7 @@ def eval_indices(
     (i + 1) / (clips + 1) of the way into each rounded segment. `segment_middle` takes the middle for a single clip, and
     is `segment_rounded` for several.
 
-    With several segments, segments * clips shorter clips are taken in the same way. Clip i consists of every
+    With recipe.segments above 1, segments * clips shorter clips are taken in the same way. Clip i consists of every
     `clips`-th of them, beginning with the i-th.
 
     Args:

@@ -46,7 +46,7 @@ def scenic_rand_augment(
 
 
 def cutout(clip: UInt8[np.ndarray, "t h w 3"], pad: int, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
-    """Black out a square of 2 * pad pixels around a random centre in all frames, clipped to the frame."""
+    """Black out a square with sides of 2 * pad pixels around a random centre in all frames, clipped to the frame."""
     row, column = (int(rng.integers(side)) for side in clip.shape[1:3])
     clip = clip.copy()
     clip[:, max(row - pad, 0) : row + pad, max(column - pad, 0) : column + pad] = 0
@@ -96,13 +96,13 @@ def _invert(stack: Stack, strength: float) -> Stack:
 
 
 def _posterize(stack: Stack, strength: float) -> Stack:
-    """Keep the top 4 * strength bits, at least one; from strength 2 on, all eight."""
+    """Keep the top 4 * strength bits, at least one; at strength 2, all eight."""
     drop = min(8 - int(4 * strength), 7)
     return _map(stack, _VALUES >> drop << drop)
 
 
 def _solarize(stack: Stack, strength: float) -> Stack:
-    """Invert values from a threshold on, which wraps around at 256: strengths 1 and 2 invert everything."""
+    """Invert values at or above a threshold, which wraps around at 256: strengths 1 and 2 invert everything."""
     return _map(stack, np.where(int(256 * strength) % 256 > _VALUES, _VALUES, 255 - _VALUES))
 
 

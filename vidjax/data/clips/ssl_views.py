@@ -72,8 +72,9 @@ def view_indices(
     data.sampling=seconds, these are frames at 30 per second. With data.fps, the window lasts num_frames / data.fps
     seconds, and frames are counted at moments that are evenly spaced in time. The first global view spreads its frames
     evenly from the start to five frames before the end, the second from five frames after the start to the end; in a
-    window of fewer than 20 frames, the shift is a quarter of it instead. Each local view spreads its frames over a
-    random part of the window, a fraction data.local_span of it. Views with fewer frames are therefore faster.
+    window of fewer than 20 frames, a quarter of it is left out instead of five frames. Each local view spreads its
+    frames over a random part of the window, a fraction data.local_span of it. Views with fewer frames are therefore
+    faster.
 
     Args:
       num_video_frames: at least 1.

@@ -114,7 +114,10 @@ def read_subjects(root: str) -> dict[str, tuple[str, int]]:
 
 
 def assign_folds(clips: Sequence[Clip], fixed: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
-    """Assign a fold, from 1, to every subject: its given fold or else, largest subjects first, the smallest.
+    """Assign a fold from 1 to 5 to every subject.
+
+    A given fold is kept. Then the other subjects, those with the most frames first, each join the fold with the fewest
+    frames so far.
 
     Args:
       fixed: fold of each clip, 0 where none is given.

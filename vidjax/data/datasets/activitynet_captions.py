@@ -5,9 +5,9 @@ On disk, as distributed (the lists may also be in `root/captions`):
     root/{train,val_1,val_2}.json          {"v_<id>": {"duration": s, "timestamps": [...], "sentences": [...]}}
     root/videos/v_<id>.mp4                 (or any other folder and format under root, with or without `v_`)
 
-Paragraph-to-video retrieval (Zhang et al. 2018): the sentences of a video, joined in their order, are its one caption,
-and the whole video is its clip. Splits are `train` (10,009 videos), `val` or `val_1` (4,917 videos, on which papers
-report), and `val_2`.
+For paragraph-to-video retrieval (Zhang et al. 2018), the sentences of a video are joined in order into one caption of
+the whole video. Splits are `train` (10,009 videos), `val` or `val_1` (4,917 videos, on which papers report), and
+`val_2`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AFEW-VA (Kossaifi et al. 2017): 600 film clips as frames, each with valence and arousal from -10 to 10.
+"""AFEW-VA (Kossaifi et al. 2017): 600 film clips as frames; each frame has a valence and an arousal, -10 to 10.
 
 On disk, as the twelve archives unpack:
 
@@ -8,8 +8,8 @@ On disk, as the twelve archives unpack:
 
 A row is the window of data.num_frames * data.stride frames (or, with data.fps, of as many seconds as a clip takes)
 around one frame; beyond the ends of its clip, the first or last frame repeats. `val` is fold 1 of five and `train` the
-other four; `val2` is fold 2, `train2` the others, and so on. No subject is in two folds. Records have the splits
-`fold1` to `fold5`, with each clip once.
+other four; `val2` is fold 2, `train2` the others, and so on; `test` means the same as `val`. No subject is in two
+folds. Records have the splits `fold1` to `fold5`, with each clip once.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Breakfast (Kuehne et al. 2014): 52 people cook ten dishes, filmed by three to five cameras; videos last minutes.
 
-On disk, the distributed videos and the lists of ViS4mer, which long-video papers use (44 people train, 8 test):
+On disk, the distributed videos and the lists of ViS4mer, which long-video papers use (44 people for training, 8 for
+testing):
 
     root/[annotations/]{train,test}.csv                        file_name,duration,action,class_id
     root/[BreakfastII_15fps_qvga_sync/]P47/cam01/P47_tea.avi   (for stereo cameras P47_tea_ch0.avi), listed as
                                                                P47-cam01-P47_tea
 
-Splits are train, and val or test (test.csv); labels are the numbers of the lists. ViS4mer leaves out three training
-videos that do not decode; vidjax lists them, and a run reports them.
+Splits are train, and val or test (test.csv); labels are the class numbers in the lists. Three training videos in
+the lists do not decode. ViS4mer's code skips them; vidjax keeps them in the split, and a run reports them.
 """
 
 from __future__ import annotations

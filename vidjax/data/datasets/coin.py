@@ -3,11 +3,11 @@
 On disk, as the official repository and its download script leave them:
 
     root/[annotations/]COIN.json            {"database": {<id>: {"class", "subset", "duration", ...}}}
-    root/[annotations/]taxonomy.csv         lines `domain,task`: the first sheet of taxonomy.xlsx, for the domains only
+    root/[annotations/]taxonomy.csv         lines `domain,task`: the first sheet of taxonomy.xlsx; only for coin_domains
     root/videos/<recipe_type>/<id>.mp4      (or any other folder under root)
 
 `data.name=coin` has the tasks as classes; `coin_domains` has the domains, for videos of 10 to 60 seconds. Splits are
-train (the subset training) and val or test (testing); classes are numbered in alphabetical order.
+train (the subset `training`), and val or test (the subset `testing`); classes are numbered in alphabetical order.
 """
 
 from __future__ import annotations

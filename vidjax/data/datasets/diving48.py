@@ -1,4 +1,4 @@
-"""Diving48 (Li et al. 2018): 48 kinds of competitive dives, which differ only in motion; its second version (V2, 2020).
+"""Diving48 (Li et al. 2018), version 2 (2020): 48 kinds of competitive dives, which differ only in motion.
 
 On disk, as distributed and unpacked (the annotations may also be in root/annotations):
 

@@ -1,4 +1,4 @@
-"""A user's own videos: any folder or list, with or without classes; `own_videos` divides one that has no splits."""
+"""A user's own videos: any folder or list, with or without classes; `own_videos` makes splits if it has none."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def listing(root: str, split: str) -> Listing:
     if place is None:
         raise DataError(
             f"{TITLE}: no <class>_test_split<fold>.txt of split {split!r} under {root}/{_FOLDERS[0]}; "
-            "splits are train, val, test, and train01 to test03 for the three folds"
+            "splits are train, val and test for fold 1, and train02, test03 and so on for the other folds"
         )
     wanted, fold = _WANTED[split.rstrip("0123")], split[-1] if split[-1].isdigit() else "1"
     lists = _lists(place, fold)

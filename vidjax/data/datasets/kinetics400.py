@@ -77,7 +77,7 @@ def _rows(path: str) -> list[dict[str, str]]:
 
 
 def _label_names(root: str) -> tuple[str, ...]:
-    """All class names of the labelled splits, so that a small split does not shift the numbers."""
+    """The class names of all labelled splits together, so that a small split does not shift the numbers."""
     paths = {path for split in ("train", "val", "test") if (path := find_annotations(root, split))}
     return tuple(sorted({_plain(row["label"]) for path in paths for row in _rows(path)}))
 

@@ -1,4 +1,4 @@
-"""Kinetics-700 (Carreira et al. 2019; 2020 for the extended list): 700 classes of 10-second YouTube clips.
+"""Kinetics-700 (Carreira et al. 2019, extended by Smaira et al. 2020): 700 classes of 10-second YouTube clips.
 
 The files are laid out as for Kinetics-400 (`vidjax.data.datasets.kinetics400`), and the protocol is the same.
 """

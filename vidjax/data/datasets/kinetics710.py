@@ -1,7 +1,7 @@
 """Kinetics-710 (Wang et al. 2023): Kinetics-400, -600 and -700 merged, 710 classes, about 658k train, 67k val.
 
 On disk, the lists of VideoMAE V2's repository (docs/DATASET.md; lines `<video> <class number>`) and, for class names,
-its misc/label_map_k710.txt under the name labels.txt:
+the repository's misc/label_map_k710.txt, renamed to labels.txt:
 
     root/{train,val}.csv   root/labels.txt
 

@@ -40,7 +40,7 @@ CLASSES = {"relationship": 4, "way_speaking": 5, "scene": 6, "director": 10, "ge
 
 
 def like_ratio(likes: int, dislikes: int) -> float:
-    """Number of viewers in ten who liked a clip, minus the authors' mean (their video_data_helper.py:96,99)."""
+    """Ten times the share of likes among ratings, minus the authors' mean (their video_data_helper.py:96,99)."""
     return 10.0 * likes / (likes + dislikes) - 9.138220535629456
 
 

@@ -105,7 +105,7 @@ def _info(root: str) -> tuple[dict[str, list[str]], dict[str, str]]:
     """The sentences of each video, and its part in the official division."""
     paths = [path for name in _INFO if (path := _file(root, name))]
     if not paths:
-        raise DataError(f"{TITLE}: no {' or '.join(_INFO)} under {root}, which hold the sentences")
+        raise DataError(f"{TITLE}: no {' or '.join(_INFO)} under {root}; these files hold the sentences")
     captions: dict[str, list[str]] = {}
     parts: dict[str, str] = {}
     for path in paths[:1] if os.path.basename(paths[0]) == _INFO[0] else paths:

@@ -6,7 +6,7 @@ On disk, as distributed:
     root/[UCF-101/]<Class>/v_<Class>_g01_c01.avi
 
 Splits `train`, `val` and `test` are fold 1 (val is its test list); `train02`, `test03` and so on name another fold.
-Labels are the numbers of classInd.txt, from 0.
+Labels are the numbers in classInd.txt minus 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def listing(root: str, split: str) -> Listing:
     if path is None or classes is None:
         raise DataError(
             f"{TITLE}: no classInd.txt or no list of split {split!r} under {root}/ucfTrainTestlist; "
-            "splits are train, val, test, and train01 to test03 for the three folds"
+            "splits are train, val and test for fold 1, and train02, test03 and so on for the other folds"
         )
     numbers = _label_map(classes)
     listed = []

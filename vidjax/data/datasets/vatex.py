@@ -5,7 +5,7 @@ On disk, as distributed (the lists may also be in `root/annotations`):
     root/vatex_training_v1.0.json             25,991 clips
     root/vatex_validation_v1.0.json           3,000 clips
     root/vatex_public_test_english_v1.1.json  6,000 clips
-    root/videos/<videoID>.mp4                 (or any other folder under root); the ID ends in its clip's start and end
+    root/videos/<videoID>.mp4                 (or any other folder under root); the ID ends in the clip's start and end
 
 Splits are `train`, `val` and `test` (the public test set). For HGR's division of the validation set (Chen et al. 2020),
 put the 1,500 identifiers of each half, one per line, into `root/hgr_val.txt` and `root/hgr_test.txt`: these are the

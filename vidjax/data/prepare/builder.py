@@ -112,10 +112,10 @@ def prepare_records(
 
 
 def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
-    """The features of a record: the bytes of a video with label, id, number of frames, rate and displayed size.
+    """The features of a record: the bytes of a video, its label, id, number of frames, frame rate and displayed size.
 
     Instead of a label, records of `AnnotatedVideos` hold all annotations of the video, as JSON. Records of videos
-    without classes and annotations have neither.
+    without classes or annotations have neither.
     """
     known: dict[str, Any] = {"label": _class_label(source)} if source.annotation == LABEL else {}
     if isinstance(source, AnnotatedVideos):

@@ -42,8 +42,8 @@ def attention(
       scale: factor on the logits; d^-1/2 if None.
       implementation: one of `IMPLEMENTATIONS`. None chooses `cudnn` where it runs. Elsewhere, None chooses `xla` with a
         mask, with `is_causal`, or with fewer than 128 queries or keys. In all other cases, None chooses `pallas_tpu` on
-        a TPU (`splash` if the keys do not fit in a core), `tiled` on a CPU with many logits, and otherwise plain JAX
-        that recomputes the logits in the backward pass.
+        a TPU (`splash` if the keys do not fit in a core; neither takes float16), `tiled` on a CPU with many logits, and
+        otherwise plain JAX that recomputes the logits in the backward pass.
 
     Returns:
       an array like q, in q's dtype.

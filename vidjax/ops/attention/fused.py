@@ -59,9 +59,9 @@ def by_platform(q, k, v, scale):
 
 
 def kernel_on_tpu(q, k, v, default):
-    """Use vidjax's kernel on a TPU where it can run, even for short sequences, and `default` on other platforms.
+    """Use vidjax's kernel on a TPU from 32 tokens up, if it can run, and `default` otherwise.
 
-    From 32 tokens up, a kernel that pads sequences to 128 costs less than the copies around XLA's products.
+    From that length on, the kernel's padding costs less than the copies around XLA's products.
     """
     if min(q.shape[1], k.shape[1]) < WORTHWHILE or _wrong_types(q, k) or _obstacle(*_of_a_device(q, k)):
         return default(q, k, v)

@@ -1,8 +1,8 @@
 """Attention on a TPU core as two Pallas kernels that keep the keys, values and logits of a few heads in VMEM.
 
 Logits are stored transposed, as (keys, queries). The softmax then reduces over sublanes, and its statistics are rows.
-A head is narrower than the matrix unit, so the attention weights are the stationary operand of their products. Half of
-the unit then idles only in the products that compute logits.
+A head is narrower than the matrix unit, and leaves half of it idle if it is the stationary operand of a product. In
+products with attention weights, these are therefore stationary; only the products that compute logits leave half idle.
 
 A grid step takes a few batch rows and the fewest heads whose channels fill whole lanes. It works in turns. A turn takes
 two tiles of 128 queries, of two heads or of one, and computes the next turn's logits while it uses its own.

@@ -54,7 +54,7 @@ def _attend(q, k, v, scale, name):
 
 
 def block_of(length: int, most: int) -> int:
-    """Return the tokens per block: the least multiple of `STEP` that gives as few blocks as `most` tokens per block."""
+    """Return the tokens per block: the least multiple of `STEP` that needs no more blocks than `most` would."""
     count = -(-length // most)
     return -(-length // (count * STEP)) * STEP
 

@@ -2,7 +2,7 @@
 
 On a CPU, the code scans a few rows at a time, so that the states of a chunk stay in cache. Elsewhere it cuts the
 sequence into stretches of a few chunks and scans all stretches at once, each as if it were a row: first from an empty
-state, then again from the state that the stretches before it leave.
+state, then again from the state left by the stretches before it.
 """
 
 import functools
@@ -117,7 +117,7 @@ def _to_stretches(chunks):
 
 
 def _hand_over(left: Float[Array, "r s d"], A, dt, b: int, reverse: bool) -> Float[Array, "r s d"]:
-    """Return the state with which each stretch begins, given the states that stretches leave if they begin empty."""
+    """Return the state with which each stretch begins, given the states at the ends of stretches that begin empty."""
     kept = jnp.exp(dt.astype(jnp.float32).sum(axis=(0, 1))[:, None] * A)
     left, kept = (rearrange(array, "(k b) s d -> k b s d", b=b) for array in (left, kept))
 

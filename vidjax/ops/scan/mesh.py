@@ -13,7 +13,7 @@ SHARED = {"b": ROWS, "d": CHANNELS}
 
 
 def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
-    """Run `function`, whose result is like its first array, under `shard_map` if the ambient mesh has several devices.
+    """Run `function`, under `shard_map` if the ambient mesh has several devices; its result is like its first array.
 
     All mesh axes are mapped, even those that shard neither rows nor channels, because XLA cannot partition a kernel.
 

@@ -19,7 +19,7 @@ from vidjax.ops.tpu import output
 
 
 def fits(x, dt, A) -> bool:
-    """Return whether the inputs are float32 or bfloat16, and the states of a few tokens fit in a core's memory."""
+    """Return whether x is not empty, the dtypes are float32 or bfloat16, and a short chunk fits in a core's memory."""
     return tpu_blocks.fits(x, dt, A.shape[1])
 
 
@@ -55,7 +55,8 @@ def _scan_backward(softplus, reverse, residuals, dy):
     blocks, flipped = largest(x, dt, A.shape[1]), not reverse
     tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
     of_A, of_D = blocks.of_channels(of_rows=True)
-    # dB and dC fill whole registers: smaller copies would be loops, whose length the compiler's schedule does not show.
+    # dB and dC fill whole registers. Smaller copies would be loops, and the compiler's schedule does not show how many
+    # turns a loop takes.
     per_state = output(x, (blocks.count, blocks.length, blocks.rows, LANES))
     per_channel = output(x, (blocks.rows, blocks.count * blocks.width))
     spread, by_token = blocks.scratch("t", "s", "r", "lane"), blocks.scratch("t", "r", "lane")

@@ -106,7 +106,7 @@ class Blocks:
 
     @property
     def chunk(self) -> int:
-        """Tokens per chunk; those beyond the sequence are never read or written."""
+        """Tokens per chunk; the kernels ignore those beyond the sequence."""
         return math.ceil(self.length / self.chunks / UNROLL) * UNROLL
 
     @property

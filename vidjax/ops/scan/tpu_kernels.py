@@ -139,8 +139,8 @@ def gather(states, first=0):
 def _step_sizes(dt, bias, parts, steps, slopes=None):
     """Return a function that maps a token's number to its step sizes.
 
-    Without a `bias`, dt is the step size. With one, a separate loop first writes all step sizes to scratch and the
-    softplus's derivatives to `slopes`, if that is given: the states leave no registers for a softplus in the main loop.
+    Without a `bias`, dt is the step size. With one, a separate loop first writes all step sizes to `steps` and, if
+    `slopes` is given, the softplus's derivatives to it. The states leave no registers for a softplus in the main loop.
     """
     if bias is None:
         return lambda t: load(dt, t, parts)

@@ -37,7 +37,7 @@ class Names:
     query_token: str
     pooler_blocks: str
     pooler_block: BlockNames
-    pooler_norm: str  # either norm of the block with the query, without the norm's number
+    pooler_norm: str  # both norms of the block with the query; the norm's number, 1 or 2, follows
     pooler_mlp: str
     head: str
 

@@ -21,7 +21,7 @@ from vidjax.weights.rules import Rule, State
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HEAD_WIDTH = 64  # in all published models; without a config.json, it determines the number of heads
 TEXT = "text_model."
-OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # any rest of the text tower, and a buffer
+OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # the rest of a text tower, and a buffer
 BUFFERS = r"position_ids$"
 LEGACY_END = 2  # older files give this in place of the end-of-text token, the last of the vocabulary
 

@@ -208,9 +208,7 @@ def with_cross_attention(module: GPT2, params: dict, rng: jax.Array) -> tuple[GP
         blocks = module.init(rng, *(jnp.zeros(shape.shape, shape.dtype) for shape in shapes))["params"]["blocks"]
         return {name: leaves for name, leaves in blocks.items() if name not in params["blocks"]}
 
-    note = (
-        "the language model has no cross-attention; a new one starts from random weights and a zero output projection"
-    )
+    note = "the language model has no cross-attention; it is added with random weights and a zero output projection"
     return module, params | {"blocks": params["blocks"] | fresh(rng)}, (note,)
 
 

@@ -78,7 +78,7 @@ def block_rules(spec: TimeSformerSpec, names: Names, block: str, *, biases: bool
 def attention_rules(
     spec: TimeSformerSpec, block: str, parts: tuple[str, ...], proj: str, target: str, *, biases: bool = True
 ) -> list[Rule]:
-    """Return the rules for one attention, from its projections `parts` and `proj` to the module `target`."""
+    """Return the rules for one attention layer, from its projections `parts` and `proj` to the module `target`."""
     heads, depth, at = spec.num_heads, spec.depth, f"encoder/blocks/{target}"
     fused = len(parts) == 1
     weights, theirs = (tuple(f"{block}{part}.{kind}" for part in parts) for kind in ("weight", "bias"))
@@ -216,7 +216,7 @@ def _transformers_config(description: Description[TimeSformerSpec]) -> dict:
     spec = description.spec
     height, width = spec.frame_size
     if height != width:
-        raise WeightsError(f"frames of {height} x {width} pixels: transformers' TimeSformer takes square ones only")
+        raise WeightsError(f"transformers' TimeSformer takes square frames; this model takes {height} x {width}")
     if spec.attention_type == "space_only":
         raise WeightsError(PER_FRAME)
     return {

@@ -41,7 +41,7 @@ def constant(value: float) -> Form:
 
 
 def rules(spec: VideoPrismSpec, num_classes: int | None, prefix: str = "") -> tuple[Rule, ...]:
-    """Return the rules for an encoder whose keys begin with `prefix`, or for a classifier (always `vision_model.`)."""
+    """Return the rules for an encoder whose keys begin with `prefix`; for a classifier, with `vision_model.`."""
     if num_classes:
         return (
             *encoder_rules(spec, VISION),
@@ -52,7 +52,7 @@ def rules(spec: VideoPrismSpec, num_classes: int | None, prefix: str = "") -> tu
 
 
 def whole_rules(spec: VideoTextSpec) -> tuple[Rule, ...]:
-    """Return the rules for a model with texts; its text positions are an array in the file but not a leaf."""
+    """Return the rules for a model with texts; its text positions are in the file but not in the tree."""
     video, text = cast(VideoPrismSpec, spec.video), cast(VideoPrismTextSpec, spec.text)
     encoder = encoder_rules(video, VIDEO + VISION)
     return (

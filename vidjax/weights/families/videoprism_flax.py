@@ -1,6 +1,6 @@
 """VideoPrism in its authors' files (google-deepmind/videoprism): the encoder, a classifier, or the model with texts.
 
-These are .npz files with the paths of a Flax tree as names. Blocks are stacked on axis 0, like ours, and norms are
+These are .npz files with the paths of a Flax tree as names. Blocks are stacked on axis 0, as in vidjax, and norms are
 stored with their scale minus 1.
 """
 

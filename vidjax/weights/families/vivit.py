@@ -76,7 +76,7 @@ def frames_and_side(tokens: int, tubelet: int, config: Mapping) -> tuple[int, in
     """Return the number of cubes along time and along a side of square frames, for a table of `tokens` positions.
 
     Raises:
-      WeightsError: if the positions per frame are not a square.
+      WeightsError: if the positions do not form such a grid.
     """
     num_frames = config.get("num_frames", NUM_FRAMES)
     frames = num_frames // tubelet
@@ -90,7 +90,7 @@ def frames_and_side(tokens: int, tubelet: int, config: Mapping) -> tuple[int, in
 
 
 def assumed(config: Mapping, spec: ViViTSpec) -> tuple[str, ...]:
-    """Return notes on values that the file does not determine, such as the number of frames if there is one encoder."""
+    """Return notes on values that the file does not determine; only a factorised encoder gives the number of frames."""
     frames = () if spec.factorization == "encoder" else frames_note(config, spec.num_frames)
     return (*depth_note(config, spec, VIVIT_SPECS), *frames)
 
@@ -151,7 +151,7 @@ def _describe(state: State, config: Mapping | None) -> Description[ViViTSpec]:
 
 
 def _clip(state: State, prefix: str, tubelet: int, patch: int, config: Mapping) -> tuple[int, int | tuple[int, int]]:
-    """Return the number and size of frames from config.json, checked against the positions."""
+    """Return the number and size of frames, from config.json if it has the size, checked against the positions."""
     key = f"{prefix}embeddings.position_embeddings"
     tokens = shape_of(state, key, 3)[1] - 1
     if "image_size" not in config:

@@ -1,7 +1,7 @@
 """V-JEPA 2 checkpoints: the authors' `.pt` files (encoder and predictor, or a probe), and those of `transformers`.
 
-`checkpoint_contents` has named the networks of the authors' file `encoder/`, `target_encoder/` and `predictor/`. It has
-read a probe, `classifier/`, together with the encoder that the probe was trained on.
+In the authors' files, `checkpoint_contents` has put `encoder/`, `target_encoder/` or `predictor/` before the keys of
+each network. It has read a probe, under `classifier/`, together with the encoder that the probe was trained on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from vidjax.weights.rules import Rule, State
 PUBLISHED = {spec.width: spec for name, spec in VJEPA2_SPECS.items() if name != "tiny"}
 POSITIONS = r"(^|[/.])(predictor_)?pos_embed$"  # sine-cosine tables, which models with rotary positions do not use
 ENCODERS = ("encoder/", "target_encoder/", "")
-LEFT_OPEN = {"num_frames": "frames_per_clip", "image_size": "crop_size", "levels": "levels"}  # keys of config.json
+# Fields of the spec that the arrays do not give, and their keys in config.json.
+LEFT_OPEN = {"num_frames": "frames_per_clip", "image_size": "crop_size", "levels": "levels"}
 PREDICTOR_LEFT_OUT = "the predictor, which only pre-training uses, is left out"
 
 
@@ -36,8 +37,8 @@ def _describe_official(state: State, config: Mapping | None) -> Description[VJEP
         num_classes, width = shape_of(state, f"{OFFICIAL.head}.weight", 2)
         if width != spec.width:
             raise WeightsError(
-                f"the probe reads features of width {width}, but the encoder beside it has width {spec.width}; put "
-                "beside it the encoder that the probe was trained on"
+                f"the probe reads features of width {width}, but the encoder beside it has width {spec.width}; "
+                "replace that encoder with the one that the probe was trained on"
             )
         ignore += [rf"^{other}" for other in (*ENCODERS[:2], "predictor/") if other != prefix]
         notes.append(f"the probe reads the features of {prefix.rstrip('/') or 'encoder'}")
@@ -69,7 +70,7 @@ def _other_encoder(state: State, used: str) -> list[str]:
 
 
 def _encoder_prefix(state: State, probe: bool = False) -> str:
-    """The prefix of the encoder's keys; probes were trained on the moving average (the authors' configs/eval)."""
+    """Return the prefix of the encoder's keys; probes read the moving average, as in the authors' configs/eval."""
     order = ("target_encoder/", "encoder/", "") if probe else ENCODERS
     return next((p for p in order if f"{p}{OFFICIAL.patch_embed}.weight" in state), "")
 
@@ -99,7 +100,7 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description[
 
 
 def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> VJEPA2Spec:
-    """Read sizes from the arrays, and the rest from config.json or else from the published model of that width."""
+    """Read sizes from the arrays, and the rest from config.json or else from the published models."""
     kernel = f"{prefix}{names.patch_embed}.weight"
     width, channels, tubelet, patch, patch_width = shape_of(state, kernel, 5)
     if channels != 3 or patch != patch_width:
@@ -206,12 +207,12 @@ def _transformers_config(description: Description[VJEPA2Spec]) -> dict:
     spec, classes = description.spec, description.num_classes
     height, width = spec.frame_size
     if height != width:
-        raise WeightsError(f"frames of {height} x {width} pixels: transformers' V-JEPA 2 takes square ones only")
+        raise WeightsError(f"transformers' V-JEPA 2 takes square frames; this model takes {height} x {width}")
     if classes and spec.levels:
-        raise WeightsError(f"a pooler that reads the blocks {spec.levels}: transformers' reads only the last")
+        raise WeightsError(f"the pooler reads the blocks {spec.levels}; in transformers, it reads only the last")
     if classes and spec.pooler_heads != spec.num_heads:
         raise WeightsError(
-            f"a pooler with {spec.pooler_heads} heads: transformers' has as many as its encoder, here {spec.num_heads}"
+            f"the pooler has {spec.pooler_heads} heads; in transformers, it has the encoder's {spec.num_heads}"
         )
     return {
         "model_type": "vjepa2",
@@ -237,7 +238,7 @@ def _transformers_config(description: Description[VJEPA2Spec]) -> dict:
 
 
 def _ratio(mlp_dim: int, width: int) -> float:
-    """A ratio from which `transformers`, rounding down, computes `mlp_dim`."""
+    """Return a ratio from which `transformers`, rounding down, computes `mlp_dim`."""
     ratio = mlp_dim / width
     return ratio if int(width * ratio) == mlp_dim else (mlp_dim + 0.5) / width
 
