@@ -13,8 +13,8 @@ quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the buil
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow and not aot" -n 2
 
-test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebooks, browser, newest Python, TPU compiles; hours on 2 cores
-	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -m "not aot" -n 2  # users' code generator
+test-full: $(VENV)/.installed-test  ## the slow tests too: kills, smokes, notebooks, browser, newest Python, TPU compiles; hours on 2 cores
+	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -m "not aot" -n 2  # with the code generator that users have
 	$(MAKE) test-aot
 	$(MAKE) test-browser
 	scripts/test_newest_python.sh
@@ -24,7 +24,7 @@ test-aot:  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment
 	.venv-aot/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[aot]'
 	.venv-aot/bin/python -m pytest -m aot
 
-test-drills: $(VENV)/.installed-test  ## kills, damaged files, full disks, fuzzing: what docs/reliability.md counts; over 40 minutes of CPU time, two drills at once
+test-drills: $(VENV)/.installed-test  ## kills, damaged files, full disks, fuzzing: what docs/reliability.md counts; about 40 minutes of CPU time, two drills at once
 	$(BIN)/python -m pytest -o python_files='drill_*.py' tests/drills -n 2 --dist worksteal $(ARGS)
 
 test-hub: $(VENV)/.installed-test  ## downloads public weights (14 GB; ARGS=--large for more) and compares their outputs
@@ -44,7 +44,7 @@ audit: $(VENV)/.installed-test  ## known advisories of what is installed, by pip
 	.venv-audit/bin/python -m pip install --quiet pip-audit
 	.venv-audit/bin/python scripts/audit.py $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-bench: $(VENV)/.installed-test  ## all that `vidjax bench` measures, beside what else is installed; a table and JSON
+bench: $(VENV)/.installed-test  ## all that `vidjax bench` measures, beside the other libraries that are installed; a table and JSON
 	$(BIN)/vidjax bench --size=tiny --size=base --json=runs/bench.json
 
 test-beam: $(VENV)/.installed-test  ## adds Apache Beam and Dask, and prepares records on Beam, here and on a cluster of two processes

@@ -14,15 +14,15 @@ Sizes      ssv2 (default), k400, coin, diving48, jester: the backbone is large, 
 The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vjepa2, c2963a4). Learning rates are not
 scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each with its own learning rate
 and weight decay. In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of
-a video (data.segments). Three things differ. Their heads start from different random weights; all of ours start from
-the same. They report the head that scores best on the test videos; we choose the head on one view of each of these
-videos, or of each video of eval.select_split if that is set. Their test clips are random windows; ours are evenly
-spaced.
+a video (data.segments). Apart from bfloat16, three things differ. Their heads start from different random weights; all
+of ours start from the same. They report the head that scores best on the test videos; we choose the head on one view of
+each of these videos, or of each video of eval.select_split if that is set. Their test clips are random windows; ours
+are evenly spaced.
 """
 
 from vidjax import config as config_lib
 
-# Their stride, clips per video and epochs. They train 20 heads, or 3 if heads read four levels of the encoder.
+# The levels of the encoder that the heads for Diving48 and Jester read; they train 3 heads then, and otherwise 20.
 LEVELS = {"large": (17, 19, 21, 23), "giant_384": (24, 29, 34, 39)}
 TWENTY = {
     "optim.head_learning_rates": (5e-3, 3e-3, 1e-3, 3e-4, 1e-4),

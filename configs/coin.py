@@ -6,7 +6,7 @@ Expected   domains: precision, recall and F1 of VideoMAE after 15 epochs are all
 Command    python -m vidjax.main --config=configs/coin.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
            --config.data.mixup=0.4 turns mixup on; scripts/compare_mixup.py runs both and reports them side by side
-Sizes      domains (default), tasks, folders (class folders videos/{train,val}/<class>/* in DIR); `smoke` runs a tiny
+Sizes      domains (default), tasks, folders (class folders {train,val}/<class>/* in DIR); `smoke` runs a tiny
            model on the built-in data in minutes
 """
 

@@ -9,8 +9,8 @@ Command    python -m vidjax.main --config=configs/contrastive_msrvtt.py --config
 
 Loss, batch, frames, learning rate, weight decay, beta2, eps, clipping and run length are CLIP4Clip's. One of its
 epochs shows all 20 sentences of each video; here, an epoch shows one of them at random, so its 5 epochs become 100.
-Three things differ: CLIP4Clip scales each frame's embedding to length 1 before averaging, cuts sentences at 32 words,
-and uses Adam without bias correction.
+Apart from bfloat16, three things differ: CLIP4Clip scales each frame's embedding to length 1 before averaging, cuts
+sentences at 32 words, and uses Adam without bias correction.
 """
 
 from vidjax import config as config_lib

@@ -3,7 +3,7 @@
 Expected   accuracy in the report that this experiment follows: 26.5 % with the support vector machine, clearly more
            with the network (not re-run by us)
 Command    python -m vidjax.main --config=configs/probe_coin.py --config.data.root=DIR --workdir=RUN
-Sizes      domains (default), tasks (all 180), folders (class folders videos/{train,val}/<class>/* in DIR); `smoke`
+Sizes      domains (default), tasks (all 180), folders (class folders {train,val}/<class>/* in DIR); `smoke`
            runs a tiny random backbone on the built-in data in minutes
 """
 

@@ -10,7 +10,9 @@ Command    python -m vidjax.main --config=configs/videomamba_ssv2.py:small --con
            the same command with --config.mode=evaluate scores RUN
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
            8 frames; with _288, 16 frames of 288 pixels; `smoke` runs a tiny model on the built-in data in minutes
-Differs    from the authors' code in the same respects as configs/videomamba_k400.py
+Differs    from the authors' code in the same respects as configs/videomamba_k400.py. The authors' script for
+           middle_masked_288 has --data_set Kinetics_sparse, which flips clips and samples frames as for Kinetics; here
+           it is trained like the other sizes
 """
 
 from vidjax import config as config_lib
@@ -28,7 +30,7 @@ SIZES = {
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 30},
 }
 # --batch_size, GPUS and --lr of each script, by the size and the suffix in this file's names. The script for ti_288 has
-# 64 frames, but its name and the model zoo have 16.
+# 64 frames, but its name and the model zoo have 16. See Differs for middle_masked_288.
 SCRIPTS = {
     "ti": {"f8": (64, 8, 4e-4), "": (64, 8, 4e-4), "288": (32, 16, 5e-6)},
     "small": {"f8": (64, 8, 4e-4), "": (32, 16, 4e-4), "288": (12, 16, 5e-6)},

@@ -15,9 +15,9 @@ Sizes      base (default, model 1), base_fe and large_fe (model 2), base_fsa (mo
            large_fe has 4 temporal blocks, as in the paper, in scenic's configurations for Something-Something v2 and
            EPIC-Kitchens, and in configs/vivit_ssv2.py, which starts from it; scenic's configuration for Kinetics has
            24. vidjax.from_pretrained reads the number from the published checkpoint
-Differs    from scenic in three respects. When it resizes a training frame, scenic draws height and width independently;
-           here the aspect ratio is kept. Its brightness jitter adds an offset; here it is a factor. It tests on crops
-           from frames with a short side of 256; here the short side is that of the crop
+Differs    from scenic in three respects, apart from bfloat16. When it resizes a training frame, scenic draws height and
+           width independently; here the aspect ratio is kept. Its brightness jitter adds an offset; here it is a
+           factor. It tests on crops from frames with a short side of 256; here the short side is that of the crop
 """
 
 from vidjax import config as config_lib

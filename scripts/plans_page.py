@@ -53,10 +53,10 @@ VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000
 _HEAD = """# Plans
 
 Made by `python scripts/plans_page.py`; do not edit. The table gives the hours for all steps of a published recipe on
-four slices and, in brackets, the share of the chips' peak. **All figures are the TPU compiler's estimates.** They are
-good to a factor of two, have not been checked on a TPU, and leave out evaluation, checkpoints and waiting for
-videos. Each figure is for the fastest of the plans that `vidjax compile --plan` tries or, where nothing else was tried,
-for the recipe as it is ("no flag"). For Kinetics, the number of steps assumes {videos}.
+four slices and, in brackets, the share of the chips' peak. **All figures are the TPU compiler's estimates.** They may
+be wrong by a factor of two, have not been checked on a TPU, and leave out evaluation, checkpoints and waiting for
+videos. Bold figures are for the fastest of the plans that `vidjax compile --plan` tries or, where nothing else was
+tried, for the recipe as it is ("no flag"). For Kinetics, the number of steps assumes {videos}.
 
 "~" marks hours in proportion to a compiled step with the same work per clip on the same kind of chip: the same model,
 clip size, optimiser and kind of task. Data sets, classes, strides and initial weights may differ, and so may the head's

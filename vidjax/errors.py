@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 # Control characters except tab and newline, characters that change the writing direction, and lone surrogates.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_LIKE = 0.7  # minimum similarity, from 0 to 1, for a name to be suggested
+_LIKE = 0.7  # minimum similarity, from 0 to 1, for a path to be suggested
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -14,7 +14,7 @@ from vidjax.cli import main
 from vidjax.config import to_saved
 from vidjax.data import motion_videos
 from vidjax.data.datasets import motion
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, DataError
 from vidjax.files import write_json
 from vidjax.models.param_paths import flatten
 from vidjax.tasks import build_objective, check
@@ -193,7 +193,7 @@ def test_a_clip_of_transformers_gives_both_towers_their_projections_and_the_scal
         )
     )
     made.save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"has a text tower, but no vocabulary next to it; put its tokenizer.json or"):
+    with pytest.raises(ConfigError, match=r"has a text tower, but no vocabulary next to it; put its tokenizer.json, "):
         start(read("contrastive_msrvtt", init_from=str(tmp_path), contrastive__projection=8))
     shutil.copy(run[0] / "tokenizer.json", tmp_path)
     found, notes = start(read("contrastive_msrvtt", init_from=str(tmp_path), contrastive__projection=8))
@@ -224,3 +224,5 @@ def test_a_frozen_text_tower_needs_weights_and_a_named_text_model_needs_its_voca
         train(config_of(contrastive__text_from="openai/clip"), tmp_path)
     with pytest.raises(ConfigError, match=r"has 640 tokens; set config.contrastive.vocab_size=640 instead of 700"):
         train(config_of(contrastive__tokenizer=str(run[0]), contrastive__vocab_size=700), tmp_path)
+    with pytest.raises(DataError, match="mistyped"):  # although init_from has a vocabulary
+        train(config_of(contrastive__tokenizer="mistyped", init_from=str(run[0])), tmp_path)

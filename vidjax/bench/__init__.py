@@ -1,7 +1,7 @@
 """Measure vidjax and other software on the same work in one run: `vidjax bench`.
 
 Contenders take turns in rounds, and the fastest round of each counts, because slower rounds also measure what else the
-machine was doing. Steps, scan and attention need jax, flax, optax and numpy, but none of the data libraries.
+machine was doing. Only loader, predict and embed need the data libraries.
 """
 
 from vidjax._lazy import attach

@@ -1,6 +1,6 @@
 """Time forward passes of VideoMAE, TimeSformer and ViViT classifiers against transformers on PyTorch.
 
-Sizes and clips are the same. The clips are already normalised and on the device. There are 400 classes and no
+Models and clips have the same sizes. The clips are already normalised and on the device. There are 400 classes and no
 gradients.
 """
 

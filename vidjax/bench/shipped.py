@@ -1,4 +1,4 @@
-"""The steps in the table of docs/performance.md: shipped experiments with the videos per chip that its rows state.
+"""The rows of the table of `vidjax bench step --all`: shipped experiments, each with a batch for one chip.
 
 Experiment files need ml_collections, which a measuring machine may lack. This file therefore repeats the keys on which
 a step depends; `tests/bench/test_all_steps.py` compares them with the experiment files.
@@ -23,8 +23,8 @@ class Shipped:
       title: the row's name in the table.
       videos: videos per step, on one chip.
       keys: the experiment's values of the keys on which a step depends, adapted where so few videos require it.
-      estimated_ms: milliseconds from the TPU compiler and the kernels' schedules, by chip as named in
-        `vidjax.aot.topology`; taken from docs/performance-log.md, and empty if there is no figure.
+      estimated_ms: milliseconds by the TPU compiler plus those by the kernels' schedules, both from
+        docs/performance-log.md, by chip as named in `vidjax.aot.topology`; empty if there is no figure.
     """
 
     title: str

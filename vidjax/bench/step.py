@@ -1,6 +1,6 @@
 """Time VideoMAE's forward pass and pre-training step against transformers on PyTorch.
 
-Sizes, batch and masks are the same. vidjax's step is the one that `vidjax.main` runs (gradients, guarded AdamW,
+Sizes, batch and mask ratio are the same. vidjax's step is the one that `vidjax.main` runs (gradients, guarded AdamW,
 metrics), on one device that already has the clips. VideoMAE V2's decoder (dual masking), which does less work per clip,
 has its own row.
 """

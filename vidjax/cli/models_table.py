@@ -15,9 +15,10 @@ EXPLAINED = (
 WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
     "hub; both are downloaded. Other files come from the authors or from Google's scenic-bucket; download them first. "
-    "Each entry with a published accuracy states how it was measured: frame sampling (data.sampling), resizing, "
-    "channel order, and whether the weights are those of the last epoch or of the epoch that scored best on the same "
-    "videos. predict, embed and evaluate then take clips in that way by default."
+    "Each entry with a published accuracy states how it was measured (VideoPrism: how its authors' notebook takes "
+    "clips): frame sampling (data.sampling), resizing, channel order, and whether the weights are those of the last "
+    "epoch or of the epoch that scored best on the same videos. predict, embed and evaluate then take clips in that "
+    "way by default."
 )
 RETRIEVAL = ("zero-shot retrieval", "text to video, R@1", "video to text, R@1")
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}

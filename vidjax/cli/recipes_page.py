@@ -28,8 +28,7 @@ numbers after the colon; *script* is the file that the experiment's first table 
 its value in the recipe, or, if there is no key, the code that does it. Values are in our units: VideoMamba scales
 `--lr` by clips (two per video) and vidjax by videos, so a value that is twice theirs counts as equal. Settings that
 change no result are left out: paths, loader workers, checkpointing and logging. Batch sizes are totals over all
-devices, so any number of devices can be used. Accuracies are the published top-1 / top-5 in percent; we have not re-run
-them.
+devices, whatever their number. Accuracies are the published top-1 / top-5 in percent; we have not re-run them.
 """
 _HEADINGS = ("theirs", "where", "value", "ours", "same?")
 _SCRIPT = "script"
@@ -60,7 +59,7 @@ def _differences() -> list[str]:
     equal = sum(not row.reason for recipe in RECIPES for row in recipe.rows)
     counted = (
         f"{len(RECIPES)} recipes have {total} rows, of which {equal} are equal. Of the others, this table "
-        "lists those in which a key has another value, and those that have no key here:\n"
+        "lists those in which a key has another value, and those for which vidjax lacks a key:\n"
     )
     return ["## What differs\n", counted, _markdown(("setting", "recipes", "reason"), rows)]
 

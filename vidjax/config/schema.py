@@ -33,7 +33,8 @@ class Config:
     # What to learn: the name of a file in vidjax/tasks, or module:ATTR for a task of your own.
     task: Annotated[str, Registered("vidjax.tasks")] = "masked_autoencoding"
     seed: int = 0  # Seed of the parameters, the order of the videos and every augmentation
-    # Weights to start from: a run, or anything `from_pretrained` takes. Empty: random weights.
+    # Weights to start from: a run, or anything `from_pretrained` takes. Empty: random weights. If workdir holds no run,
+    # mode=evaluate scores these weights.
     init_from: MayChange[str] = ""
     # Path of a JSON list, such as VideoMAE V2's label_710to400.json: for each class of the new head, the number of the
     # class to copy from init_from's head. Empty: if the numbers of classes differ, the new head starts from random

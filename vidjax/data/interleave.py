@@ -14,9 +14,8 @@ class Interleaved(grain.transforms.DatasetSelectionMap):
     """Map a training position to (source, number of earlier positions that took the same source).
 
     The sources choose one after another. Each takes its share of all positions, evenly spaced among those that earlier
-    sources left. After any number of positions, the count of every source differs from its exact share
-    by less than the number of sources.
-    `grain.MapDataset.mix` does the same with weights rounded to a hundredth of the smallest.
+    sources left. After any number of positions, the count of every source differs from its exact share by less than the
+    number of sources. `grain.MapDataset.mix` does the same with weights rounded to a hundredth of the smallest.
     """
 
     def __init__(self, shares: Sequence[Fraction], length: int):

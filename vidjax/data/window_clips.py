@@ -232,7 +232,7 @@ def windows_in(
 
 
 def check_length(windows: Windows | None, seconds: float, which: str) -> None:
-    """Reject windows that are longer than the longest video by a thousandth or more.
+    """Reject windows that are longer than the longest video by more than a thousandth.
 
     Args:
       which: names the longest video, and ends with "which has".

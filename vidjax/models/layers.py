@@ -19,13 +19,15 @@ from vidjax.ops.attention.fused import KEPT
 from vidjax.ops.scan.branch_tpu import KEPT as KEPT_BY_SCANS
 
 REMAT = {  # the choices of model.remat: what is kept for the backward pass, which recomputes the rest
-    "none": None,  # everything is kept, except what norms and GELU always recompute
-    "dots": jax.checkpoint_policies.save_from_both_policies(  # the outputs of matmuls, attention and scans
+    "none": None,  # everything is kept, except what norms, GELU, attention and scans always recompute
+    "dots": jax.checkpoint_policies.save_from_both_policies(  # the outputs of matmuls, and what the next two keep
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         jax.checkpoint_policies.save_only_these_names(KEPT, KEPT_BY_SCANS),
     ),
-    "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # attention, and the input of each block
-    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # scans, their states and blocks' inputs
+    # The results of `ops.attention.fused`, and the input of each block.
+    "attention": jax.checkpoint_policies.save_only_these_names(KEPT),
+    # The results of scans, the states of `ops.scan.branch_tpu`, and the input of each block.
+    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),
     "full": jax.checkpoint_policies.nothing_saveable,  # only the input of each block
 }
 

@@ -1,7 +1,7 @@
 """Multiply-accumulates of a forward pass, counted from the architecture.
 
 Matrix products count, and so do the convolutions and scans of Mamba. A FLOP count is twice this; a training step costs
-about three forward passes. Each spec counts its own model.
+about three forward passes. Each family's spec counts its own model.
 """
 
 

@@ -59,7 +59,7 @@ class Halves(nn.Module):
 
 
 class Kernel(nn.Module):
-    """The kernel of a linear operation, with channels last."""
+    """The kernel of a linear operation, with output channels last."""
 
     shape: tuple[int, int]
     kernel_init: Callable

@@ -16,7 +16,7 @@ HEADS = "heads"  # the parameters of all probes, stacked on axis 0; all other pa
 
 
 class ProbeGrid(CompiledInit):
-    """A backbone and `copies` attentive probes of its tokens, which all start from the same random parameters.
+    """A backbone and `copies` attentive probes of its tokens; all probes start from the same random parameters.
 
     Attributes:
       backbone: a family's classifier without its head.

@@ -92,7 +92,7 @@ def _sizes(width, depth, num_heads, **others) -> TimeSformerSpec:
     return TimeSformerSpec(width, depth, num_heads, 4 * width, **others)
 
 
-# arXiv:2102.05095, section 4.3: the three models differ only in frames and resolution. tiny: for tests.
+# arXiv:2102.05095, section 4: the three models differ only in frames and resolution. tiny: for tests.
 TIMESFORMER_SPECS = {
     "tiny": _sizes(96, 4, 4, patch_size=8, num_frames=8, image_size=64),
     "base": _sizes(768, 12, 12, num_frames=8),

@@ -48,8 +48,8 @@ class ViViTSpec(ClipSpec):
 
     Raises:
       ConfigError: if the heads do not divide the width, or cannot be halved for `dot_product`; for an unknown
-        `factorization` or `tubelet_init`; if `encoder` has no temporal blocks; if `drop_path` is set for
-        `self_attention`, which does not use it; and as in `ClipSpec`.
+        `factorization` or `tubelet_init`; if `drop_path` is set for `self_attention`, which does not use it; and as in
+        `ClipSpec`.
     """
 
     width: int

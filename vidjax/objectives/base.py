@@ -30,7 +30,7 @@ class Part:
       spec: spec of the module that uses them; None if it has none.
       key: configuration key that names the checkpoint.
       whole: whether the checkpoint must hold every parameter, a head included, as for a teacher.
-      trained: whether to read the parameters that a run with a teacher trained; otherwise its teacher's are read.
+      trained: for a run with a teacher, whether to read the trained parameters instead of the teacher's.
     """
 
     name: str

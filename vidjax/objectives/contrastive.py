@@ -189,7 +189,7 @@ def sigmoid_loss(
 ) -> Float[Array, ""]:
     """Sum -log sigmoid(+-logit) over all pairs of valid rows, + for positive pairs, and divide by the number of rows.
 
-    This is the loss of SigLIP, section 3.1: 1 / n times the sum over all n x n pairs.
+    This is the loss of SigLIP, section 3.2: 1 / n times the sum over all n x n pairs.
     """
     losses = -jax.nn.log_sigmoid(jnp.where(positive, logits, -logits))
     counted = valid[:, None] & valid

@@ -46,7 +46,8 @@ def mamba_branch(
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: if the implementation is unknown, or for `pallas_tpu` with a `scan` or with arrays that do not fit.
+      ConfigError: for an unknown implementation or scan, or for `pallas_tpu` with a `scan` or with arrays that do not
+        fit.
 
     Example:
       >>> ones = jnp.ones(2)

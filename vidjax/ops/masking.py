@@ -1,6 +1,6 @@
 """Token masks as lists of indices, whose lengths are fixed by the grid and the mask ratio.
 
-The encoder's masks follow VideoMAE (arXiv:2203.12602, section 3.2), and the decoder's follow VideoMAE V2
+The encoder's masks follow VideoMAE (arXiv:2203.12602, section 3), and the decoder's follow VideoMAE V2
 (arXiv:2303.16727, section 3.2). On the grid (t, h, w) of tubelets, the token at time z, row y and column x has the
 index (z * h + y) * w + x.
 """
@@ -115,7 +115,7 @@ def attention_mask(rng: Key[Array, ""], attention: Float[Array, "t n"], ratio: f
     Returns:
       indices of the tokens that stay visible, ascending, time first.
 
-    Source: UMT, arXiv:2303.16058, section 3.2, and VideoMamba's `engine_for_pretraining_videomamba.py:72`.
+    Source: UMT, arXiv:2303.16058, section 3, and VideoMamba's `engine_for_pretraining_videomamba.py:72`.
 
     Example:
       >>> vidjax.ops.attention_mask(jax.random.key(0), jnp.array([[0.0, 0.5, 0.0, 0.5]]), ratio=0.5)

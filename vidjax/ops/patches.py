@@ -88,7 +88,7 @@ def normalize_patches(patches: Float[Array, "b n p"]) -> Float[Array, "b n p"]:
     Args:
       patches: pixels in [0, 1], float32, as `patchify` orders them.
 
-    Source: He et al. 2021, section 4 (per-patch normalisation). As in VideoMAE's training, the variance is the sample
+    Source: He et al. 2021, section 3 (per-patch normalisation). As in VideoMAE's training, the variance is the sample
     variance, and 1e-6 is added to the standard deviation.
 
     Example:

@@ -44,8 +44,8 @@ def selective_scan(
       dt_bias: if given, step sizes are softplus(dt + dt_bias), in float32. The TPU kernels compute step sizes for one
         chunk at a time and never write them to main memory.
       reverse: run from the last token to the first; nothing is flipped in memory.
-      implementation: one of `IMPLEMENTATIONS`. None chooses `pallas_tpu` on a TPU whose cores have enough memory, and
-        `chunked` otherwise.
+      implementation: one of `IMPLEMENTATIONS`. None chooses `pallas_tpu` on a TPU if it supports the dtypes and the
+        states fit in a core's memory, and `chunked` otherwise.
 
     Returns:
       an array like x, in x's dtype.

@@ -46,7 +46,7 @@ class Feed:
         self._stop, self._alone, self._which = stop, jax.process_count() == 1, "the first"
 
     def next(self, in_flight: jax.Array | None = None) -> dict[str, jax.Array] | None:
-        """Start sending the next batch to the devices and return it; None if a single process was asked to stop.
+        """Start sending the next batch to the devices and return it; None if the run's only process was asked to stop.
 
         Args:
           in_flight: an output of the step that runs meanwhile; if it is still being computed when the data arrives,

@@ -49,7 +49,7 @@ def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *
         leaf.delete()
     found = checkpoints.restore(shapes, lambda meta: None, say, before=bad - 1)
     if not found:
-        raise TrainingError(f"{bad_steps}, and there is no checkpoint from before them to go back to. {remedy}")
+        raise TrainingError(f"{bad_steps}, and there is no checkpoint followed by a sound step. {remedy}")
     number, restored = found
     checkpoints.delete_after(number)
     say(

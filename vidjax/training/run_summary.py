@@ -36,7 +36,7 @@ class RunSummary:
       step, total: the last step on record, and the planned number of steps; None if unknown.
       metric: the figure that ranks its checkpoints, or train/loss.
       value: its value in the last evaluation or, without one, at the last logged step.
-      best: its best value among all validations or, for a loss, the lowest among all logged steps; with the step.
+      best: its best value in any logged evaluation or, for a loss, the lowest among all logged steps; with the step.
       hours: the total time of all starts; None if nothing was trained here, or if it is unknown.
       state: `finished`; `running: ` or `starting: ` followed by the process; `stopped at step ...` with the reason;
         `killed after step ...` if the run could not record why; `weights` for weights not trained here; `evaluated`;

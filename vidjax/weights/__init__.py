@@ -1,4 +1,4 @@
-"""Load and export checkpoints: hub ids, folders, `.safetensors`, `.pth`, msgpack, and vidjax runs."""
+"""Load and export checkpoints: hub ids, folders, `.safetensors`, `.pth`, `.npz`, msgpack, vidjax runs and adapters."""
 
 from vidjax.weights.export_files import export
 from vidjax.weights.model import Pretrained

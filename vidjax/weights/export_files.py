@@ -26,7 +26,7 @@ COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")
 
 
 def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
-    """Write model.safetensors, config.json and preprocessor_config.json.
+    """Write model.safetensors, config.json, preprocessor_config.json and, for a text tower, its vocabulary.
 
     The arrays are named as in `transformers` if it has such a model. Otherwise they are named as in the authors' code,
     and no config.json is written.

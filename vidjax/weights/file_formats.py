@@ -35,7 +35,8 @@ def read_arrays(path: Path) -> Mapping:
     """Read a file into nested dicts with tensors as NumPy arrays.
 
     Raises:
-      WeightsError: if the file has none of these formats, is truncated, or is a pickle that contains code.
+      WeightsError: if the file has none of these formats, is truncated, is a pickle that contains code, or needs
+        PyTorch, which is not installed.
     """
     with path.open("rb") as file:
         head = file.read(64)

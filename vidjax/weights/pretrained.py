@@ -61,12 +61,13 @@ def from_pretrained(
     Args:
       source: one of the following. A vidjax run; its eval.checkpoint selects the best or last checkpoint, and the
         moving average is read if the run keeps one. The folder of an adapter (`vidjax.weights.adapter`). A hub id, or
-        a file on the hub as owner/name/file.pth. A local folder with config.json and safetensors. A .safetensors,
-        .pth, .pyth, .pt, .bin or .npz file in a layout of `vidjax.weights.families`. A scenic msgpack checkpoint.
+        a file on the hub as owner/name/file.pth. A local folder with config.json, and model.safetensors or
+        pytorch_model.bin. A .safetensors, .pth, .pyth, .pt, .bin or .npz file in a layout of `vidjax.weights.families`.
+        A scenic msgpack checkpoint.
       num_frames, image_size: clip size; None keeps the source's. For another size, fixed positions are recomputed and
         learned positions interpolated; `notes` says so.
-      num_classes: number of classes of a new head; 0 for no head; None keeps the source's head. It also turns a
-        pre-training model into a classifier.
+      num_classes: number of classes; if it differs from the source's, the head starts fresh. 0 for no head; None keeps
+        the source's head. It also turns a pre-training model into a classifier.
 
     Raises:
       WeightsError: if the source cannot be read; the message names the file and the expected content.

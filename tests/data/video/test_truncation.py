@@ -63,7 +63,22 @@ SAYS_ITS_END = {
     "gif": lambda: encode(CLIP, "gif", "gif", pix_fmt="rgb8"),
 }
 COUNTS_ITS_FRAMES = ("mp4", "avi")
+
+
+def unfinished_avi() -> bytes:
+    """An AVI as FFmpeg leaves it when killed: without an index, sizes or numbers of frames."""
+    video = bytearray(encode(CLIP, "avi", "mpeg4", options=GOP))
+    del video[video.rindex(b"idx1") :]
+    for size in (4, video.index(b"movi") - 4):
+        video[size : size + 4] = b"\xff" * 4
+    for count in (video.index(b"avih") + 24, video.index(b"strh") + 40):
+        assert int.from_bytes(video[count : count + 4], "little") == len(CLIP)
+        video[count : count + 4] = bytes(4)
+    return bytes(video)
+
+
 MAY_END_ANYWHERE = {
+    "unfinished avi": unfinished_avi,
     "raw h264": lambda: encode(CLIP, "h264", options=GOP),
     "raw mpeg-4": lambda: encode(CLIP, "m4v", "mpeg4", options=GOP),
     "fragmented mp4, no index": fragments,

@@ -24,7 +24,7 @@ SHARED = (
     Row("crop", f"{_DATA}:261", "random", "data.crop", value="short_side"),
     Row("flip", f"{_DATA}:261", "DMVR's, half of the clips", "data.flip", value=0.5),
     Row(
-        "colours", f"{_OPS}:587", "DMVR's, brightness added up to 32 grey levels", "data.color_jitter",
+        "colours", f"{_OPS}:587", "DMVR's; brightness shifts by up to 32 grey levels", "data.color_jitter",
         reason="here brightness is a factor, 0.875 to 1.125; contrast, saturation and hue are DMVR's",
     ),
     Row("clips per video", f"{_DATA}:262", "1", "data.clips_per_decode"),
@@ -123,7 +123,7 @@ _MIXED = (
     ),
 )
 _SSV2 = (Row("flip", f"{_OPS}:518", "SSv2 has none", "data.flip", value=0.0),)
-_DEPTH = "4, as in the paper and the configurations for SSv2 and EPIC; large_fe_24 has 24, as in that for Kinetics"
+_DEPTH = "4, as in the paper and the configurations for SSv2 and EPIC; those for Kinetics have 24, like large_fe_24"
 _BASE, _BASE_FE = "kinetics400/vivit_base_k400.py", "kinetics400/vivit_base_factorised_encoder.py"
 _LARGE_FE = "vivit_large_factorised_encoder.py"
 _PAPER = "scenic has no configuration for it; ours combines model 1's with the paper, arXiv:2103.15691"

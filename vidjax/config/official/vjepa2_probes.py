@@ -94,7 +94,7 @@ _COMMON = (
     Row("schedule", f"{_RUN}:513", "cosine", "optim.schedule"),
     Row("backbone", f"{_RUN}:317", "no_grad", place="vidjax.models.probe_grid:ProbeGrid"),
     Row("views", f"{_RUN}:327", "mean of softmax", "eval.merge", value="mean_softmax"),
-    Row("tested epoch", f"{_RUN}:260", "every epoch; vidjax: the last", "eval.checkpoint", value="last"),
+    Row("tested epoch", f"{_RUN}:260", "every epoch, so the last too", "eval.checkpoint", value="last"),
     Row("reported head", f"{_RUN}:356", "the best", reason=_BEST),
 )
 

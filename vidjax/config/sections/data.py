@@ -103,7 +103,9 @@ class DataConfig:
     crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # For random_resized: smallest and largest width / height of a crop
     # For short_side and short_side_inverse: smallest and largest short side before the crop, in pixels.
     short_side: tuple[int, ...] = (256, 320)
-    interpolation: Interpolation = "bilinear"  # How frames are resized to image_size, in training and in evaluation
+    # How frames are resized, in training and in evaluation. If they shrink by more than a factor of 2, areas are
+    # averaged instead, except with bilinear_antialias.
+    interpolation: Interpolation = "bilinear"
     channels: Channels = "rgb"  # Order of the channels in a clip. TimeSformer's public SSv2 weights take bgr.
     flip: Fraction = 0.0  # Probability of a horizontal flip
     rand_augment: str = ""  # For example rand-m7-n4-mstd0.5-inc1, or scenic-m20-n2. Empty: off.

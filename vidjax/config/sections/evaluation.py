@@ -29,7 +29,8 @@ class ProbeConfig:
     pca_of: FeatureArray = "tokens"  # For pca: the array whose flattened values are reduced
     components: Count = 100  # For pca: principal components to keep
     # The probes to fit. attentive and attentive4: the model.pooling of that name, trained on videos as in
-    # task=attentive_probe for train.epochs, with the heads of optim.head_learning_rates and optim.head_weight_decays.
+    # task=attentive_probe for train.epochs, with the heads of optim.head_learning_rates and optim.head_weight_decays;
+    # here each rate falls along half a cosine to 0, without scaling or warm-up.
     probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")
     # For linear and svm: inverse of the penalty. In regression, linear is ridge regression with the penalty 1 / C.
     C: tuple[float, ...] = (1.0,)
@@ -59,9 +60,9 @@ class EvalConfig:
     window_stride: NotNegative[float] = 0.0
     # For multi_label: how the probabilities of a video's windows and crops become one.
     window_merge: Literal["mean", "max"] = "max"
-    # The checkpoint that is scored at the end and by mode=evaluate, and that predict, embed and export use. best: the
-    # one with the best validation score, which is optimistic if the same videos are scored. last: the last one, as in
-    # VideoMAE.
+    # The checkpoint that is scored at the end and by mode=evaluate, and that predict, embed and export use; training
+    # that starts from this run (init_from) takes the last one. best: the one with the best validation score, which is
+    # optimistic if the same videos are scored. last: the last one, as in VideoMAE.
     checkpoint: Literal["best", "last"] = "best"
     # For attentive_probe: the split on which the head is chosen. Empty: data.eval_split, which is optimistic, because
     # the same videos are scored.

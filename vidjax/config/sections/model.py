@@ -36,20 +36,20 @@ class ModelConfig:
     name: str = "videomae_base"
     # Fields of the family's spec to change; the others keep the preset's values.
     spec: dict = dataclasses.field(default_factory=dict)
-    # How pre-training picks the cubes to hide. tube: the same random places in every time slice. random: any cubes.
-    # frame: whole time slices. attention, for feature_alignment only: the cubes to keep are drawn in proportion to the
-    # attention of the teacher's class token.
+    # How masked_autoencoding and feature_alignment pick the cubes to hide. tube: the same random places in every time
+    # slice. random: any cubes. frame: whole time slices. attention, for feature_alignment only: the cubes to keep are
+    # drawn in proportion to the attention of the teacher's class token.
     mask: Mask = "tube"
-    mask_ratio: Fraction = 0.9  # Share of the cubes that pre-training hides
+    mask_ratio: Fraction = 0.9  # Share of the cubes that model.mask hides
     # Which cubes the decoder predicts. Empty: all hidden ones. running_cell: some cubes of every 2x2 cell, hidden or
     # visible; only hidden cubes count in the loss.
     decoder_mask: DecoderMask = ""
     decoder_mask_ratio: Fraction = 0.5  # Share of the cubes that running_cell leaves out: 0.25, 0.5 or 0.75
-    # Predict pixels normalised per cube and channel, as in the paper, instead of the pixels themselves.
+    # Predict pixels normalised per cube and channel, as in VideoMAE's paper, instead of the pixels themselves.
     normalize_target: bool = True
     # Rate of stochastic depth in the last block; it grows linearly from 0 in the first block.
     drop_path: Fraction = 0.0
-    head_dropout: Fraction = 0.0  # Dropout before the head
+    head_dropout: Fraction = 0.0  # Dropout before each layer of the head
     # weighted_tokens: a learned average of all tokens. attentive: a learned query attends to all tokens. attentive4:
     # the same after three blocks of self-attention, as in V-JEPA 2's probes. Empty: the family's own pooling.
     pooling: Literal["", "weighted_tokens", "attentive", "attentive4"] = ""
@@ -60,7 +60,9 @@ class ModelConfig:
     lora: LoraConfig = LoraConfig()
     # Dtype of the computation; parameters are float32. Empty: float32 on a CPU, otherwise bfloat16.
     dtype: Dtype = "bfloat16"
-    # What the backward pass recomputes to save memory. Empty: depends on the model, the platform and the memory.
+    # What is kept for the backward pass, which recomputes the rest to save memory. none: everything. dots: the outputs
+    # of matrix products, attention and scans. attention, scans: only theirs and the input of each block. full: only the
+    # input of each block. Empty: depends on the model, the platform and the memory.
     remat: MayChange[Remat] = ""
     # A stack of at most this many layers is compiled without a loop. 0: depends on the platform, model and task.
     unroll: MayChange[OrAuto[int]] = 0

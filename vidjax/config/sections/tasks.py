@@ -81,8 +81,8 @@ class TeacherConfig:
 class JepaConfig:
     """Feature prediction: the masks and the teacher."""
 
-    # blocks: rectangles that are hidden in all frames, as V-JEPA 2 was trained. frame: whole time slices, which
-    # can be predicted only from the motion in the other slices. tube, random: as model.mask.
+    # blocks: rectangles that are hidden in all frames, as in V-JEPA 2. frame: whole time slices, which can be predicted
+    # only from the motion in the other slices. tube, random: as model.mask.
     mask: JepaMask = "blocks"
     mask_ratio: Fraction = 0.5  # Hidden share, for a mask other than blocks
     blocks: tuple[int, ...] = (8, 2)  # Number of blocks that each mask hides; every step predicts once per mask

@@ -96,7 +96,8 @@ class TrainConfig:
     # chose one, otherwise a tenth of the run.
     checkpoint_every: MayChange[OrAuto[int]] = 1000
     keep_latest: MayChange[Count] = 2  # Number of newest checkpoints to keep, besides the best one
-    # The run stops after this many steps in a row with a loss or gradient that is not finite.
+    # The run stops after this many steps in a row with a loss or gradient that is not finite. No effect if
+    # roll_back_after is above 0.
     max_nonfinite: MayChange[Count] = 10
     # Go back to the last good checkpoint after this many steps in a row that were not finite or were skipped as spikes,
     # and continue with the batches after them. 0: never.
@@ -105,7 +106,9 @@ class TrainConfig:
     profile_start: MayChange[NotNegative[int]] = 0  # First step to profile; 0: none
     profile_steps: MayChange[Count] = 5  # Steps to profile
     wandb: MayChange[str] = ""  # Project on Weights & Biases. Empty: off.
-    compile_cache: MayChange[str] = ""  # Folder of XLA's persistent cache, or off. Empty: the user's cache folder.
+    # Folder of XLA's persistent cache, or off. Empty: as VIDJAX_COMPILE_CACHE says or, if that is unset, the user's
+    # cache folder.
+    compile_cache: MayChange[str] = ""
     start_seconds: MayChange[Count] = 60  # Seconds within which all processes of a run must have started
     peer_seconds: MayChange[Count] = 60  # All processes end after this many seconds without a sign of life from one
 

@@ -111,7 +111,10 @@ def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Gener
 
 
 def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Draw a place, an area and a log-uniform aspect; if ten draws do not fit, return the largest central crop."""
+    """Draw a place, an area and a log-uniform aspect.
+
+    If ten draws do not fit, return the largest central crop whose aspect is in range.
+    """
     (low, high), (smallest, largest) = data.crop_aspect, data.crop_area
     for _ in range(10):
         area = height * width * rng.uniform(smallest, largest)

@@ -12,7 +12,7 @@ ROUNDING = 1e-6  # seconds
 
 
 class Ticks(NamedTuple):
-    """A video sampled at evenly spaced moments, about one per frame.
+    """A video sampled at evenly spaced moments: about one per frame, or more in a video slower than the clip.
 
     Attributes:
       frames: the frame shown at each moment.

@@ -247,7 +247,7 @@ def _invert(strength):
 
 
 def _posterize(strength):
-    return VALUES & ~(0xFF >> (4 - int(4 * strength)))  # ImageOps.posterize does not accept 0 bits
+    return VALUES & ~(0xFF >> (4 - int(4 * strength)))  # keeps 4 to 0 bits
 
 
 def _solarize(strength):

@@ -119,7 +119,7 @@ class ClipRecipe:
 
     @property
     def seconds(self) -> float:
-        """Length of a clip in seconds; 0 if it depends on the video."""
+        """Length of a clip in seconds if `fps` determines it, otherwise 0."""
         return self.num_frames / self.fps if self.fps else 0.0
 
     @property
@@ -158,5 +158,5 @@ class ClipRecipe:
         return dataclasses.replace(data, **clip)
 
     def one_view(self) -> ClipRecipe:
-        """The same recipe with only the central view."""
+        """The same recipe with a single clip and its central crop."""
         return dataclasses.replace(self, clips=1, crops=1)

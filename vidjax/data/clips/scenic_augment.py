@@ -6,7 +6,7 @@ whole clip.
 
 Source: `distort_image_with_randaugment` of scenic's `dataset_lib/video_ops.py`, with the operations of TensorFlow's
 `official/vision/image_classification/augment.py`. Apparent mistakes are kept, since the published model was trained
-with them: see `_contrast` and, above magnitude 10, `_solarize`.
+with them: see `_contrast` and, from magnitude 10 on, `_solarize`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The built-in motion videos with classes, velocities, actions and captions, and long videos of several motions.
 
 Splits are `train`, `val` for choosing a recipe, and `test` for scoring it once; for intervals, `long_train` and
-`long_val`. Of the handwritten digits set aside for long videos, `long_train` has the first three quarters and
-`long_val` the rest. No handwritten digit is in two splits.
+`long_val`, or `long` for both together. Of the handwritten digits set aside for long videos, `long_train` has the first
+three quarters and `long_val` the rest. Otherwise, no handwritten digit is in two splits.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Encoding:
     """How prepared videos are encoded.
 
     Attributes:
-      short_side: in pixels; smaller videos keep their size.
+      short_side: in pixels; smaller videos keep their size, rounded down to even numbers.
       key_every: frames from one key frame to the next.
       crf: x264's constant rate factor; lower means better quality and larger files.
 

@@ -191,6 +191,6 @@ def _relative(file: str, root: str) -> str:
 
 
 def _key(name: str) -> int:
-    """Hash a path to 8 bytes; one in 300,000 lists of ten million paths has a collision, and is rejected."""
+    """Hash a path to 8 bytes; one in 370,000 lists of ten million paths has a collision, and is rejected."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")

@@ -70,8 +70,9 @@ def find_text_encoder(
 ) -> TextEncoder:
     """Find the vocabulary of a contrastive run's text tower.
 
-    It comes from the first of these places that holds one: the run in `workdir`, `contrastive.tokenizer`,
-    `contrastive.text_from`, `init_from`. Otherwise it is learned from the captions of the training split.
+    It comes from the first of these places that holds one: the run in `workdir`; `contrastive.tokenizer`, which must
+    hold one if it is set; `contrastive.text_from`; `init_from`. Otherwise it is learned from the captions of the
+    training split.
 
     Args:
       captions: returns the captions of the training split.
@@ -79,10 +80,12 @@ def find_text_encoder(
 
     Raises:
       ConfigError: if the vocabulary's size is not contrastive.vocab_size, or contrastive.text_from holds none.
-      DataError: if contrastive.tokenizer holds no vocabulary, or a file is damaged.
+      DataError: if contrastive.tokenizer is set, but neither it nor workdir holds a vocabulary, or if a file is
+        damaged.
     """
     contrastive = config.contrastive
-    folders = (workdir, contrastive.tokenizer, contrastive.text_from, config.init_from)
+    named = (contrastive.tokenizer,) if contrastive.tokenizer else (contrastive.text_from, config.init_from)
+    folders = (workdir, *named)
     found = next((folder for folder in folders if folder and holds_vocabulary(folder)), None)
     if found:
         encoder = load_text_encoder(found, contrastive.num_tokens)

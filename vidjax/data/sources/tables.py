@@ -1,8 +1,9 @@
 """Read a text file as a table, whose columns are separated by commas, tabs, semicolons or the last space of a line.
 
 A file of JSON lines has one object or one path per line. In other files, fixed rules choose the separator, not
-frequencies: if the lines are paths of existing files, each line is one path. Otherwise the separator is the first one
-that gives all lines the same number of columns; a space counts only after a path. A quoted cell may hold anything.
+frequencies: if the lines are paths of existing files, each line is one path. Otherwise the separator is the first of
+tab, space, comma and semicolon that fits all lines; a space counts only after the path of a video, or if nothing else
+fits. A quoted cell may hold anything except a line break.
 """
 
 from __future__ import annotations

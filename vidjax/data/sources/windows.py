@@ -35,7 +35,7 @@ def windows_of(times: Float[np.ndarray, " frames+1"], fps: float, recipe: ClipRe
 
     If recipe.windows.seconds is above 0, a window begins at each of its multiples, with the frame shown at that time.
     The last window ends with the video, so that no frame is left out if the stride is at most the length of a window.
-    Consecutive windows that show the same frames, such as a still picture, are merged. If recipe.windows.seconds is 0,
+    Consecutive windows that show the same frames, as in a still picture, are merged. If recipe.windows.seconds is 0,
     recipe.windows.count windows are evenly spaced.
 
     Unless recipe.windows sets their length, windows are as long as the part of the video from which a clip is taken:

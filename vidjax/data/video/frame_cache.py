@@ -47,7 +47,7 @@ class FrameCache:
 
     @property
     def bytes_per_video(self) -> float:
-        """Mean number of bytes for all frames of a known video; 0 if no video is known."""
+        """Mean number of bytes that all frames of a video take, judged by the videos kept so far; 0 without any."""
         sizes = [kept.frames * next(iter(kept.frames_by_number.values())).nbytes for kept in self._videos.values()]
         return sum(sizes) / max(len(sizes), 1)
 

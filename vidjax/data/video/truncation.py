@@ -11,6 +11,7 @@ _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska and WebM
 _TS_PACKET = 188
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # its File Properties Object
+_UNFINISHED = (0, 2**32 - 1)  # sizes in the header of an AVI that its writer has not finished
 _PNG = b"\x89PNG\r\n\x1a\n"
 _OGG_PAGE = 65307  # bytes, at most
 _ASF_LOOKED_AT, _FLV_LOOKED_AT = 1 << 20, 1 << 16  # bytes searched
@@ -51,6 +52,8 @@ def find_ending(source: str | os.PathLike | bytes) -> Ending:
             end = _matroska_end(file)
             return Ending(cut=end > size, open=not end)
         if head.startswith(b"RIFF"):
+            if int.from_bytes(head[4:8], "little") in _UNFINISHED:
+                return Ending(open=True)
             return Ending(cut=_riff_end(file, size) > size, counted=True)
         if head[:1] == head[_TS_PACKET:] == b"G":
             return Ending(cut=size % _TS_PACKET != 0, open=True)

@@ -125,7 +125,7 @@ def named_fields(family: str, source: str) -> dict[str, Any]:
 
 
 def names_weights(source: str, weights: str) -> bool:
-    """Return whether `source` is the name `weights` of a `Result`, or a path to the authors' file with that name."""
+    """Return whether `source` is `weights` (see `Result.weights`) or a path to the authors' file of that name."""
     ours, theirs = pathlib.PurePath(source), pathlib.PurePath(weights)
     return bool(weights) and (source == weights or (theirs.suffix in _FILES and ours.name == theirs.name))
 

@@ -1,6 +1,7 @@
-"""TimeSformer: accuracies from the authors' README, costs from the paper (arXiv:2102.05095) and mmaction2.
+"""TimeSformer: accuracies from the authors' README and mmaction2, costs from the paper and mmaction2.
 
-The paper prints TFLOPs for all three views together (0.59, 5.11, 7.14); the costs here are a third of that.
+The paper (arXiv:2102.05095) prints TFLOPs for all three views together (0.59, 5.11, 7.14); the costs here are a third
+of that.
 """
 
 from functools import partial

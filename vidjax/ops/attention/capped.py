@@ -7,8 +7,8 @@ from jaxtyping import Array, Bool, Float
 
 from vidjax.errors import ConfigError
 
-LARGEST = 2**21  # the most logits of one head that are computed at once
-QUERIES = 512  # the most queries that are computed at once if there are more logits
+LARGEST = 2**21  # logits of one head; with more, and without a mask, the default is `blocked`
+QUERIES = 512  # the most queries that `blocked` computes at once
 
 
 def capped_attention(

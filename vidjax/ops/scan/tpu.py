@@ -55,8 +55,8 @@ def _scan_backward(softplus, reverse, residuals, dy):
     blocks, flipped = largest(x, dt, A.shape[1]), not reverse
     tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
     of_A, of_D = blocks.of_channels(of_rows=True)
-    # dB and dC fill whole registers. Smaller copies would be loops, and the compiler's schedule does not show how many
-    # turns a loop takes.
+    # dB and dC fill whole registers. Smaller copies would be loops, whose number of turns is missing in the compiler's
+    # schedule, from which kernel times are estimated.
     per_state = output(x, (blocks.count, blocks.length, blocks.rows, LANES))
     per_channel = output(x, (blocks.rows, blocks.count * blocks.width))
     spread, by_token = blocks.scratch("t", "s", "r", "lane"), blocks.scratch("t", "r", "lane")

@@ -1,7 +1,7 @@
 """Choose the length of a run and its batch size from the number of training videos.
 
 The published recipes (1600 epochs of 240,000 videos in batches of 2048, and 3200 epochs of 9,500 videos in batches of
-192) would train only a few steps on a folder of 60 videos. Here the length follows a curve through the published
+192) would train only 47 and 1000 steps on a folder of 60 videos. Here the length follows a curve through the published
 points, with a minimum number of steps. Tiny models are an exception: their quality depends mainly on the number of
 steps and hardly on the number of videos.
 """
@@ -48,7 +48,7 @@ def _tiny(steps: int, epochs: float = math.inf, fewest: int = 0) -> Callable[[in
 
 
 def _published(epochs: float, power: float, fewest: int, most: int, steps: int) -> Callable[[int, float], float]:
-    """At least `steps`; `epochs` for UCF101, scaled by a power of the number of videos, from `fewest` to `most`."""
+    """`epochs` on UCF101, `fewest` to `most` elsewhere, by a power of the number of videos; at least `steps` steps."""
     return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
 
 

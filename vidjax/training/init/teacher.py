@@ -23,7 +23,8 @@ def init_teacher(params: Mapping, part: Part, source: str, config: Config) -> tu
 
     Args:
       params: parameters of the part, with their shardings.
-      source: anything that `vidjax.from_pretrained` takes; for a run, the best checkpoint with its moving average.
+      source: anything that `vidjax.from_pretrained` takes; for a run, its eval.checkpoint selects the checkpoint,
+        and the moving average is used if the run keeps one.
 
     Returns:
       The parameters with their shardings, and a sentence that says what was used.

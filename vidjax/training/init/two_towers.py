@@ -54,7 +54,7 @@ def init_two_towers(params: Mapping, config: Config, parts: tuple[Part, Part]) -
     if source := config.contrastive.text_from:
         both = _read_both(source, text)
         if both is None:
-            raise ConfigError(f"config.{text.key}={source!r} has no text tower; name a CLIP model or a contrastive run")
+            raise ConfigError(f"config.{text.key}={source!r} has no text tower; name a model that has one")
         params, note = _use(params, both, (TEXT, "text_projection"), text, source)
         notes.append(f"{TEXT}: {note}")
     return params, notes
@@ -102,7 +102,8 @@ def _check_vocabulary(config: Config, names: tuple[str, ...], part: Part, source
     if TEXT in names and not any(folder and holds_vocabulary(folder) for folder in folders):
         raise ConfigError(
             f"config.{part.key}={source!r} has a text tower, but no vocabulary next to it; put its "
-            f"{' or '.join(FILES)} into a folder and set config.contrastive.tokenizer to it"
+            f"{FILES[0]}, {FILES[1]} with {FILES[2]}, or {FILES[3]} into a folder and set config.contrastive.tokenizer "
+            "to it"
         )
 
 

@@ -41,7 +41,7 @@ def constant(value: float) -> Form:
 
 
 def rules(spec: VideoPrismSpec, num_classes: int | None, prefix: str = "") -> tuple[Rule, ...]:
-    """Return the rules for an encoder whose keys begin with `prefix`; for a classifier, with `vision_model.`."""
+    """Return the rules for an encoder whose keys begin with `prefix`, or for a classifier, whose prefixes are fixed."""
     if num_classes:
         return (
             *encoder_rules(spec, VISION),
