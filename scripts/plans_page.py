@@ -71,8 +71,8 @@ as far as possible for the same kind of task, with a model of the nearest width,
 nearest number of operations per clip. These steps were not compiled, so whether they fit in memory is not known. As a
 check, each compiled step was predicted in this way from the steps of all other recipes{errors}.
 
-"{indivisible}" marks slices over whose chips the clips of a step cannot be divided evenly. {compiled} of {all}
-published recipes were compiled on at least one slice. To compile one:
+"{indivisible}" marks slices over whose chips the clips of a step, or its groups of optim.clip_group clips, cannot be
+divided evenly. {compiled} of {all} published recipes were compiled on at least one slice. To compile one:
 
 ```
 pip install -e '.[aot]'
@@ -106,6 +106,7 @@ class Recipe:
       steps: steps of the whole recipe.
       size: the work of a clip in units that all recipes of the kind share: its tokens if the model's work is
         proportional to them, else 1.
+      clip_group: optim.clip_group, which divides the number of clips per chip; 1 without it.
       family, task, width: the model's family and width, and the kind of task; all supervised tasks are of one kind.
       flops: floating-point operations of a clip, forward and backward.
       known: whether the number of steps is known; if not, it is for `ASSUMED` videos.
@@ -116,6 +117,7 @@ class Recipe:
     group: int
     steps: int
     size: int = 1
+    clip_group: int = 1
     family: str = ""
     task: str = ""
     width: int = 1
@@ -185,6 +187,7 @@ def recipe(experiment: str) -> Recipe:
     family, _ = family_of(config.model.name)
     facts = {
         "clips": clips,
+        "clip_group": group,
         "steps": num_train_steps(config, videos or ASSUMED),
         "known": bool(videos or config.train.steps),
         "family": family,
@@ -259,7 +262,7 @@ def by_share_of_peak(
     """
     recipe = recipes[name]
     share = similar_share(recipe, topology, recipes, plans)
-    if recipe.clips % _chips(topology) or not share:
+    if recipe.clips % (_chips(topology) * recipe.clip_group) or not share:
         return ""
     return f"≈{_figure(recipe.steps * step_ms(recipe, topology, share) / 3.6e6)}"
 

@@ -117,6 +117,7 @@ def test_hours_of_other_steps_follow_from_the_most_similar_share_of_the_peak(scr
         "new": vit("d", 640, 1, 3_600_000, width=900, flops=2e12),
         "of another family": vit("e", 640, 1, 3_600_000, family="vivit", width=900, flops=1e12),
         "uneven": vit("f", 650, 1, 3_600_000, width=900, flops=1e12),
+        "in groups": vit("g", 640, 1, 3_600_000, width=900, flops=2e12, clip_group=4),
     }
     found = {"settings": {}, "clips": 640, "chips": 64, "ms": 100.0}
     plans = {
@@ -132,6 +133,7 @@ def test_hours_of_other_steps_follow_from_the_most_similar_share_of_the_peak(scr
     # nearer to 900 than 768 is, so the share is a half: 3.6 million steps take 203.0 hours. On a v5p of 459e12, a step
     # takes 43.6 ms at the peak and 108.9 at 40 % of it.
     assert hours("new") == ["≈812", "≈203", "", "≈109"]  # 640 clips are 2.5 on each of 256 chips
+    assert hours("in groups") == ["≈812", "", "", ""]  # 10 clips per chip are no groups of 4; 40 are
     assert hours("of another family") == hours("uneven") == ["", "", "", ""]
 
 

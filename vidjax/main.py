@@ -67,9 +67,12 @@ def with_weights(argv: list[str], config: config_lib.Config) -> config_lib.Confi
 
     Keys set on the command line are kept.
     """
-    from vidjax.training.choices.model import published_protocol
+    from vidjax.tasks import TASKS
+    from vidjax.training.choices.model import keys_of_weights, published_protocol
 
-    return _with_keys(argv, config, published_protocol(config.init_from))
+    named_by_texts = TASKS.find(config.task).head_from_texts
+    keys = keys_of_weights(config.init_from) if named_by_texts else published_protocol(config.init_from)
+    return _with_keys(argv, config, keys)
 
 
 def _with_keys(argv: list[str], config: config_lib.Config, keys: dict[str, Any]) -> config_lib.Config:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from vidjax.cli import main
 from vidjax.data import motion_videos
 from vidjax.main import read_config
 from vidjax.search.page import clock
-from vidjax.search.search_index import SearchIndex
+from vidjax.search.search_index import SearchIndex, open_header
 
 NAME = "2 <b>&amp;.mp4"  # shown as it is
 
@@ -159,6 +160,16 @@ def test_a_mistake_in_indexing_is_one_sentence(change, sentence, indexed, tmp_pa
     assert not shown.out
     assert re.search(f"^vidjax: .*{sentence}", shown.err.splitlines()[-1])
     assert len(SearchIndex.open(indexed)) == 12
+
+
+@pytest.mark.parametrize("options", [["--stride", "2", "--dtype", "float32"], ["--window", "1.2"], []])
+def test_the_command_that_messages_name_adds_to_the_same_index(options, run, folder, tmp_path, capsys):
+    assert main([*words(run, folder, tmp_path / "index"), *options]) == 3
+    command = shlex.split(open_header(tmp_path / "index").command(tmp_path / "index"))
+    assert command[0] == "vidjax"
+    capsys.readouterr()
+    assert main(command[1:]) == 3  # another index would be refused with 2
+    assert "nothing has changed since the last call" in capsys.readouterr().err
 
 
 def test_times_are_those_of_a_player():

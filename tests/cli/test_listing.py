@@ -63,7 +63,8 @@ def test_the_table_fits_a_terminal_of_80_columns_with_a_line_for_each_result(cap
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
     table = shown.split("\n\n")[0].splitlines()[2:]
-    assert len(table) == sum(max(1, len(card["results"])) for card in cards)
+    published = [{json.dumps(result | {"weights": ""}) for result in card["results"]} for card in cards]
+    assert len(table) == sum(max(1, len(results)) for results in published)
 
 
 def test_the_page_of_the_documentation_is_up_to_date(page, capsys):

@@ -101,7 +101,9 @@ def test_too_many_taps_fall_back_to_the_plain_form_unless_the_kernels_are_named(
     arrays = operands(1, 12, 3, 10)
     compare(arrays, (1e-6,) * 4)
     assert causal_conv_silu(jnp.zeros((0, 12, 3)), *arrays[1:3]).shape == (0, 12, 3)
-    with pytest.raises(ConfigError, match=r"up to 9 taps of .*, not 10 of float32; use implementation='taps'"):
+    with pytest.raises(
+        ConfigError, match=r"up to 9 taps .*, not 10 taps and an x of float32.*; use implementation='taps'"
+    ):
         ours(*arrays, implementation="pallas_tpu")
 
 

@@ -1,6 +1,7 @@
 """Processes that are about to train different things report what differs, and between which of them."""
 
 import concurrent.futures
+import hashlib
 import importlib.metadata
 import itertools
 import threading
@@ -14,6 +15,10 @@ from videos import encode, moving_texture
 
 from vidjax.config import DataConfig, hint_of, keys
 from vidjax.data import open_source
+from vidjax.data.sources.in_memory import InMemorySource
+from vidjax.data.sources.rows import Row
+from vidjax.data.video.checked_file import CheckedFile
+from vidjax.data.video.readers import FrameWindow
 from vidjax.errors import ConfigError
 from vidjax.training import agreement
 from vidjax.training.agreement import OWN, agree, data_facts, run_facts
@@ -185,3 +190,15 @@ def test_a_missing_video_another_class_and_other_content_are_distinguished(tmp_p
     assert "the number of training videos" in differences(whole, folder(tmp_path / "fewer", ("a/1", "b/1")))
     assert "class 1 of the training videos" in differences(whole, folder(tmp_path / "named", ("a/1", "a/2", "c/1")))
     assert "the video train/a/1.mp4" in differences(whole, folder(tmp_path / "changed", seed=1))
+
+
+@pytest.mark.parametrize("kind", ["listed with checksums", "a window of pictures"])
+def test_other_content_is_distinguished_behind_every_kind_of_place(kind, tmp_path):
+    facts = []
+    for content in (b"one", b"two"):
+        path = tmp_path / f"{content.decode()}.jpg"
+        path.write_bytes(content)
+        checked = CheckedFile(str(path), hashlib.sha256(content).digest(), "SHA256SUMS")
+        place = checked if kind == "listed with checksums" else FrameWindow(str(tmp_path), (path.name,), -1, 3, 25.0)
+        facts.append(data_facts({"training": InMemorySource("own", [Row(place, 0, "a")], labels=("x",))}))
+    assert "the video a" in differences(*facts)

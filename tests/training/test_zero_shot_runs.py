@@ -13,6 +13,7 @@ from videos import encode, moving_texture
 import vidjax
 from vidjax import config as config_lib
 from vidjax.errors import ConfigError
+from vidjax.main import main
 from vidjax.training import evaluate
 
 WORDS = {"bike": "riding a bike", "cook_food": "cooking", "dog": "a dog"}
@@ -47,6 +48,19 @@ def settings(root, clip, **changes):
     config.data.update(sampling="segment", short_side=(SIDE, SIDE), interpolation="bicubic")
     config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
     return config_lib.from_dict(config.to_dict())
+
+
+def test_the_documented_command_takes_the_model_and_its_clips_from_the_weights(root, clip, tmp_path):
+    names = tmp_path / "words.json"
+    names.write_text(json.dumps(WORDS))
+    data = ["name=folder", f"root={root}", "eval_split=val", "num_classes=0", "num_frames=2", "workers=0"]
+    words = [f"--config.data.{word}" for word in data] + [f"--config.zero_shot.class_names={names}"]
+    words += [f"--config.init_from={clip}", f"--workdir={tmp_path / 'run'}", "--config.eval.allow_missing=True"]
+    assert main(["vidjax.main", "--config=zero_shot_k400:clip_base", *words]) == 0
+    evaluate(settings(root, clip, zero_shot__class_names=str(names), eval__clips=1, eval__crops=1), tmp_path / "out")
+    found, wanted = ((tmp_path / folder / "predictions.jsonl").read_text() for folder in ("run", "out"))
+    assert found == wanted
+    assert len(found.splitlines()) == 6
 
 
 def test_every_video_is_scored_by_the_words_for_the_classes(root, clip, tmp_path):

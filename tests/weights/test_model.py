@@ -131,8 +131,8 @@ def test_padding_does_not_affect_other_clips(model, monkeypatch):
 @pytest.mark.parametrize(
     ("clips", "words"),
     [
-        (uint8_clips(1, 6, 16, 16), r"clips of 6 frames .* sample 4 frames, .*num_frames=6"),
-        (uint8_clips(6, 16, 16), "clips of 6 frames"),
+        (uint8_clips(1, 6, 16, 16), r"clips have 6 frames, but the model takes 4; sample 4 frames, .*num_frames=6"),
+        (uint8_clips(6, 16, 16), "clips have 6 frames"),
         (np.zeros((4, 16, 16), np.uint8), r"shape \(4, 16, 16\) is not a clip; .*\(t h w 3\) or \(b t h w 3\)"),
         (np.zeros((4, 16, 16, 1), np.uint8), r"shape \(4, 16, 16, 1\) is not a clip"),
         (np.zeros((4, 16, 16, 3), np.int32), "clips of int32 have no known range"),

@@ -110,7 +110,7 @@ SHIPPED = {
         _MIXED | {
             "model.name": "videomamba_middle", "model.spec.merge_directions": "sum", "model.drop_path": 0.8,
             "data.mix_group": 8,
-            "optim.base_lr": 2e-4, "optim.min_lr": 2e-6,
+            "optim.base_lr": 2e-4, "optim.min_lr": 2e-6, "optim.warmup_lr": 2e-6,
         },
         {"v5e": 394.7},
     ),

@@ -52,6 +52,10 @@ class Family:
         if self.pretraining is None:
             raise ConfigError(
                 f"{self.title} has no pre-training module of its own; give num_classes (0 for no head)"
-                + (", or pre-train it with task=feature_alignment" if self.encoder is not None else "")
+                + (
+                    ", or pre-train it with task=feature_alignment"
+                    if getattr(self.encoder, "takes_index", False)
+                    else ""
+                )
             )
         return self.pretraining(spec)

@@ -92,6 +92,9 @@ class IndexHeader:
         videos = " ".join(map(shlex.quote, self.words))
         every, length = self.windows["every"], self.windows["length"]
         options = f"--every {every:g}" + (f" --window {length:g}" if length else "")
+        options += f" --feature {self.feature} --dtype {self.dtype}"
+        if not length and not self.clip.get("fps"):  # otherwise the stride has no effect
+            options += f" --stride {self.clip['stride']}"
         model = shlex.quote(self.backbone["source"])
         return f"vidjax index {videos} --model {model} {options} --out {shlex.quote(os.fspath(folder))}"
 

@@ -28,7 +28,8 @@ import vidjax
 from vidjax.config import Config, flatten, to_saved
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.mixture import Mixture
-from vidjax.errors import ConfigError
+from vidjax.data.video.readers import FrameWindow, StoredVideo
+from vidjax.errors import ConfigError, VideoError
 from vidjax.files import Place, absolute
 from vidjax.registry import is_outside
 from vidjax.training.peers import process_name
@@ -163,12 +164,20 @@ def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
     """Yield the size, and a checksum of the start, of evenly spaced videos: equal lists may name different files."""
     for row in np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)).tolist():
         video, name = source[row].video, f"the video {source[row].id}"
+        if isinstance(video, FrameWindow):
+            video = video.path(0)
+        if isinstance(video, StoredVideo):
+            try:
+                video = video.load()
+            except VideoError as error:
+                yield name, error.reason
+                continue
         if isinstance(video, bytes):
             yield name, _about(len(video), video)
-        elif isinstance(video, str) and os.path.isfile(video):
+        elif os.path.isfile(video):
             with open(video, "rb") as file:
                 yield name, _about(os.path.getsize(video), file.read(_LOOKED_AT))
-        elif isinstance(video, str):
+        else:
             yield name, "not there"
 
 
@@ -200,7 +209,8 @@ def _code(config: Config) -> Iterator[tuple[str, list[pathlib.Path]]]:
     """The source files of vidjax and of the user's own modules that the configuration names."""
     yield f"vidjax {vidjax.__version__}", sorted(pathlib.Path(vidjax.__file__).parent.rglob("*.py"))
     sets = (source.name for source in config.data.mixture.values())
-    for name in dict.fromkeys((config.task, config.data.name, *sets, config.model.name)):
+    models = (config.model.name, config.teacher.name, config.align.teacher)
+    for name in dict.fromkeys((config.task, config.data.name, *sets, *models)):
         spec = importlib.util.find_spec(name.partition(":")[0]) if is_outside(name) else None
         if spec and spec.origin:
             yield name.partition(":")[0], [pathlib.Path(spec.origin)]

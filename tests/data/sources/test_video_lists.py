@@ -186,12 +186,15 @@ def test_several_labels_of_a_video_are_learned_together_and_apply_to_all_of_it(r
     assert len(opened(root, annotation=NOTHING)) == 4
 
 
-def test_captions_of_a_video_may_be_on_several_lines(root):
+def test_captions_of_a_video_may_be_on_several_lines(root, caplog):
     (root / "list.csv").write_text('path,caption\na.mp4,"He runs, fast."\na.mp4,A man runs.\nb c.mp4,She sits.\n')
     source = opened(root, annotation=CAPTIONS)
     assert {source[index].id: source[index].captions for index in range(len(source))} == {
         "a.mp4": ("He runs, fast.", "A man runs."), "b c.mp4": ("She sits.",),
     }  # fmt: skip
+    (root / "list.csv").write_text("path,caption\na.mp4,A man runs.\nb c.mp4,\n")
+    assert [opened(root, annotation=CAPTIONS)[0].id] == ["a.mp4"]
+    assert "1 of 2 videos have no caption and are left out, such as b c.mp4" in caplog.text
     (root / "list.csv").write_text("a.mp4,1\n")
     assert "has no captions; write a list with the columns path and caption" in refusal(root, CAPTIONS)
 

@@ -18,9 +18,11 @@ from vidjax.evaluation.attention import attention_maps
 from vidjax.models import build_model, layers
 from vidjax.models.captioner import Captioner, CaptionerSpec
 from vidjax.models.clip import CLIPClassifier, CLIPEncoder, CLIPVisionSpec
+from vidjax.models.clip_text import CLIPTextSpec
 from vidjax.models.gpt2 import GPT2, GPT2Spec
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.timesformer import TimeSformerClassifier, TimeSformerSpec
+from vidjax.models.video_text import VideoTextModel, VideoTextSpec
 from vidjax.models.videomae import VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
 from vidjax.models.vivit import ViViTClassifier, ViViTSpec
 from vidjax.models.vjepa2 import VJEPA2Classifier, VJEPA2Pretraining, VJEPA2Spec
@@ -269,7 +271,7 @@ def test_the_last_map_of_a_clip_tower_equals_the_models_own_attention():
     close(found.layers["space"][-1].mean(0), wanted[0].reshape(spec.grid) / 3)
 
 
-def test_a_captioner_and_a_deeper_head_show_the_maps_of_their_backbones():
+def test_a_captioner_a_deeper_head_and_a_model_of_texts_show_the_maps_of_their_backbones():
     clip, _ = random_clip(VIDEOMAE)
     backbone = VideoMAEClassifier(VIDEOMAE, 0)
     zeros = np.zeros((1, *VIDEOMAE.clip_shape), np.float32)
@@ -283,6 +285,10 @@ def test_a_captioner_and_a_deeper_head_show_the_maps_of_their_backbones():
     )
     captioner = model_of(Captioner(backbone, text, CaptionerSpec()), {"backbone": params, "decoder": {}})
     np.testing.assert_array_equal(attention_maps(captioner, clip).rollout, wanted)
+    words = CLIPTextSpec(width=16, depth=1, num_heads=2, mlp_dim=28, vocab_size=50, context=9)
+    searched = VideoTextModel(VideoTextSpec(family="videomae", video=VIDEOMAE, text=words, projection=10))
+    towers = model_of(searched, {"video": params, "text": {}})
+    np.testing.assert_array_equal(attention_maps(towers, clip).rollout, wanted)
 
 
 @pytest.mark.parametrize("name", ["videomae_tiny", "timesformer_tiny", "vivit_tiny", "videomamba_tiny", "clip_tiny"])

@@ -188,7 +188,7 @@ def test_a_probe_of_another_width_than_its_encoder_is_refused_in_a_sentence(tmp_
     wide = peer(transformers.VJEPA2ForVideoClassification, dataclasses.replace(SPEC, width=48), num_labels=5)
     torch.save(authors_file(pretraining()), tmp_path / "vitl.pt")
     path = written(probe_file(wide), tmp_path / "ssv2-vitl-16x2x3.pt")
-    with pytest.raises(WeightsError, match="reads features of width 48, but the encoder beside it has width 36; put"):
+    with pytest.raises(WeightsError, match="reads features of width 48, but the encoder beside it has width 36;"):
         load(path)
 
 

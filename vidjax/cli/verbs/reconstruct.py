@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="several shares to hide, drawn below each other, such as 0.5 0.75 0.9",
     )
-    add("--mask", choices=choices("model.mask"), help="the kind of mask (as trained, or tube)")
+    masks = tuple(name for name in choices("model.mask") if name != "attention")  # which needs a teacher
+    add("--mask", choices=masks, help="the kind of mask (as trained, or tube)")
     add("--seed", type=int, default=0, metavar="N", help="seed of the mask (0)")
     clip_options.add_stride(parser)
     add("--json", action="store_true", help="print [{video, png, gif, mp4, hidden: [{ratio, error}]}]")

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from vidjax.config import DataConfig
+from vidjax.data.sources.annotation_checks import warn
 from vidjax.data.sources.annotations import CAPTIONS, INTERVALS, LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.in_memory import InMemorySource
@@ -187,8 +188,10 @@ def _check_labelled(own: OwnVideos) -> None:
 def _described(own: OwnVideos, entries: Iterable[Entry]) -> list[tuple[Entry, tuple[str, ...]]]:
     """Videos with all their captions, which a list may spread over several lines.
 
+    Videos without a caption are left out, with a warning.
+
     Raises:
-      DataError: when there are none.
+      DataError: when no video has one.
     """
     together: dict[str, tuple[Entry, tuple[str, ...]]] = {}
     for entry in entries:
@@ -200,4 +203,6 @@ def _described(own: OwnVideos, entries: Iterable[Entry]) -> list[tuple[Entry, tu
             f"{own.root} has no captions; write a list with the columns path and caption: train.csv and val.csv, or "
             "one list for both"
         )
+    if bare := [name for name, (_, captions) in together.items() if not captions]:
+        warn([f"{own.root}: {len(bare)} of {len(together)} videos have no caption and are left out, such as {bare[0]}"])
     return described

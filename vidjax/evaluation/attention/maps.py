@@ -31,8 +31,10 @@ from vidjax.models.clip import CLIPVisionSpec
 from vidjax.models.layers import QKV
 from vidjax.models.mamba import Halves
 from vidjax.models.pooling import PooledClassifier
+from vidjax.models.presets import FAMILIES
 from vidjax.models.spec import ClipSpec
 from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.models.video_text import VideoTextModel
 from vidjax.models.videomae import VideoMAEPretraining, VideoMAESpec
 from vidjax.models.videomamba import VideoMambaSpec
 from vidjax.models.vivit import ViViTSpec
@@ -126,6 +128,8 @@ def _parts(model: Model) -> tuple[Any, tuple, Any]:
     module, params = model.module, model.params
     if isinstance(module, Captioner):
         module, params = module.backbone, params["backbone"]
+    elif isinstance(module, VideoTextModel):
+        module, params = FAMILIES.find(module.spec.family).classifier(module.spec.video, 0), params["video"]
     known = isinstance(module, ClipClassifier | PooledClassifier | _PRETRAINING)
     if model.clip_recipe is None or not known or type(module.spec) not in _READ:
         raise ConfigError(

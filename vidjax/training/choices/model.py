@@ -68,6 +68,15 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
     return ModelChoice(size, {}, f"for {kind}")
 
 
+def keys_of_weights(source: str) -> dict[str, Any]:
+    """Return the keys for the video model of public weights, which may have no classes, and for its clips.
+
+    Raises:
+      ConfigError: when `source` cannot be read, holds no video model, or takes frames that are not square.
+    """
+    return _keys_of(_load(source))
+
+
 def published_protocol(source: str) -> dict[str, Any]:
     """Return the keys for evaluating public weights: their model, and the clips and views of the published accuracy.
 
@@ -94,7 +103,7 @@ def _like_run(config: Config, reason: str) -> ModelChoice:
 
 
 def _like_weights(source: str) -> ModelChoice:
-    keys = _keys_of(_load(source))
+    keys = keys_of_weights(source)
     return ModelChoice(_recipe_for(keys["model.name"]), keys, f"to suit {source}")
 
 
