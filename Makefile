@@ -11,10 +11,10 @@ quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the buil
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
 
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow and not aot" -n 2
+	$(BIN)/python -m pytest -m "not slow and not aot" -n 2 --dist worksteal
 
 test-full: $(VENV)/.installed-test  ## the slow tests too: kills, smokes, notebooks, browser, newest Python, TPU compiles; hours on 2 cores
-	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -m "not aot" -n 2  # with the code generator that users have
+	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -m "not aot" -n 2 --dist worksteal  # with the code generator that users have
 	$(MAKE) test-aot
 	$(MAKE) test-browser
 	scripts/test_newest_python.sh

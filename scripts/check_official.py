@@ -2,9 +2,9 @@
 
     python scripts/check_official.py CLONE...
 
-Every file and line that a recipe cites must exist at its commit. The line of a flag must name the flag, and the line of
-a published accuracy must have its figures. The script prints the citations that fail, and exits with code 1 if there
-are any.
+Every file and line that a recipe cites must exist at its commit. The line of a flag must have its value (unless that is
+True or False) and, if ours is equal, the flag's name. The line of a published accuracy must have its figures. The
+script prints the citations that fail, and exits with code 1 if there are any.
 """
 
 import functools

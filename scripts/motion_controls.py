@@ -115,7 +115,8 @@ def run(finetuned: pathlib.Path) -> dict[str, float]:
 
 
 def _on_folder(config, root: pathlib.Path):
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, name="folder", root=str(root)))
+    data = dataclasses.replace(config.data, name="folder", root=str(root), eval_split="val")
+    return dataclasses.replace(config, data=data)
 
 
 def main() -> int:

@@ -149,6 +149,11 @@ def test_an_open_batch_must_be_set(capsys):
     assert "--config.data.global_batch=N" in capsys.readouterr().err
 
 
+def test_options_of_a_plan_need_one(capsys):
+    assert main(["compile", "--config=pretrain:base", "--topology=v5e:2x4", "--videos=10"]) == 2
+    assert "--videos and --results are for --plan" in capsys.readouterr().err
+
+
 def test_the_length_of_a_recipe_needs_the_number_of_videos(capsys):
     assert main(["compile", "--plan", "--config=videomae_k400:base", "--topology=v5e:2x4"]) != 0
     assert "add --videos=N" in capsys.readouterr().err

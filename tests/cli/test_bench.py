@@ -25,6 +25,8 @@ from vidjax.cli.verbs import bench
         (["scan", "--all"], "--all measures the training steps: vidjax bench step --all"),
         (["step", "--only", "svt_k400:base"], "--only and --results are for vidjax bench step --all"),
         (["step", "--all", "--size", "large"], "--all measures the shipped sizes; only --size=tiny"),
+        (["step", "--all", "--remat", "full"], "--remat is not for --all"),
+        (["step", "--all", "--compile-peer"], "--compile-peer is not for --all"),
         (["step", "--all", "--dtype", "float32"], "--dtype is not for --all, which measures the shipped steps as"),
         (["step", "--threads", "4096"], "--threads=4096 must be from 1 to "),
     ],

@@ -226,7 +226,7 @@ def job_of(folder):
             "--npy writes one vector per window, not tokens; put another of --features first",
         ),
         (["--every", "1", "--data", "synthetic"], "has synthetic frames, over which no windows slide; give videos"),
-        (["--every", "1", "--batch", "3"], "a batch of 3 videos is not a multiple of the 8 devices here; use 8"),
+        (["--every", "1", "--batch", "3"], "a batch of 3 clips is not a multiple of the 8 devices here; use 8"),
     ],
 )
 def test_mistakes_are_one_sentence_and_nothing_is_written(words, told, folder, tmp_path, monkeypatch, capsys):

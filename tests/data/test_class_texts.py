@@ -12,7 +12,7 @@ from vidjax.errors import ConfigError, DataError
     ("classes", "message"),
     [
         ([], "no classes are given; name at least two"),
-        (["cooking"], "'cooking' is the only class, and no file has that name"),
+        (["cooking"], "'cooking' is the only class; name at least two$"),
         (["cooking", " ", "a"], "class 2 of 3 is empty"),
         (["cooking", "diving", "cooking "], "'cooking' is both class 1 and class 3"),
         ("cooking", "classes='cooking' is one text; give a list"),

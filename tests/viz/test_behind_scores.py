@@ -49,7 +49,7 @@ def test_two_values_of_one_figure_are_explained_by_checkpoint_and_views(tmp_path
     assert which == "Checkpoint 1804 was scored, chosen from 49 validations."
     assert why == (
         "val/top1 (88.2%) and eval/top1 (94.1%) are two measurements: val/ scores the model at the last step, 2005, "
-        "on one central view of each video, eval/ the model at step 1804 on 3 x 1 views."
+        "on central views only, eval/ the model at step 1804 on 3 x 1 views."
     )
     assert list(score_sentences(SCORED | {"eval/step": 30}, tmp_path))[1] == "Checkpoint 30 was scored."
     assert not any("two measurements" in said for said in score_sentences(SCORED | {"val/top1": 0.9412}, tmp_path))

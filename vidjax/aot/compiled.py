@@ -31,7 +31,7 @@ class Compiled:
 
     Attributes:
       topology: for example v5e:16x16.
-      chips: number of chips.
+      chips: number of devices: chips or, on v4, cores.
       mesh: sizes of data, fsdp and tensor.
       chosen: keys that the configuration leaves open, with the values that a run on these chips would choose.
       clips: clips per call, over all chips.

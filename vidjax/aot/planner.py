@@ -123,8 +123,8 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
 def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
     """Return whether a step does not fit, or saves memory at the cost of time.
 
-    Sharding parameters over more chips could avoid either. In a loop over a deep stack, everything is recomputed for
-    another reason (see `choose_by_platform`).
+    Sharding parameters over more chips could avoid either. In a loop over a deep stack, layers are recomputed for
+    another reason (see `vidjax.training.choices.platform`).
     """
     if not step.fits or step.chosen.get("train.accumulate", 1) > 1:
         return True

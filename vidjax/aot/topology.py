@@ -13,7 +13,7 @@ from vidjax.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """One device as JAX counts them: a chip or, on v4, one of its two cores.
+    """One device of a topology: a chip or, on v4, one of its two cores.
 
     Attributes:
       memory: bytes that a program may use.

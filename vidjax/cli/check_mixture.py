@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vidjax.config import DataConfig
     from vidjax.data.audit import Opening, SplitAudit
 
-SAMPLED = 1000  # videos of a folder that are opened unless asked otherwise
+SAMPLED = 1000  # videos of a source that are opened, if it is a folder, unless asked otherwise
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,10 @@ def add_windows(parser: argparse.ArgumentParser, default: str) -> None:
     """Add --every and --window; `default` says what happens without --every."""
     add = parser.add_argument
     add("--every", type=float, metavar="SECONDS", help=f"slide a window over each video, at this stride ({default})")
-    about = "length of a window; the frames of its clip are spread over it (default: as long as a clip)"
+    about = (
+        "length of a window; the frames of its clip are spread over it (default: as long as a clip, or as --every for "
+        "a model that spreads its frames over a video)"
+    )
     add("--window", type=float, metavar="SECONDS", help=about)
 
 

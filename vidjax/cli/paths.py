@@ -79,7 +79,10 @@ def shown(path: str) -> str:
 
 
 def names_of(videos: Iterable[str]) -> dict[str, str]:
-    """Return a name for each video's output files: its base name, or if two of these are equal, its relative path."""
+    """Return a name for each video's output files: its base name without suffix.
+
+    If any two of these are equal, every name is the video's path below the folder that all videos share.
+    """
     videos = list(dict.fromkeys(videos))
     names = [pathlib.Path(video).stem for video in videos]
     if len(set(names)) < len(names):

@@ -24,7 +24,7 @@ def defaults():
 
 
 def keys() -> tuple[str, ...]:
-    """Every dotted key of `Config`, such as `data.root`."""
+    """The dotted keys of `Config`, such as `data.root`, except for those of specs and the mixture."""
     return tuple(key for key, _ in flatten(dataclasses.asdict(Config())))
 
 

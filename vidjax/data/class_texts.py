@@ -45,10 +45,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     if "" in found:
         raise ConfigError(f"class {found.index('') + 1} of {len(found)} is empty; remove it, or give it words")
     if len(found) == 1:
-        raise ConfigError(
-            f"{_short(found[0])} is the only class, and no file has that name; name at least two classes, or a file "
-            "with one per line"
-        )
+        raise ConfigError(f"{_short(found[0])} is the only class; name at least two")
     for number, text in enumerate(found):
         if (first := found.index(text)) < number:
             raise ConfigError(f"{_short(text)} is both class {first + 1} and class {number + 1}; name each class once")

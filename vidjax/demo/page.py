@@ -19,7 +19,7 @@ from vidjax.demo.site import PROGRESS, Site
 from vidjax.demo.uploads import RefusedError, Upload, Uploads
 from vidjax.demo.words_tab import WordsTab
 
-_HINT = "Drop a video, record one, or take an example."
+_HINT = "Drop a video, record one, or pick an example."
 
 
 def build_page(models: Models, uploads: Uploads, made: dict[str, str], searched: Searched | None = None) -> gr.Blocks:

@@ -20,7 +20,7 @@ from vidjax.evaluation.predict import Predictor
 _MOST = 48  # windows per video
 _SPREAD = 10.0  # seconds per window for models that spread their frames: as long as the clips of Kinetics
 _LONG = 2  # minimum length of a video for a timeline, in clips
-_LANES = 8  # number of colours, and of classes drawn: those that win most windows
+_LANES = 8  # number of colours, and of classes drawn: those that win the most windows
 _TALL = 40  # height of the curves, in SVG units
 _MARKS = 6  # times shown below the timeline
 _MINUTES = 120.0  # seconds from which times are in minutes

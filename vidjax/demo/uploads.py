@@ -198,7 +198,7 @@ class Uploads:
         return Upload(path, name, info, player, (note,))
 
     def _move(self, path: Path, own: str) -> None:
-        """Move a file out of the folder that gradio created for it; nothing else is touched."""
+        """Move a file out of the folder that gradio created for it, and delete the folder; refuse any other file."""
         path = path.resolve()
         alone = path.parent
         if alone.parent != self._folder.resolve() or alone.name.startswith(_VISIT) or not path.is_file():

@@ -113,7 +113,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         return results
 
     def validate(self, params: Params) -> dict[str, Any]:
-        """Score the central view of every video; return the flat results val/... and write nothing."""
+        """Score the central view of every video or window; return the flat results val/... and write nothing."""
         recipe = self.recipe.one_view()
         results = self.summarise(self.score(params, recipe, progress=False), recipe)
         return {f"val/{name}": results[f"eval/{name}"] for name in self.quick if f"eval/{name}" in results}

@@ -37,8 +37,8 @@ class Scoring(Protocol):
 def make_eval_step(objective: Scoring, merge: str, mesh: Mesh) -> jax.stages.Wrapped:
     """Make the step that scores one global batch; reuse it for later passes, because each new step compiles again.
 
-    Views run one after the other (`lax.map`), so that memory holds only one view per video. The small results are
-    replicated, so that each process of a pod can read all of them without another gather.
+    Views run one after the other (`lax.map`), so that memory holds the activations of only one view per video. The
+    small results are replicated, so that each process of a pod can read all of them without another gather.
 
     Args:
       merge: a rule of `vidjax.evaluation.merge_views`.

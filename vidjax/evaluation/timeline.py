@@ -24,7 +24,8 @@ class Segment:
       number: the answer's number, its column in the shares.
       probability: the answer's mean probability over the windows of the segment.
       windows: number of windows in the segment.
-      agree: number of these windows whose own best answer is this one; the others are flickers.
+      agree: number of these windows whose own best answer is this one or, if answers may overlap, in which it is
+        likely; the others are flickers.
     """
 
     start: float

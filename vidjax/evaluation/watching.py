@@ -48,7 +48,7 @@ class Watch:
     Attributes:
       skipped: number of answers that were due while another was computed.
       latencies: latencies of the answers so far.
-      window: seconds that a clip spans; 0 before the first frame.
+      window: seconds that a window spans; 0 before the first frame.
     """
 
     def __init__(self, predictor: Predictor, every: float):
@@ -77,8 +77,8 @@ class Watch:
           begun: called at the first frame.
 
         Raises:
-          DataError: if the source cannot be read, or ends before a window is full.
-          StalledError: if the source sends nothing.
+          DataError: if the source cannot be read, or no window is full before the source ends or `seconds` are over.
+          StalledError: if the source sends nothing, or breaks off.
         """
         frames = video.wait(0.0)
         if not frames:

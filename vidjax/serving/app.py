@@ -114,7 +114,7 @@ class Service:
         self.stopping = True
 
     def close(self) -> None:
-        """Answer the waiting requests and end the threads; cancelled requests are not started."""
+        """Finish the videos that the threads have begun, drop those still queued, and end the threads."""
         self._threads.shutdown(cancel_futures=True)
         self.batcher.close()
 

@@ -68,7 +68,7 @@ def open_model(source: str) -> ServedModel:
     """Open a folder written by `vidjax export --format=stablehlo`, or any source that `vidjax.from_pretrained` accepts.
 
     Raises:
-      WeightsError: when it is neither, or predicts neither classes nor numbers.
+      WeightsError: when it is neither, is damaged or for other platforms, or predicts neither classes nor numbers.
     """
     name = os.path.basename(os.path.normpath(source))
     if (Path(source) / stablehlo.GRAPH).is_file():

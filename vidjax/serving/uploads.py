@@ -83,7 +83,7 @@ class _Counted:
 
 
 class _InMemory(MultiPartParser):
-    """A parser that keeps files in memory, bounded by the body limit, instead of writing those over 1 MB to disk."""
+    """A parser that keeps files in memory, bounded by the body limit, instead of writing those over 1 MiB to disk."""
 
     spool_max_size = 0  # 0 keeps a SpooledTemporaryFile in memory at any size
 

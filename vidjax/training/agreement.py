@@ -174,10 +174,10 @@ def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
                 continue
         if isinstance(video, bytes):
             yield name, _about(len(video), video)
-        elif os.path.isfile(video):
+        elif video and os.path.isfile(video):
             with open(video, "rb") as file:
                 yield name, _about(os.path.getsize(video), file.read(_LOOKED_AT))
-        else:
+        elif video:
             yield name, "not there"
 
 

@@ -70,9 +70,11 @@ def _two_figures(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
     when = f" at the last step, {steps[-1]:.0f}," if len(steps) else ""
     which = f" at step {results['eval/step']}" if "eval/step" in results else ""
     values = [f"{name} ({rounded(name, results[name])})" for name in differing]
+    heads = "eval/head" in results  # an attentive probe, whose head is chosen on videos that may be others
+    model, of = ("the best head", " of the videos for choosing it") if heads else ("the model", "")
     yield (
-        f"{' and '.join(values)} are two measurements: val/ scores "
-        f"the model{when} on one central view of each video, eval/ the model{which} on {_view_words(results)}."
+        f"{' and '.join(values)} are two measurements: val/ scores {model}{when} on central views{of} only, eval/ the "
+        f"model{which} on {_view_words(results)}."
     )
 
 

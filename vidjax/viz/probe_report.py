@@ -55,8 +55,8 @@ def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: 
 
 
 _CURVES = (
-    "The MLP, epoch by epoch: solid lines for the training rows that are held out for early stopping, dashed lines for "
-    "the rows that it learns from (measured without dropout). The dot marks the epoch that was kept."
+    "The MLP, epoch by epoch: solid lines for the training rows that are held out for early stopping, if any, dashed "
+    "lines for the rows that it learns from (measured without dropout). The dot marks the epoch that was kept."
 )
 
 

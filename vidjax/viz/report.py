@@ -176,7 +176,7 @@ def _whole(results: Mapping[str, Any]) -> dict[str, Any]:
 def _curve_blocks(runs: Mapping[str, Place], curves: Sequence[Curve], path: Place) -> list[Picture | Text]:
     """Curves of metrics with two or more points, and a sentence on each metric with a single point."""
     picture = draw_curves(runs, curves, path)
-    caption = "Curves over training steps; the pale line is every logged value."
+    caption = "Curves over training steps; a long curve is smoothed, and a pale line shows every logged value."
     blocks: list[Picture | Text] = [Picture(picture, caption, zooms=True)] if picture else []
     for curve in curves:
         found = {name: read_metric(folder / METRICS, curve.metric) for name, folder in runs.items()}

@@ -268,7 +268,7 @@ def test_invalid_options_are_refused(videos, tmp_path):
         embed(videos, tmp_path, names=("cls",))
     with pytest.raises(ConfigError, match="features are stored as float16 or float32, not as 'int8'"):
         embed(videos, tmp_path, dtype="int8")
-    with pytest.raises(ConfigError, match="a batch of 6 videos is not a multiple of the 8 devices here; use 8"):
+    with pytest.raises(ConfigError, match="a batch of 6 clips is not a multiple of the 8 devices here; use 8"):
         embed(videos, tmp_path / "batch", batch=6)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be created: Not a directory"):

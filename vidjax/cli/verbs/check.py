@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vidjax.data.audit import SplitAudit
 
 SOMETHING_MISSING = 1
-SAMPLED = 1000  # videos of a folder that are opened unless asked otherwise
+SAMPLED = 1000  # videos per split of a folder that are opened unless asked otherwise
 NAMES = names_in("vidjax.data.datasets")
 DATASET_HELP = f"{', '.join(NAMES)}, or module:ATTR for your own"
 
@@ -43,9 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "instead, check the sources of an experiment's mixture; --config.data.mixture.NAME.root=DIR works too"
     parser.add_argument("--config", default="", metavar="NAME[:ARG,ARG]", help=about)
     parser.add_argument("--root", default="", metavar="DIR", help="the folder of the named data set or of its records")
-    parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
+    parser.add_argument(
+        "--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5; lvu: 21 splits)"
+    )
     about = "open every video: `index` reads packets and the first frame (milliseconds per video), `decode` all frames"
-    about += f"; by default up to {SAMPLED} videos of a folder are indexed, and none of a data set"
+    about += f"; by default up to {SAMPLED} videos per split of a folder are indexed, and none of a data set"
     parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
     about = "open every video and add the readable ones to SHA256SUMS in the root, in the format of sha256sum; "
     about += "existing lines are kept, and files that do not match theirs are reported"

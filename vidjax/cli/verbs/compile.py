@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from vidjax.aot.planner import Compile, Plan
 
 ESTIMATES = (
-    "Memory is the peak of the compiled program. Times are the compiler's own estimate of its instructions at the "
-    "chip's clock, good to a factor of two: use them to compare variants, not to predict. "
+    "Memory is the peak of the compiled program. Times are the compiler's own estimate of the program's "
+    "instructions at the chip's clock, good to a factor of two: use them to compare variants, not to predict. "
 )
 KERNELS = (
     "The compiler gives no estimate for Pallas kernels. A kernel's time is that of its schedule (one bundle of "
@@ -60,8 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Compile and print; the exit code is 0 if it fits, 1 if not.
 
     Raises:
-      ConfigError: for --largest-batch or --plan with anything except a training step, or from the compile functions.
+      ConfigError: for --largest-batch or --plan with anything except a training step, for options of --plan without it,
+        or from the compile functions.
     """
+    if not arguments.plan and (arguments.videos or arguments.results):
+        raise ConfigError("--videos and --results are for --plan; add it, or leave them out")
     for option in ("largest_batch", "plan"):
         if getattr(arguments, option) and arguments.what != "step":
             name = option.replace("_", "-")

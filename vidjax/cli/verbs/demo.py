@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
     about = f"a classifier, autoencoder, captioner or model with a text tower: {load_model.HELP}; may be repeated; two "
-    about += "classifiers can be compared (default: the quickstart's runs, or a tiny model trained for the page)"
+    about += (
+        "classifiers can be compared (default, unless --captioner or --index is given: the quickstart's runs, or a "
+        "tiny model trained for the page)"
+    )
     add("--model", action="append", default=[], metavar="SOURCE", help=about)
     add("--captioner", metavar="RUN", help="a captioner: the folder of a run of task=captioning")
     about = "an index to search, by the visitor's video or, if its model has a text tower, in words: the folder that "

@@ -48,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "split of the data set; default train, or all videos of a folder without splits"
     add("--split", default="", help=about)
     add("--out", required=True, metavar="DIR", help="the folder of the features; a partial one is completed")
-    about = "comma-separated: tokens, token_mean, token_max, width_mean, cls, pooled (all except tokens)"
+    about = "comma-separated: tokens, token_mean, token_max, width_mean, cls, pooled, embedding (all except tokens)"
     add("--features", default="", metavar="NAMES", help=about)
     about = "the annotation that probes need: a class, or regression targets (default: a class if the rows have one)"
     add("--task", default="", choices=TASKS, help=about)
     clip_options.add_stride(parser)
-    clip_options.add_windows(parser, "one feature per video")
+    clip_options.add_windows(parser, "one feature per video, unless --window is given")
     add(
         "--npy",
         default="",

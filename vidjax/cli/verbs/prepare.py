@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help=f"{DATASET_HELP}; {about}")
     parser.add_argument("--root", required=True, metavar="DIR", help="the folder of the videos")
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder for the records")
-    parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
+    parser.add_argument(
+        "--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5; lvu: 21 splits)"
+    )
     parser.add_argument(
         "--short-side", type=int, default=256, help="pixels, usually 256 to 320; never enlarged; default 256"
     )

@@ -20,8 +20,8 @@ from vidjax.files import located
 
 SOME_FAILED = 3
 OPTIONS = {  # keys of config.probe, which gives the defaults
-    "reductions": "comma-separated: token_mean, token_max, width_mean, cls, pooled, tokens, pca, weighted_tokens; "
-    "default: all stored arrays except tokens",
+    "reductions": "comma-separated: token_mean, token_max, width_mean, cls, pooled, embedding, tokens, pca, "
+    "weighted_tokens; default: all stored arrays except tokens",
     "probes": "comma-separated: linear, svm, knn, mlp",
     "pca_of": "pca: the array to decompose",
     "components": "pca: number of components",

@@ -1,8 +1,8 @@
 """`vidjax watch`: classify a camera, a stream or a growing file live.
 
 Each answer covers the most recent seconds of the stream. Frames and answers that would be late are dropped. It stops
-when the stream ends, after --seconds, or on Ctrl-C or SIGTERM, and then prints a summary. If the source sends nothing
-for --timeout seconds, the exit code is 4.
+when the stream ends, after --seconds, or on Ctrl-C or SIGTERM, and then prints a summary. A file that has not grown for
+--timeout seconds counts as ended; if any other source sends nothing for that long, the exit code is 4.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="SOURCE", help=_SOURCE)
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
     add("--every", type=float, default=1.0, metavar="SECONDS", help="time between two answers (1)")
-    about = "length of a window; the frames of its clip are spread over it (default: as long as a clip)"
+    about = (
+        "length of a window; the frames of its clip are spread over it (default: as long as a clip, or 3 for a model "
+        "that spreads its frames over a video)"
+    )
     add("--window", type=float, metavar="SECONDS", help=about)
     clip_options.add_stride(parser)
     add("--top", type=int, default=3, metavar="K", help="classes to show (3)")

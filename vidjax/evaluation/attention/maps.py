@@ -72,8 +72,9 @@ class AttentionMaps:
     """Where a model looks in one clip, on the grid of its cubes.
 
     Attributes:
-      layers: by kind, (layers heads t h w): the attention that each cube receives from the class token or, in a model
-        without one, from all tokens on average. Each model has some of the `KINDS`:
+      layers: by kind, (layers heads t h w): the attention that each cube receives from the class token (from the first
+        token in a VideoMAE with pooling=first) or, in a model without one, from all tokens on average. Each model has
+        some of the `KINDS`:
 
         attention: attention over all tokens (VideoMAE, V-JEPA 2, ViViT's model 1, TimeSformer's joint attention).
         space: attention within frames, averaged over the frames' class tokens, if there are any.

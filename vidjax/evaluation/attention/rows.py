@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-_LOGITS = 2**23  # maximum logits per block of queries: 32 MB
+_LOGITS = 2**23  # maximum logits per block of queries: 32 MiB
 
 
 def over_groups(

@@ -23,7 +23,7 @@ def write_on_cluster(runner: Runner, opener: Opener, writer: StoreWriter, on_row
     Args:
       opener: opens the writer's backbone and split, once in each process of the cluster; picklable and hashable.
       writer: a writer for a folder that all machines see.
-      on_row: called with 1 for each row when its part is written.
+      on_row: called with 1 for each row when its part is written, at once for parts that exist.
 
     Raises:
       UserError: as in `vidjax.evaluation.features.writer.write_features` and `vidjax.data.runners.run_pieces`.

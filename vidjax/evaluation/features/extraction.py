@@ -82,8 +82,8 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
     """Feature arrays computed from a module's outputs, in float32.
 
     Returns:
-      tokens (b n d); token_mean and token_max (b d), their mean and maximum; width_mean (b n), their mean over the
-      width; pooled (b d), the input of a classifier's head; cls (b d) if the model has a class token; embedding (b e),
+      tokens (b n d); token_mean and token_max (b d), their mean and maximum over n; width_mean (b n), their mean over
+      d; pooled (b d), the input of a classifier's head; cls (b d) if the model has a class token; embedding (b e),
       of unit length in the space of texts, if the model has a text tower.
     """
     tokens = outputs["tokens"].astype(jnp.float32)
@@ -275,5 +275,5 @@ def steps_batch(asked: int) -> int:
     devices = jax.local_device_count()
     if asked < 0 or asked % devices:
         near = max(1, round(asked / devices)) * devices
-        raise ConfigError(f"a batch of {asked} videos is not a multiple of the {devices} devices here; use {near}")
+        raise ConfigError(f"a batch of {asked} clips is not a multiple of the {devices} devices here; use {near}")
     return asked or VIDEOS_A_DEVICE * devices

@@ -34,7 +34,7 @@ def write_npy_files(folder: str | os.PathLike, store: FeatureStore, name: str) -
       the names of the files, without `.npy` and `.json`.
 
     Raises:
-      ConfigError: for a store without windows.
+      ConfigError: for a store without windows or without the array.
       DataError: if a file cannot be written.
     """
     if store.windows is None or store.header.windows is None:

@@ -85,6 +85,7 @@ class FeatureStore:
 
         Raises:
           ConfigError: if the store has no such array.
+          DataError: if a part is damaged.
         """
         if name not in self.header.arrays:
             raise ConfigError(

@@ -21,7 +21,7 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
     """Compute all `FIGURES`; BLEU and ROUGE are fractions in [0, 1], CIDEr-D is in [0, 10].
 
     Args:
-      captions: one per video; an empty caption scores 0.
+      captions: one per video; an empty caption matches nothing.
       references: at least one per video.
     """
     return {
@@ -55,7 +55,7 @@ def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
 def best_constant(references: Sequence[Sequence[str]]) -> str:
     """Choose the caption for all videos: of the most frequent references, the one that scores best by BLEU-4.
 
-    BLEU-2 decides ties, for example if no reference shares four words with another.
+    BLEU-2 decides ties, for example if every reference is shorter than four words.
     """
     counts = collections.Counter(text for own in references for text in own)
     likely = [text for text, _ in counts.most_common(_CANDIDATES)]

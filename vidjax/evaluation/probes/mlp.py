@@ -1,6 +1,7 @@
 """An MLP on frozen features, as an estimator for scikit-learn's pipelines and searches.
 
-Sources: the AFEW-VA probe (hidden layers with ReLU and dropout, tanh, loss 1 - CCC) and the COIN probe (softmax).
+Sources: the probes that configs/probe_afew_va.py (hidden layers with ReLU and dropout, tanh, loss 1 - CCC) and
+configs/probe_coin.py (softmax) follow.
 """
 
 from __future__ import annotations
