@@ -1,10 +1,10 @@
 """VideoMamba's masked pre-training with a CLIP-B/16 teacher (Li et al., ECCV 2024, arXiv:2403.06977, section 3.4).
 
-Expected   after configs/videomamba_k400.py:middle_masked, the authors' top-1: 82.0 with 8 frames, 83.4 with 16; after
-           configs/videomamba_ssv2.py:middle_masked 70.2 with 8, 71.0 with 16 (not re-run)
+Expected   the authors' top-1 (not re-run): after middle and configs/videomamba_k400.py, 82.0 (:middle_masked_f8) and
+           83.4 (:middle_masked); after middle_ssv2 and configs/videomamba_ssv2.py, 70.2 and 71.0
 Hardware   the authors: 32 GPUs with 64 videos each
 Command    python -m vidjax.main --config=configs/videomamba_pretrain.py:middle --config.data.root=DIR --workdir=RUN
-           then --config.init_from=RUN with the two configurations above
+           then configs/videomamba_k400.py:middle_masked with --config.init_from=RUN
 Sizes      middle (Kinetics-400, default), middle_ssv2 (Something-Something v2), middle_whole (Kinetics-400, see below);
            `smoke` trains a tiny student with a tiny random teacher on the built-in data in minutes
 Weights    align.teacher_from is a hub id, folder or file with OpenAI's weights in the layout of `transformers`, or the

@@ -183,7 +183,7 @@ def test_a_folder_is_reported_as_training_will_use_it(write, tmp_path, capsys):
         steps, epochs = map(int, re.search(words, said).groups())
         assert steps == pytest.approx(epochs * train / batch, abs=0.5)
         assert least <= steps < least + train / batch + 1
-    assert "17 of 17 videos are shorter than the 61 frames that a clip spans (16 of them, every 4th)" in said
+    assert "17 of 17 videos are shorter than a clip, which spans 61 frames (16 frames, every 4th)" in said
     assert re.search(r"not_video: .*run/broken.mp4", said)
     assert "train: note: 1 of 3 classes have fewer than 5 videos ('sit' has 2)" in said
     assert "nothing is missing" not in said

@@ -20,7 +20,7 @@ from vidjax.config import Config, ModelConfig
 from vidjax.models import FAMILIES, build_model
 from vidjax.training.choices.platform import choose_by_platform
 
-COMPARED = ("videomae", "timesformer", "vivit")  # families that transformers has
+COMPARED = ("videomae", "timesformer", "vivit")  # whose classifiers `peers` builds in transformers
 _BATCH = {"cpu": 1, "gpu": 16, "tpu": 16}
 NOTE = ""  # the table needs no note
 

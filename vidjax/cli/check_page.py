@@ -98,7 +98,7 @@ def _print_own(console: Console, audits: Sequence[SplitAudit]) -> None:
     span = (DataConfig().num_frames - 1) * DataConfig().stride + 1
     short = sum(info.frames < span for info in measured)
     if short:
-        clip = f"the {span} frames that a clip spans ({DataConfig().num_frames} of them, every {DataConfig().stride}th)"
+        clip = f"a clip, which spans {span} frames ({DataConfig().num_frames} frames, every {DataConfig().stride}th)"
         said = f"{short} of {len(measured)} videos are shorter than {clip}; a smaller data.stride shortens the clip"
         console.print(printable(said), highlight=False)
 

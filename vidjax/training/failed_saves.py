@@ -3,7 +3,7 @@
 When a write fails, orbax 0.12.8 closes the event loop while other writes of the same save are under way
 (`_run_sync_via_new_loop`, checkpoint/_src/asyncio_utils.py:88). Each of them then finds its loop closed, and a thread
 of TensorStore prints a traceback (python/tensorstore/future.cc:518 of its commit bc4fbc1). Here the event loop stays
-open until all of its writes have ended.
+open until all of its writes have ended, for at most 20 seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PATIENCE = 20.0  # seconds to wait for the other writes of a failed save
 
 @functools.cache
 def tell_failures_once() -> None:
-    """Suppress all output about a failed save in this process, except the error that it raises."""
+    """Keep the tracebacks of a failed save out of this process's output; the save still raises its error."""
     asyncio_utils.run_sync = _to_the_end(asyncio_utils.run_sync)  # ty: ignore[invalid-assignment]
     for logger in ("absl", "asyncio"):
         logging.getLogger(logger).addFilter(_is_news)

@@ -8,7 +8,7 @@ from vidjax.data.sources.synthetic import SyntheticSource
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> SyntheticSource:
-    """Open a split of noise with data.num_classes classes."""
+    """Open a split of noise with data.num_classes classes, or 10 if that is 0."""
     del root, annotation
     return SyntheticSource(split, data.num_classes)
 
