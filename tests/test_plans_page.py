@@ -49,7 +49,7 @@ def test_each_recipe_lists_its_hours_where_it_was_compiled(script):
     whole = "| `one` | v5e:8x8 | `mesh.fsdp=8` | 2048 | 100.0 | 45% | 20,480 | 4.1 | 50 | 3,200 | 2026-11-23 |"
     assert each == whole
     assert unknown.split(" | ")[-3:-1] == ["?", "?"]
-    assert "1 of 3\npublished recipes were compiled" in page
+    assert "1 of 3 published recipes were compiled" in page
     # 96 clips are 6 on each of 16 chips, and cannot be divided over 64 or 256
     assert [line for line in lines if "`two`" in line] == ["| `two` | not compiled | - | - | - |"]
     assert "`three`" not in page

@@ -59,7 +59,7 @@ def test_a_model_with_a_text_tower_takes_the_classes_of_a_visitor(tmp_path):
     classifier = reader.classifier("riding a bike\n\n cooking\n")
     assert classifier.model.labels == ("riding a bike", "cooking")
     assert reader.classifier("riding a bike\ncooking") is classifier
-    assert reader.attention_sizes() == {}
+    assert reader.attention_sizes() == {"space": (2, 4)}  # of the video tower
     for words, message in (
         ("cooking", "'cooking' is the only class"),
         ("a\nb\na", "'a' is both class 1 and class 3"),

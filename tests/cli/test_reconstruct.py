@@ -105,7 +105,7 @@ def test_the_seed_draws_the_mask(autoencoder, videos, tmp_path):
         (["--mask-ratio", "most"], "argument --mask-ratio: invalid float value: 'most'"),
         (["--ratios", "0.5", "1"], "--ratios=1.0 hides 36 of the 36 units of a tube mask"),
         (["--ratios", "0.5", "--mask-ratio", "0.9"], "--ratios and --mask-ratio both set the share to hide"),
-        (["--mask", "attention"], "--mask='attention' is unknown; choose one of tube, random, frame"),
+        (["--mask", "attention"], "argument --mask: invalid choice: 'attention'"),
         (["--mask", "cell"], "argument --mask: invalid choice: 'cell'"),
     ],
 )
