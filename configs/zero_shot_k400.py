@@ -8,6 +8,8 @@ Command    python -m vidjax.main --config=configs/zero_shot_k400.py:base --confi
 Sizes      base (default), large: VideoPrism-LvT; clip_base: CLIP ViT-B/16, the mean of 8 frames (no figure was
            published for these frames and this template); `smoke` scores a tiny model of the same family,
            named by init_from, on the built-in data
+Clips      the model, and the frames and normalisation of a clip, are those of the weights unless the command line sets
+           them
 
 Frames are evenly spaced over the whole video, as in the authors' notebook. They do not publish how they sampled frames
 and worded the classes for these figures, so expect small differences.

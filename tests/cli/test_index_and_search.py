@@ -162,9 +162,28 @@ def test_a_mistake_in_indexing_is_one_sentence(change, sentence, indexed, tmp_pa
     assert len(SearchIndex.open(indexed)) == 12
 
 
-@pytest.mark.parametrize("options", [["--stride", "2", "--dtype", "float32"], ["--window", "1.2"], []])
-def test_the_command_that_messages_name_adds_to_the_same_index(options, run, folder, tmp_path, capsys):
-    assert main([*words(run, folder, tmp_path / "index"), *options]) == 3
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory):
+    """As `run`, but a clip's frames are spread over a video, and the run's stride has no effect."""
+    folder = tmp_path_factory.mktemp("spread") / "run"
+    config = read_config(["--config=motion_finetune", "--config.data.sampling=segment", "--config.data.stride=2"])
+    write_run(folder, config, 8, motion_videos.CLASSES)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("run", []),
+        ("run", ["--stride", "2", "--dtype", "float32"]),
+        ("run", ["--window", "1.2"]),
+        ("spread", []),
+        ("spread", ["--window", "1.2"]),
+        ("spread", ["--every", "0.83333333"]),
+    ],
+)
+def test_the_command_that_messages_name_adds_to_the_same_index(model, options, folder, tmp_path, capsys, request):
+    assert main([*words(request.getfixturevalue(model), folder, tmp_path / "index"), *options]) == 3
     command = shlex.split(open_header(tmp_path / "index").command(tmp_path / "index"))
     assert command[0] == "vidjax"
     capsys.readouterr()

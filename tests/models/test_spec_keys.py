@@ -9,7 +9,7 @@ from vidjax.main import read_config
 from vidjax.models import FAMILIES, preset
 from vidjax.models.clip_text import CLIP_TEXT_SPECS
 from vidjax.models.gpt2 import GPT2_SPECS
-from vidjax.models.spec import SIZES
+from vidjax.models.spec import DEPTHS, SIZES, ClipSpec
 from vidjax.models.spec_keys import SET_BY, spec_fields
 from vidjax.models.videoprism_text import VIDEOPRISM_TEXT_SPECS
 
@@ -71,16 +71,29 @@ def test_an_invalid_key_or_value_is_refused_with_the_remedy(name, values, messag
         ("vivit_tiny", "width", -1),
     ],
 )
-def test_a_size_below_1_is_refused_with_its_name(name, field, value):
-    with pytest.raises(ConfigError, match=f"^{field}={value} must be at least 1$"):
+def test_a_size_that_is_too_small_is_refused_with_its_name(name, field, value):
+    with pytest.raises(ConfigError, match=f"^{field}={value} must be at least [01]$"):
         preset(name).override(**{field: value})
+
+
+def test_a_family_of_a_user_may_have_sizes_of_several_stages_and_a_stack_without_layers():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Stages(ClipSpec):
+        depth: tuple[int, ...] = (2, 2)
+        mlp_dim: int | None = None
+
+        def classifier_macs(self, num_classes):
+            return 0
+
+    assert Stages().depth == (2, 2)
+    assert preset("videomae_tiny").override(decoder_depth=0).decoder_depth == 0
 
 
 def test_every_size_belongs_to_a_spec():
     specs = [family.specs["tiny"] for family in FAMILIES.values()] + [
         *VIDEOPRISM_TEXT_SPECS.values(), *CLIP_TEXT_SPECS.values(), *GPT2_SPECS.values()
     ]  # fmt: skip
-    assert all(any(hasattr(spec, name) for spec in specs) for name in SIZES)
+    assert all(any(hasattr(spec, name) for spec in specs) for name in (*SIZES, *DEPTHS))
 
 
 def test_a_section_other_than_spec_takes_no_new_keys():

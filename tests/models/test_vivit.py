@@ -216,7 +216,7 @@ def test_stochastic_depth_drops_the_same_branches_for_all_frames_of_a_clip(facto
         ({"factorization": "spacetime"}, "choose one of joint, encoder, self_attention, dot_product"),
         ({"factorization": "dot_product", "num_heads": 3}, r"num_heads=3 is odd; use num_heads=2 or 4"),
         ({"factorization": "dot_product", "num_heads": 3, "width": 15}, "num_heads=3 is odd; use an even width"),
-        ({"factorization": "encoder", "temporal_depth": 0}, "temporal_depth=0 must be at least 1"),
+        ({"factorization": "encoder", "temporal_depth": 0}, "a temporal_depth of at least 1, not 0; use 4"),
         ({"temporal_depth": 3}, r"temporal_depth=3 has no effect with .*'joint', .*; leave temporal_depth out, or set"),
         ({"factorization": "dot_product", "temporal_depth": 4}, "has no effect with factorization='dot_product'"),
         ({"num_heads": 5}, "width=96 is not a multiple of its 5 attention heads; use num_heads=4 or 6"),

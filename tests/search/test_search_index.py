@@ -348,7 +348,7 @@ def test_the_words_that_name_the_videos_are_kept_for_messages(model, videos, tmp
     index(tmp_path / "index", model, videos)
     assert json.loads((tmp_path / "index" / FILE).read_text())["words"] == [str(videos)]
     assert open_header(tmp_path / "index").command("index") == (
-        f"vidjax index {videos} --model videomae_tiny --every 0.4 --window 0.8 --feature pooled --dtype float32 "
+        f"vidjax index {videos} --model videomae_tiny --every 0.4 --feature pooled --dtype float32 --window 0.8 "
         "--out index"
     )
 

@@ -18,6 +18,7 @@ from vidjax.data.prepare.codec import CHECKS
 from vidjax.data.sources.annotation_checks import class_warnings
 from vidjax.data.sources.checksums import Checksums, find_checksums
 from vidjax.data.sources.inventory import Inventory, Listed
+from vidjax.data.sources.own_videos import ALL
 from vidjax.data.sources.root_layouts import OFFICIAL, find_layout
 from vidjax.data.video.checked_file import CheckedFile
 from vidjax.data.video.decode import VideoInfo
@@ -146,8 +147,8 @@ def audit(
 
 def training_split(audits: Sequence[SplitAudit]) -> tuple[SplitAudit | None, SplitAudit | None]:
     """Return the first split to train on and the first that is not, each None if there is none."""
-    train = next((about for about in audits if about.split.startswith("train")), None)
-    return train, next((about for about in audits if not about.split.startswith("train")), None)
+    train = next((about for about in audits if about.split.startswith(("train", ALL))), None)
+    return train, next((about for about in audits if about is not train and not about.split.startswith("train")), None)
 
 
 def _warn_of_classes(audits: list[SplitAudit]) -> None:

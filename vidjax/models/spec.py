@@ -11,12 +11,12 @@ from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import layers
 
-SIZES = (
-    "patch_size", "tubelet_size", "num_frames", "width", "depth", "num_heads", "mlp_dim", "decoder_width",
-    "decoder_depth", "decoder_heads", "decoder_mlp_dim", "predictor_width", "predictor_depth", "predictor_heads",
-    "predictor_mlp_dim", "num_mask_tokens", "pooler_heads", "temporal_depth", "expand", "state_size", "conv_size",
-    "vocab_size", "context", "num_positions",
+SIZES = (  # at least 1
+    "patch_size", "tubelet_size", "num_frames", "width", "num_heads", "mlp_dim", "decoder_width", "decoder_heads",
+    "decoder_mlp_dim", "predictor_width", "predictor_heads", "predictor_mlp_dim", "num_mask_tokens", "pooler_heads",
+    "expand", "state_size", "conv_size", "vocab_size", "context", "num_positions",
 )  # fmt: skip
+DEPTHS = ("depth", "decoder_depth", "predictor_depth", "temporal_depth")  # at least 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,8 @@ class ClipSpec(abc.ABC):
       attention: an implementation of `vidjax.ops.attention`; None chooses by platform.
 
     Raises:
-      ConfigError: for a size below 1, if the cubes do not tile the clip, for an unknown `dtype` or `remat`, or for a
-        rate out of range.
+      ConfigError: for a size below 1 or a depth below 0, if the cubes do not tile the clip, for an unknown `dtype` or
+        `remat`, or for a rate out of range.
     """
 
     patch_size: int = 16
@@ -155,10 +155,12 @@ class ClipSpec(abc.ABC):
 
 
 def check_sizes(spec: object) -> None:
-    """Reject a spec, of a model or a text tower, with a field of `SIZES` below 1."""
-    for name in SIZES:
-        if getattr(spec, name, 1) < 1:
-            raise ConfigError(f"{name}={getattr(spec, name)} must be at least 1")
+    """Reject a spec, of a model or a text tower, with an integer in `SIZES` below 1 or in `DEPTHS` below 0."""
+    for names, least in ((SIZES, 1), (DEPTHS, 0)):
+        for name in names:
+            value = getattr(spec, name, None)
+            if isinstance(value, int) and value < least:
+                raise ConfigError(f"{name}={value} must be at least {least}")
 
 
 def check_multiple(what: str, value: int, divisor_name: str, divisor: int, key: str) -> None:

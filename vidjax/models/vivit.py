@@ -71,6 +71,11 @@ class ViViTSpec(ClipSpec):
             raise ConfigError(
                 f"factorization='dot_product' splits the heads in two; num_heads={self.num_heads} is odd; {remedy}"
             )
+        if self.factorization == "encoder" and self.temporal_depth < 1:
+            raise ConfigError(
+                f"factorization='encoder' needs a temporal_depth of at least 1, not {self.temporal_depth}; use 4, as "
+                "in the paper"
+            )
         if self.factorization == "self_attention" and self.drop_path:
             raise ConfigError(
                 f"drop_path={self.drop_path} has no effect with factorization='self_attention', as in scenic; use 0"

@@ -67,7 +67,7 @@ class VJEPA2Spec(ClipSpec):
         super().__post_init__()
         check_heads("", self.width, self.num_heads)
         check_heads("predictor_", self.predictor_width, self.predictor_heads)
-        if self.pooler_heads < 1 or self.width % self.pooler_heads:
+        if self.width % self.pooler_heads:
             raise ConfigError(
                 f"width={self.width} is not a multiple of pooler_heads={self.pooler_heads}; use "
                 f"pooler_heads={nearest_heads(self.width, self.pooler_heads)}"

@@ -90,11 +90,12 @@ class IndexHeader:
     def command(self, folder: str | os.PathLike) -> str:
         """Return the command that brings the index up to date."""
         videos = " ".join(map(shlex.quote, self.words))
-        every, length = self.windows["every"], self.windows["length"]
-        options = f"--every {every:g}" + (f" --window {length:g}" if length else "")
-        options += f" --feature {self.feature} --dtype {self.dtype}"
-        if not length and not self.clip.get("fps"):  # otherwise the stride has no effect
-            options += f" --stride {self.clip['stride']}"
+        every, length, stride = self.windows["every"], self.windows["length"], self.clip["stride"]
+        options = f"--every {every:.15g} --feature {self.feature} --dtype {self.dtype}"
+        if length and stride == 1:  # as --window sets it; another stride is the model's own
+            options += f" --window {length:.15g}"
+        elif not length and not self.clip.get("fps"):
+            options += f" --stride {stride}"
         model = shlex.quote(self.backbone["source"])
         return f"vidjax index {videos} --model {model} {options} --out {shlex.quote(os.fspath(folder))}"
 

@@ -165,7 +165,7 @@ def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
     for row in np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)).tolist():
         video, name = source[row].video, f"the video {source[row].id}"
         if isinstance(video, FrameWindow):
-            video = video.path(0)
+            video = video.path(0) if video.names else None
         if isinstance(video, StoredVideo):
             try:
                 video = video.load()

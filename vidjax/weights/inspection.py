@@ -91,6 +91,8 @@ def labels_of(config: Mapping | None, num_classes: int) -> tuple[str, ...] | Non
       WeightsError: if `id2label` does not map numbers to names.
     """
     listed = (config or {}).get("id2label") or {}
+    if not num_classes:
+        return None
     if not isinstance(listed, Mapping) or not all(str(number).isdecimal() for number in listed):
         shown = str(listed)
         raise WeightsError(
@@ -98,7 +100,7 @@ def labels_of(config: Mapping | None, num_classes: int) -> tuple[str, ...] | Non
             'numbers to names, as in {"0": "jump", "1": "run"}'
         )
     names = {int(number): str(name) for number, name in listed.items()}
-    if not num_classes or sorted(names) != list(range(num_classes)):
+    if sorted(names) != list(range(num_classes)):
         return None
     labels = tuple(names[number] for number in range(num_classes))
     return None if all(name == f"LABEL_{number}" for number, name in enumerate(labels)) else labels

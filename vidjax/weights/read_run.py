@@ -35,8 +35,8 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
     Args:
       workdir: the run's folder.
       which: last, or best by the evaluation metric (the last if there was no evaluation).
-      ema: whether to read the teacher or, if the run has none, the moving average. The raw parameters are read if there
-        is neither, or `ema` is False.
+      ema: whether to read the moving average or, if the run keeps none, the teacher. The raw parameters are read if
+        there is neither, or `ema` is False.
 
     Returns:
       the checkpoint's step, and the parameters as a tree of NumPy arrays, with the terms of LoRA merged.
@@ -69,10 +69,10 @@ def read_unmerged(workdir: str | os.PathLike, which: Which, *, ema: bool) -> tup
         raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
     if complaint := other_schema(ocp.JsonCheckpointHandler().restore(epath.Path(folder / "meta"))):
         raise ResumeError(f"checkpoint {step} of {workdir} cannot be read: {complaint}")
-    if ema and (teacher := (_tree(folder / "rest").get("extra") or {}).get("teacher")):
-        return step, _restore(folder / "rest", {"extra": {"teacher": teacher}})["extra"]["teacher"]
     if ema and (folder / "ema").exists():
         return step, _restore(folder / "ema")
+    if ema and (teacher := (_tree(folder / "rest").get("extra") or {}).get("teacher")):
+        return step, _restore(folder / "rest", {"extra": {"teacher": teacher}})["extra"]["teacher"]
     return step, _restore(folder / "params")
 
 

@@ -15,7 +15,7 @@ from vidjax.data.prepare.encode import Encoding
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.rows import Row
 from vidjax.data.video.readers import open_video
-from vidjax.data.video.truncation import is_cut_off
+from vidjax.data.video.truncation import Ending, find_ending, is_cut_off
 from vidjax.errors import VideoError
 
 CLIP = moving_texture(12, 32, 48)
@@ -174,6 +174,11 @@ def test_the_second_part_of_a_large_avi_is_checked_too():
     whole = SAYS_ITS_END["avi"]() + b"RIFF" + struct.pack("<I", len(part)) + part
     assert not is_cut_off(whole)
     assert [length for length in range(len(whole) - 999, len(whole)) if not is_cut_off(whole[:length])] == []
+
+
+def test_a_large_avi_whose_second_part_is_unfinished_may_end_anywhere():
+    unfinished = SAYS_ITS_END["avi"]() + b"RIFF\xff\xff\xff\xffAVIX" + bytes(996)
+    assert find_ending(unfinished) == Ending(open=True)
 
 
 def test_a_cut_png_is_truncated():

@@ -11,7 +11,7 @@ _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska and WebM
 _TS_PACKET = 188
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # its File Properties Object
-_UNFINISHED = (0, 2**32 - 1)  # sizes in the header of an AVI that its writer has not finished
+_UNFINISHED = (0, 2**32 - 1)  # sizes of a chunk of an AVI that its writer has not finished
 _PNG = b"\x89PNG\r\n\x1a\n"
 _OGG_PAGE = 65307  # bytes, at most
 _ASF_LOOKED_AT, _FLV_LOOKED_AT = 1 << 20, 1 << 16  # bytes searched
@@ -52,9 +52,8 @@ def find_ending(source: str | os.PathLike | bytes) -> Ending:
             end = _matroska_end(file)
             return Ending(cut=end > size, open=not end)
         if head.startswith(b"RIFF"):
-            if int.from_bytes(head[4:8], "little") in _UNFINISHED:
-                return Ending(open=True)
-            return Ending(cut=_riff_end(file, size) > size, counted=True)
+            end = _riff_end(file, size)
+            return Ending(cut=end > size, counted=bool(end), open=not end)
         if head[:1] == head[_TS_PACKET:] == b"G":
             return Ending(cut=size % _TS_PACKET != 0, open=True)
         if head.startswith(b"GIF8"):
@@ -113,13 +112,15 @@ def _fragments(file: BinaryIO, at: int) -> int:
 
 
 def _riff_end(file: BinaryIO, size: int) -> int:
-    """The declared end of the last chunk; an AVI over a gigabyte has several."""
+    """The declared end of the last chunk; an AVI over a gigabyte has several. It is 0 if one of them is unfinished."""
     at, header = 0, b"RIFF"
     while at + 8 <= size and header[:4] == b"RIFF":
         file.seek(at)
         header = file.read(8)
         if header[:4] == b"RIFF":
             length = int.from_bytes(header[4:], "little")
+            if length in _UNFINISHED:
+                return 0
             at += 8 + length + length % 2
     return at
 
