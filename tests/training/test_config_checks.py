@@ -83,7 +83,6 @@ def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_
             {"task": "masked_autoencoding"},
             "learns from videos alone, and probes predict a label or a target; set config.task to classification",
         ),
-        ("svt_k400", {"optim.ema": 0.9}, "optim.ema=0.9 has no effect: a run of task=self_distillation is read as its"),
     ],
 )
 def test_keys_that_do_not_fit_are_refused_in_a_sentence(experiment, changes, message):

@@ -174,10 +174,10 @@ def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
                 continue
         if isinstance(video, bytes):
             yield name, _about(len(video), video)
-        elif video and os.path.isfile(video):
+        elif isinstance(video, str | os.PathLike) and os.path.isfile(video):
             with open(video, "rb") as file:
                 yield name, _about(os.path.getsize(video), file.read(_LOOKED_AT))
-        elif video:
+        elif isinstance(video, str | os.PathLike):
             yield name, "not there"
 
 

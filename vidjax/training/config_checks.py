@@ -39,7 +39,7 @@ def check_config(config: Config) -> None:
     spec_fields(config.model.name, config.model.spec)
     objective = build_objective(config, config.data.num_classes or 1)  # creates no parameters and computes nothing
     check_cubes(config, objective)
-    check_optim(config, task)
+    check_optim(config)
     if task.evaluator is not None:
         task.evaluator.check(config)
 
@@ -89,13 +89,8 @@ def check_segments_read(config: Config) -> None:
         )
 
 
-def check_optim(config: Config, task: Task) -> None:
-    """Refuse an invalid step schedule, and a moving average of parameters beside the teacher, which is one already."""
-    if task.has_teacher and config.optim.ema:
-        raise ConfigError(
-            f"config.optim.ema={config.optim.ema:g} has no effect: a run of task={config.task} is read as its teacher, "
-            "which is a moving average already; set it to 0"
-        )
+def check_optim(config: Config) -> None:
+    """Refuse a step schedule whose epochs and factors are invalid."""
     if config.optim.schedule == "steps":
         check_steps(config.optim.step_epochs, config.optim.step_factors)
 

@@ -41,7 +41,7 @@ def write_clips(folder: Place, clips: Sequence[tuple[str, str, UInt8[np.ndarray,
 
     Args:
       folder: the folder of pictures.
-      clips: for each clip `best` or `worst`, the caption, and the frames.
+      clips: a kind (`best` or `worst`), a caption and the frames of each clip.
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
