@@ -18,8 +18,8 @@ Sizes      ti, small (default), middle, middle_masked (after masked pre-training
 Differs    In the authors' code, layer decay (0.75; 0.8 after masked pre-training) does not apply to Mamba blocks, which
            learn at the full rate, but patch and position embeddings learn at 0.1 % of it or less. Here all parameters
            learn at the full rate; --config.optim.layer_decay would slow the blocks too.
-           When middle_masked is fine-tuned, the last norm starts from its pre-trained values here, and from ones in
-           the authors' code.
+           When middle_masked is fine-tuned from the authors' file, the last norm starts from the file's values here,
+           and from ones in the authors' code.
            If a run diverges: --config.model.spec.merge_directions=mean
 """
 
