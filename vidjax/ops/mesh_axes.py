@@ -1,4 +1,4 @@
-"""The axes of a mesh, the array axes that each shards, and meshes of given devices.
+"""The axes of a device mesh, which dimensions of arrays each of them shards, and meshes of given devices.
 
 Every mesh has the axes (data, fsdp, tensor). Rows of a batch are sharded over data and fsdp, channels and heads over
 tensor.
