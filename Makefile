@@ -10,7 +10,7 @@ HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the built-in videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
 
-test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
+test: $(VENV)/.installed-test  ## the fast tests; about 17 minutes on 2 cores of an AMD EPYC
 	$(BIN)/python -m pytest -m "not slow and not aot" -n 2 --dist worksteal
 
 test-full: $(VENV)/.installed-test  ## the slow tests too: kills, smokes, notebooks, browser, newest Python, TPU compiles; hours on 2 cores

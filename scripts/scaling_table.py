@@ -6,8 +6,9 @@ The script compiles the training step for one chip of v5e. For 8, 64 and 256 chi
 compiles the step twice: with parameters sharded over 8 chips (fsdp), which is the default, and data-parallel (data). It
 needs the compiler (extra `aot`), but no TPU.
 
-The time of a step is the compiler's estimate, plus the time of its kernels by their schedules, plus the waits for
-communication that `vidjax.aot.overlap` finds in the compiled schedule. Kernels are the same on any number of chips, so
+The time of a step is the compiler's estimate, plus the time of its kernels (by their schedules or by the bytes that
+they move, whichever is longer), plus the waits for communication that `vidjax.aot.overlap` finds in the compiled
+schedule. Kernels are the same on any number of chips, so
 their time is that on one chip. They are assumed to hide no communication. With t the time of the step on one chip,
 
     efficiency                       t / step
@@ -70,7 +71,7 @@ def one_chip(args, base: Config, settings: list[str]) -> dict:
         raise ConfigError(f"{step['needed_gb']:.1f} GB are more than one chip has; {REMEDY}")
     if step["kernel_ms"] is None:
         raise ConfigError(
-            "a schedule does not give its kernel's time; repeat the command with --one-chip "
+            "a kernel's schedule is missing or does not give its time; repeat the command with --one-chip "
             f"{step['estimated_ms']:.1f} MS, where MS is the time of all kernels"
         )
     return step

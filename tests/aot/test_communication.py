@@ -98,6 +98,7 @@ def test_a_started_collective_runs_during_the_work_before_its_end(between, waite
         ("all-gather", "((bf16[8]{0}, bf16[16]{0}), (bf16[64]{0}, bf16[128]{0}))", 7 / 8 * 2 * (64 + 128)),
         ("reduce-scatter", "((bf16[64]{0}), bf16[8]{0})", 7 * 2 * 8),
         ("collective-permute", "(bf16[64]{0}, bf16[64]{0}, u32[]{:S(2)}, u32[]{:S(2)})", 2 * 64),
+        ("collective-permute", "(f32[1]{0}, f32[1]{0}, u32[]{:S(2)}, u32[]{:S(2)})", 4),
     ],
 )
 def test_a_started_collective_sends_its_results_however_they_are_listed(kind, shape, sent):
@@ -200,7 +201,7 @@ SLICES = """  %send = (bf16[128,5000]{{1,0}}, u32[], token[]) send(%part, %token
   %recv = (bf16[128,5000]{{1,0}}, u32[], token[]) recv(%token), channel_id=1, is_host_transfer=true, frontend_attributes={{{attributes}}}
 {between}
   %send-done = token[] send-done(%send), channel_id=2, is_host_transfer=true
-  %recv-done = (bf16[128,5000]{{1,0}}, token[]) recv-done(%recv), channel_id=1, is_host_transfer=true"""  # noqa: E501
+  %recv-done = (bf16[128,5000]{{1,0}}, token[]) recv-done(%recv), channel_id=1, is_host_transfer=true"""  # noqa: E501  as the compiler writes it
 
 
 def test_the_network_between_slices_is_slower_and_runs_beside_the_links_within_one():

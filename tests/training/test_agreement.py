@@ -18,7 +18,7 @@ from vidjax.data import open_source
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.rows import Row
 from vidjax.data.video.checked_file import CheckedFile
-from vidjax.data.video.readers import FrameWindow
+from vidjax.data.video.readers import FrameWindow, StoredVideo
 from vidjax.errors import ConfigError
 from vidjax.training import agreement
 from vidjax.training.agreement import OWN, agree, data_facts, run_facts
@@ -192,13 +192,18 @@ def test_a_missing_video_another_class_and_other_content_are_distinguished(tmp_p
     assert "the video train/a/1.mp4" in differences(whole, folder(tmp_path / "changed", seed=1))
 
 
-@pytest.mark.parametrize("kind", ["listed with checksums", "a window of pictures"])
+@pytest.mark.parametrize("kind", ["listed with checksums", "a window of pictures", "a record", "a damaged record"])
 def test_other_content_is_distinguished_behind_every_kind_of_place(kind, tmp_path):
     facts = []
     for content in (b"one", b"two"):
         path = tmp_path / f"{content.decode()}.jpg"
         path.write_bytes(content)
         checked = CheckedFile(str(path), hashlib.sha256(content).digest(), "SHA256SUMS")
-        place = checked if kind == "listed with checksums" else FrameWindow(str(tmp_path), (path.name,), -1, 3, 25.0)
+        place = {
+            "listed with checksums": checked,
+            "a window of pictures": FrameWindow(str(tmp_path), (path.name,), -1, 3, 25.0),
+            "a record": StoredVideo([{"video": content}], 0),
+            "a damaged record": StoredVideo([{"video": content}] if content == b"one" else [], 0),
+        }[kind]
         facts.append(data_facts({"training": InMemorySource("own", [Row(place, 0, "a")], labels=("x",))}))
     assert "the video a" in differences(*facts)

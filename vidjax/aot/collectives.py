@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from vidjax.aot.arrays import ARRAY, sizes
 
 BETWEEN_SLICES = "between slices"
-_COUNTER = 4  # bytes
+_COUNTER = re.compile(r"\b[us]32\[\]")
 _COLLECTIVE = re.compile(
     r"= (?P<shape>.*?) (?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?P<begun>-start)?\("
 )
@@ -42,7 +42,7 @@ class Message:
       kind: such as all-reduce; `BETWEEN_SLICES` for transfers over the data-centre network.
       chain: text shared by all fusions that start, advance and end the same collective: their chain id or, without
         one, the channel, which collectives outside of fusions may share; empty if there is neither.
-      arrays: types and sizes of the arrays that it produces.
+      arrays: types and sizes of the arrays in its type.
       bytes: bytes that the call produces: the summed gradient of an all-reduce, the whole array of an all-gather, the
         chip's own part of a reduce-scatter.
       sent: bytes that the chip sends.
@@ -67,7 +67,7 @@ def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | N
         return None
     named, produced = found.groupdict(), sizes(found["shape"])
     if named.get("begun") and named["kind"] != "all-reduce":  # its type lists operands, results and perhaps counters
-        produced = [size for size in produced if size > _COUNTER]
+        produced = sizes(_COUNTER.sub("", found["shape"]))
         produced = produced[len(produced) // 2 :]
     size = sum(produced)
     if found.re is _SEND:

@@ -147,7 +147,7 @@ def audit(
 
 def training_split(audits: Sequence[SplitAudit]) -> tuple[SplitAudit | None, SplitAudit | None]:
     """Return the first split to train on and the first that is not, each None if there is none."""
-    train = next((about for about in audits if about.split.startswith(("train", ALL))), None)
+    train = next((about for about in audits if about.split == ALL or about.split.startswith("train")), None)
     return train, next((about for about in audits if about is not train and not about.split.startswith("train")), None)
 
 

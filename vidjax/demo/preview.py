@@ -15,7 +15,7 @@ _PLAYED = {"mov": "h264", "matroska": "vp9"}  # codec by container, Matroska as 
 _NAMES = {"mov": (".mp4", ".mov"), "matroska": (".webm",)}  # a server derives the type from the file's name
 _PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
 _SHORT_SIDE = 360  # maximum short side of the copy, in pixels
-_FPS = 30  # maximum frame rate of the copy
+_FPS = 30  # frame rate of the copy of a faster video; up to a tenth more is kept
 _DECODED = 4 * 10**9  # pixels; copies of longer or larger videos have key frames only
 _CLOCK = Fraction(1, 90_000)  # seconds
 
@@ -48,7 +48,7 @@ def write_preview(path: str, info: VideoInfo, target: str, advance: Callable[[fl
       advance: called with the share that is done.
 
     Returns:
-      True if the copy has all frames, up to 30 per second; False if it has the key frames only.
+      True if the copy has all frames, or about 30 per second of a faster video; False if it has the key frames only.
 
     Raises:
       VideoError: when it cannot be decoded.

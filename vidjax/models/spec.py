@@ -16,7 +16,7 @@ SIZES = (  # at least 1
     "decoder_mlp_dim", "predictor_width", "predictor_heads", "predictor_mlp_dim", "num_mask_tokens", "pooler_heads",
     "expand", "state_size", "conv_size", "vocab_size", "context", "num_positions",
 )  # fmt: skip
-DEPTHS = ("depth", "decoder_depth", "predictor_depth", "temporal_depth")  # at least 0
+DEPTHS = ("depth", "decoder_depth", "predictor_depth", "pooler_depth", "temporal_depth")  # at least 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,8 @@ CHANNELS = (TENSOR,)
 def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
     """Make a mesh of `sizes` devices along `AXES`, over which the compiler may shard arrays.
 
-    TPU slices are connected only by the data-centre network, so they are placed along the data axis. Then only
-    gradients pass between slices, and each chip sends its own part of them.
+    TPU slices are connected only by the data-centre network, so they are placed along the data axis. Then little
+    but gradients passes between slices, and each chip sends its own part of them.
     """
     slices = count_slices(devices)
     split = True  # a physical axis may serve two mesh axes; a mesh axis of 8 chips needs this in a 4 x 4 x 4 torus

@@ -94,10 +94,9 @@ def labels_of(config: Mapping | None, num_classes: int) -> tuple[str, ...] | Non
     if not num_classes:
         return None
     if not isinstance(listed, Mapping) or not all(str(number).isdecimal() for number in listed):
-        shown = str(listed)
         raise WeightsError(
-            f"config.json has id2label={shown if len(shown) <= 60 else shown[:57] + '...'}, which does not map class "
-            'numbers to names, as in {"0": "jump", "1": "run"}'
+            f"config.json has id2label={listed!s:.60}, which does not map class numbers to names, as in "
+            '{"0": "jump", "1": "run"}'
         )
     names = {int(number): str(name) for number, name in listed.items()}
     if sorted(names) != list(range(num_classes)):

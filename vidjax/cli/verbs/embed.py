@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "the annotation that probes need: a class, or regression targets (default: a class if the rows have one)"
     add("--task", default="", choices=TASKS, help=about)
     clip_options.add_stride(parser)
-    clip_options.add_windows(parser, "one feature per video, unless --window is given")
+    clip_options.add_windows(parser, "default: one feature per video, unless --window is given")
     add(
         "--npy",
         default="",
