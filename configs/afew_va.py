@@ -1,8 +1,8 @@
 """Facial affect on AFEW-VA (Kossaifi et al. 2017): regression of valence and arousal, or classification by quadrant.
 
-Expected   from "Week 6: VideoMAE" (not re-run by us): accuracy 0.50 and macro F1 0.22 for the quadrant, whose classes
-           are heavily imbalanced. There is no figure for valence_arousal after fine-tuning; probes of frozen backbones
-           had a mean CCC of 0.0001 (VideoMAE) and 0.196 (TimeSformer; see configs/probe_afew_va.py)
+Expected   from the report "Week 6: VideoMAE" (not re-run by us): accuracy 0.50 and macro F1 0.22 for the quadrant,
+           whose classes are heavily imbalanced. There is no figure for valence_arousal after fine-tuning; probes of
+           frozen backbones had a mean CCC of 0.0001 (VideoMAE) and 0.196 (TimeSformer; see configs/probe_afew_va.py)
 Command    python -m vidjax.main --config=configs/afew_va.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
            :quadrant classifies clips of 7 frames into 4 quadrants. The 5 folds share no subjects; fold 2 is

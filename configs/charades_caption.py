@@ -8,9 +8,10 @@ Command    python -m vidjax.main --config=configs/charades_caption.py:svt_traine
            --config.data.num_frames=16 --config.caption.train_encoder=time_embed extends the time embedding of an
            8-frame SVT and trains no other part of the encoder; --config.caption.beams=5 uses beam search;
            --config.caption.decoder_from=DIR takes a GPT-2 and its vocabulary from disk
-Sizes      BACKBONE_VARIANT, such as svt_trained_all (default). Backbones: svt, videomamba. Variants: frozen_cls,
-           frozen_all, frozen_mapper, frozen_clips (class tokens of four consecutive clips), trained_cls, trained_all.
-           `smoke` runs a tiny model on the built-in data
+Sizes      BACKBONE_VARIANT, such as svt_trained_all (default). Backbones: svt, videomamba. Variants:
+           frozen_cls and trained_cls (GPT-2 attends to the class token), frozen_all and trained_all (to all tokens),
+           frozen_mapper (to all tokens, through a linear layer), frozen_clips (to the class tokens of four consecutive
+           clips). `smoke` runs a tiny model on the built-in data
 
 The batch, the learning rate, eps and the 128 tokens are from that report; sampling, weight decay and epochs are ours.
 """

@@ -1,8 +1,8 @@
 """Captioning of the built-in videos: the colour and name of a digit, what it does and how fast.
 
-Expected   `:smoke` from a run of configs/motion_families.py:videomae: BLEU-4 0.213, CIDEr-D 2.29; 600 steps from random
-           weights: 0.124, 1.49 (it learns only the form of a sentence and the colour); the best constant caption:
-           0.068, 0.66
+Expected   BLEU-4 and CIDEr-D: 0.213 and 2.29 for `:smoke` from a run of configs/motion_families.py:videomae; 0.124 and
+           1.49 after 600 steps from random weights, when the model has learned only the form of a sentence and the
+           colour; 0.068 and 0.66 for the best constant caption
 Hardware   2 CPU cores, three minutes
 Command    python -m vidjax.main --config=configs/motion_caption.py --config.init_from=runs/videomae --workdir=RUN
            :smoke takes 200 steps instead of 1500; --config.caption.train_encoder=none freezes the encoder

@@ -1,6 +1,6 @@
 """One film by heart: a tiny VideoMAE fills in the three quarters of a film that it does not see.
 
-Train it on a CPU to make a picture of masked autoencoding. The model memorises a single shot, or a few, and knows
+Use it to illustrate masked autoencoding; a CPU is enough. The model memorises a single shot, or a few, and knows
 nothing about other films. `vidjax reconstruct FILM --model RUN` draws the model's reconstruction.
 
 Expected   a loss of about 0.006 on the film of the picture in README.md; more steps make the picture sharper

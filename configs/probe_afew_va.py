@@ -1,6 +1,6 @@
 """Valence and arousal of AFEW-VA from frozen backbones: VideoMAE, TimeSformer and ViViT in one table.
 
-Expected   mean CCC in the original, "Week 6: VideoMAE", with each token's mean (1568 features) and with 100 principal
+Expected   mean CCC in the report "Week 6: VideoMAE", with each token's mean (1568 features) and with 100 principal
            components: VideoMAE 0.0001, -0.0004; TimeSformer 0.196, 0.018; ViViT 0.050, -0.050; all pre-trained on
            Kinetics-400, with 480 clips for training and 120 for testing (not re-run by us)
 Command    python -m vidjax.main --config=configs/probe_afew_va.py --config.data.root=DIR --workdir=RUN

@@ -2,8 +2,8 @@
 
 Expected   after configs/finetune_k400.py, the paper's top-1: S 79.0, B 81.5, L 85.2, H 86.6 (not re-run by us)
 Hardware   the authors: B, 800 epochs, 27 h on 64 V100
-Epochs     1601, like --epochs in the scripts. The authors fine-tune checkpoint-1599.pth, saved after 1600 epochs, at
-           the end of the cosine; the published weights were made this way. A run here ends one epoch later
+Epochs     1601, like --epochs in the scripts. The authors fine-tune checkpoint-1599.pth, saved after 1600 epochs:
+           one epoch before the cosine ends. A run here ends with the cosine
 Shorter    --config.train.epochs=801 is the authors' script for 800 epochs; finetune_k400:base_800 fine-tunes its result
 Command    python -m vidjax.main --config=configs/videomae_k400.py:base --config.data.root=DIR --workdir=RUN
 Sizes      small, base (default), large, huge; `smoke` runs a tiny model on the built-in data in minutes

@@ -2,8 +2,8 @@
 
 Expected   after configs/finetune_ssv2.py, the paper's top-1: S 66.8, B 70.8 (not re-run by us)
 Hardware   the authors: B, 800 epochs, 19.5 h on 64 V100
-Epochs     2401, like --epochs in the scripts. The authors fine-tune checkpoint-2399.pth, saved after 2400 epochs, at
-           the end of the cosine; the published weights were made this way. A run here ends one epoch later
+Epochs     2401, like --epochs in the scripts. The authors fine-tune checkpoint-2399.pth, saved after 2400 epochs:
+           one epoch before the cosine ends. A run here ends with the cosine
 Shorter    --config.train.epochs=801 is the authors' script for 800 epochs; finetune_ssv2:base_800 fine-tunes its result
 Command    python -m vidjax.main --config=configs/videomae_ssv2.py:base --config.data.root=DIR --workdir=RUN
 Sizes      small, base (default); `smoke` runs a tiny model on the built-in data in minutes

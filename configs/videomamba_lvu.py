@@ -15,8 +15,8 @@ Sizes      the tasks, with VideoMamba-Ti and 32 frames. Classification: relation
 Differs    from the authors' code in the same respects as configs/videomamba_k400.py. Their classification script is for
            director; other tasks change --nb_classes and the folder. Their exp/lvu/run_regression.sh fails at
            datasets/build.py:274, which counts -1 classes for its data set but requires 1; run_regression_trim.sh names
-           the right data set, and runs. After training, it tries to load checkpoint-best.pth (utils.py:502), although
-           it saved checkpoint-best_val.pth; here the best checkpoint on val is tested. We left out their
+           the right data set, and runs. After training, that script tries to load checkpoint-best.pth (utils.py:502),
+           although it saved checkpoint-best_val.pth; here the best checkpoint on val is tested. We left out their
            exp/lvu/run_class_trim.sh: it trains on windows of 60 seconds, and its test merges views by file name, so
            that only the first window of each clip counts
 """

@@ -6,10 +6,10 @@ Command    python -m vidjax.main --config=configs/vivit_k400.py:base --config.da
              --config.init_from=google/vit-base-patch16-224-in21k
            the same command with --config.mode=evaluate scores RUN
 Groups     scenic clips each device's gradient before averaging (vivit/train_utils.py:156). It is not documented how
-           many devices trained the published weights. optim.clip_group=2 assumes 32 devices, with 2 clips of their
-           batch of 64 each; more are unlikely, because their recipe for Something-Something v2 mixes the clips of a
-           device, which takes two. This setting allows at most 32 devices along data and fsdp; with more, set
-           mesh.tensor=2. optim.clip_group=0 clips the averaged gradient
+           many devices trained the published weights. optim.clip_group=2 assumes 32 devices: the batch has 64 clips, so
+           each device has 2. More devices are unlikely, because scenic's recipe for Something-Something v2 applies
+           mixup within each device, which takes at least 2 clips. With this setting, a run can use at most 32 devices
+           along data and fsdp; with more, set mesh.tensor=2. optim.clip_group=0 clips the averaged gradient
 Sizes      base (default, model 1), base_fe and large_fe (model 2), base_fsa (model 3), base_fdp (model 4); large_fe_24:
            large_fe with 24 temporal blocks; `smoke` runs a tiny model on the built-in data in minutes
            large_fe has 4 temporal blocks, as in the paper, in scenic's configurations for Something-Something v2 and

@@ -6,8 +6,8 @@ Command    python -m vidjax.main --config=configs/zero_shot_k400.py:base --confi
            WEIGHTS is a folder with the weights and the vocabulary: `google/videoprism-lvt-base-f16r288` or
            `google/videoprism-lvt-large-f8r288`, or `openai/clip-vit-base-patch16` for clip_base
 Sizes      base (default), large: VideoPrism-LvT; clip_base: CLIP ViT-B/16, the mean of 8 frames (no figure was
-           published for these frames and this template); `smoke` scores a tiny model of the same family,
-           named by init_from, on the built-in data
+           published for these frames and this template); `smoke` scores the weights named by init_from on the
+           built-in data
 Clips      the model, and the frames and normalisation of a clip, are those of the weights unless the command line sets
            them
 

@@ -61,18 +61,19 @@ tried, for the recipe as it is ("no flag"). For Kinetics, the number of steps as
 "~" marks hours in proportion to a compiled step with the same work per clip on the same kind of chip: the same model,
 clip size, optimiser and kind of task. Data sets, classes, strides and initial weights may differ, and so may the head's
 loss in supervised tasks, and the decoder of a model that is fine-tuned. The recipe has at least a quarter of that
-step's clips per chip; more clips per chip count as micro-batches of its size. These hours ignore that a step with
-fewer clips uses a chip less well. VideoMamba's work grows with the number of tokens, so clips of other sizes count by
-their tokens; its kernels take multiples of {rows} clips per chip, and {rows} clips may have no more tokens than a chip
-has in the compiled step. Models with attention are not scaled to other clip sizes.
+step's clips per chip. If the recipe has more clips per chip than that step, its clips count as several micro-batches of
+that step's size. These hours ignore that a step with fewer clips uses a chip less well. VideoMamba's work grows with
+the number of tokens, so its clips of other sizes count by their tokens. Its kernels take multiples of {rows} clips per
+chip, so a compiled step counts only if each of its chips has at least the tokens of {rows} of the recipe's clips.
+Models with attention are not scaled to other clip sizes.
 
-"≈" marks hours at the share of the peak that the most similar compiled step reaches: one of the same model family, and
-as far as possible for the same kind of task, with a model of the nearest width, on the same kind of chip, and with the
-nearest number of operations per clip. These steps were not compiled, so whether they fit in memory is not known. As a
+"≈" marks hours that assume the share of the peak of the most similar compiled step. That step is of the same model
+family. Among the steps of a family, the kind of task counts first, then the model's width, the kind of chip, and the
+operations per clip. The steps of these recipes were not compiled, so whether they fit in memory is not known. As a
 check, each compiled step was predicted in this way from the steps of all other recipes{errors}.
 
-"{indivisible}" marks slices over whose chips the clips of a step, or its groups of optim.clip_group clips, cannot be
-divided evenly. {compiled} of {all} published recipes were compiled on at least one slice. To compile one:
+"{indivisible}" marks slices whose number of chips does not evenly divide the clips of a step, or its groups of
+optim.clip_group clips. {compiled} of {all} published recipes were compiled on at least one slice. To compile one:
 
 ```
 pip install -e '.[aot]'

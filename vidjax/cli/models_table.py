@@ -7,18 +7,18 @@ from typing import Any
 HEADINGS = ("model", "params", "gmacs", "clip", "data", "views", "top-1", "top-5")
 EXPLAINED = (
     "gmacs: billions of multiply-accumulates per view, which papers call GFLOPs; VideoMamba's authors omit those of "
-    "their fused kernel, 14 to 24 %. clip: frames x stride; frames and `all` if they are spread over the video; frames "
-    "alone if no stride is published; @ and the size in pixels follow unless it is 224. views: clips x crops. BGR: "
-    "trained on frames with that channel order, which predict, embed and evaluate use for these weights. Accuracies "
-    "are the published ones; vidjax models --json names the source of each."
+    "their fused kernel, 14 to 24 % of the total. clip: frames x stride, with @ and the size in pixels unless it is "
+    "224; `all` in place of a stride if the frames are spread over the video; no stride if none is published. views: "
+    "clips x crops; ? if not published. BGR: trained on frames with that channel order, which predict, embed and "
+    "evaluate use for these weights. Accuracies are the published ones; vidjax models --json names the source of each."
 )
 WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
     "hub; both are downloaded. Other files come from the authors or from Google's scenic-bucket; download them first. "
-    "Each entry with a published accuracy states how it was measured (VideoPrism: how its authors' notebook takes "
-    "clips): frame sampling (data.sampling), resizing, channel order, and whether the weights are those of the last "
-    "epoch or of the epoch that scored best on the same videos. predict, embed and evaluate then take clips in that "
-    "way by default."
+    "Weights with a published accuracy also state how it was measured: frame sampling (data.sampling), resizing, "
+    "channel order, and whether the weights are those of the last epoch or of the epoch that scored best on the same "
+    "videos. VideoPrism's authors do not publish this; its entries state how their notebook takes clips. predict, "
+    "embed and evaluate take clips in the stated way by default."
 )
 RETRIEVAL = ("zero-shot retrieval", "text to video, R@1", "video to text, R@1")
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}

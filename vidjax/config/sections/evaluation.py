@@ -28,9 +28,9 @@ class ProbeConfig:
     reductions: tuple[Reduction, ...] = ("token_mean",)  # How a video's features are reduced to the input of a probe
     pca_of: FeatureArray = "tokens"  # For pca: the array whose flattened values are reduced
     components: Count = 100  # For pca: principal components to keep
-    # The probes to fit. attentive and attentive4: the model.pooling of that name, trained on videos as in
-    # task=attentive_probe for train.epochs, with the heads of optim.head_learning_rates and optim.head_weight_decays;
-    # here each rate falls along half a cosine to 0, without scaling or warm-up.
+    # The probes to fit. attentive and attentive4: the model.pooling of that name, trained on videos for train.epochs,
+    # as in task=attentive_probe. There is one head for each pair of optim.head_learning_rates and
+    # optim.head_weight_decays. Here each rate falls along half a cosine to 0, without scaling or warm-up.
     probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")
     # For linear and svm: inverse of the penalty. In regression, linear is ridge regression with the penalty 1 / C.
     C: tuple[float, ...] = (1.0,)

@@ -61,8 +61,9 @@ class ModelConfig:
     # Dtype of the computation; parameters are float32. Empty: float32 on a CPU, otherwise bfloat16.
     dtype: Dtype = "bfloat16"
     # What is kept for the backward pass, which recomputes the rest to save memory. none: everything. dots: the outputs
-    # of matrix products, attention and scans. attention, scans: only theirs and the input of each block. full: only the
-    # input of each block. Empty: depends on the model, the platform and the memory.
+    # of matrix products, attention and scans. attention: the outputs of attention, and the input of each block. scans:
+    # the outputs of scans, and the input of each block. full: only the input of each block. Empty: depends on the
+    # model, the platform and the memory.
     remat: MayChange[Remat] = ""
     # A stack of at most this many layers is compiled without a loop. 0: depends on the platform, model and task.
     unroll: MayChange[OrAuto[int]] = 0
