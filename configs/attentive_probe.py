@@ -15,8 +15,8 @@ The values are those of `configs/eval/vit{l,g-384}/*.yaml` (facebookresearch/vje
 scaled by the batch there, so reference_batch equals the batch. All heads learn at once, each with its own learning rate
 and weight decay. In training and in testing, a head reads the tokens of 2, 4 or 8 clips at once, from as many parts of
 a video (data.segments). Apart from bfloat16, three things differ. Their heads start from different random weights; all
-of ours start from the same. They report the head that scores best on the test videos; we choose the head on one view of
-each of these videos, or of each video of eval.select_split if that is set. Their test clips are random windows; ours
+of ours start from the same. They report the head that scores best on the test videos. We choose the head by one view of
+each test video or, if eval.select_split is set, of each video of that split. Their test clips are random windows; ours
 are evenly spaced.
 """
 

@@ -7,8 +7,8 @@ Command    python -m vidjax.main --config=configs/finetune_hmdb51.py --config.in
            the same command with --config.mode=evaluate scores RUN
 Sizes      giant; `smoke` runs a tiny model on the built-in data in minutes
 
-The values are those of scripts/finetune/vit_g_k710_it_hmdb51_ft.sh. VideoMAE's own 62.6 without extra data has no
-published script.
+The values are those of scripts/finetune/vit_g_k710_it_hmdb51_ft.sh. No script is published for VideoMAE's own
+top-1 of 62.6, which uses no extra data.
 """
 
 from vidjax import config as config_lib

@@ -6,7 +6,7 @@ Command    python -m vidjax.main --config=configs/finetune_k710.py:giant --confi
            the same command with --config.mode=evaluate scores RUN; configs/finetune_k400.py:giant starts from it
 Distilled  giant's students, vit_{s,b}_k710_dl_from_giant.pth, are public: small 77.6, base 81.5 (MODEL_ZOO.md). There
            is no public script for their distillation. Nor is there one for the fine-tuning after it, with which they
-           reach 84.0 and 87.1 on Kinetics-400, and 84.6 and 87.4 on Kinetics-600, at 7 clips x 3 crops. To score one:
+           reach 84.0 and 87.1 on Kinetics-400, and 84.6 and 87.4 on Kinetics-600, at 7 clips x 3 crops. To score small:
            --config.mode=evaluate --config.model.name=videomae_small \
              --config.init_from=OpenGVLab/VideoMAE2/distill/vit_s_k710_dl_from_giant.pth
 Sizes      base_v2, huge_v2, giant (default); `smoke` runs a tiny model on the built-in data in minutes

@@ -11,9 +11,9 @@ Command    python -m vidjax.main --config=configs/svt_linear.py:ucf101 --config.
 Sizes      ucf101 (default), hmdb51, k400; `smoke` runs a tiny model on the built-in data in minutes
 
 The values are those of `eval_linear.py` and `scripts/eval_linear.sh`, which is for UCF101; the other two data sets are
-options of `eval_linear.py`. Apart from bfloat16, two things differ here: the learning rate falls at every step instead
-of every epoch, and the score is that of the last epoch on three crops, whereas the script ends with the score of the
-best epoch, chosen on the left crop of the same videos.
+options of `eval_linear.py`. Apart from bfloat16, two things differ. Here the learning rate falls at every step; in the
+script, at every epoch. Here the last epoch is scored, on three crops. The script ends with the score of its best epoch,
+chosen and scored on the left crop of the test videos.
 """
 
 from vidjax import config as config_lib

@@ -14,11 +14,11 @@ Sizes      the tasks, with VideoMamba-Ti and 32 frames. Classification: relation
            model on the built-in data in minutes
 Differs    from the authors' code in the same respects as configs/videomamba_k400.py. Their classification script is for
            director; other tasks change --nb_classes and the folder. Their exp/lvu/run_regression.sh fails at
-           datasets/build.py:274, which counts -1 classes for its data set but requires 1; run_regression_trim.sh names
-           the right data set, and runs. After training, that script tries to load checkpoint-best.pth (utils.py:502),
-           although it saved checkpoint-best_val.pth; here the best checkpoint on val is tested. We left out their
-           exp/lvu/run_class_trim.sh: it trains on windows of 60 seconds, and its test merges views by file name, so
-           that only the first window of each clip counts
+           datasets/build.py:274, because the data set that it names has -1 classes, and 1 is required;
+           run_regression_trim.sh names the right data set, and runs. After training, run_regression_trim.sh tries to
+           load checkpoint-best.pth (utils.py:502), although it saved checkpoint-best_val.pth; here the best checkpoint
+           on val is tested. We left out their exp/lvu/run_class_trim.sh: it trains on windows of 60 seconds, and its
+           test merges views by file name, so that only the first window of each clip counts
 """
 
 from vidjax import config as config_lib

@@ -13,9 +13,9 @@ Weights    align.teacher_from is a hub id, folder or file with OpenAI's weights 
 The authors' code does three things that the paper does not mention. The public weights were made that way, and this
 recipe does the same:
   - It aligns the input of the last block, without a norm, instead of the block's output:
-    `VisionMamba.forward_features` (videomamba_pretrain.py:425) returns the residual stream, to which the fused norm has
-    not added the last block's output. The last block is therefore never trained, and the fine-tuned model's final norm
-    starts from ones. middle_whole aligns the last block's output after the norm: align.student_layers=(-1,),
+    `VisionMamba.forward_features` (videomamba_pretrain.py:425) returns the residual stream before the last block's
+    output is added to it. The last block is therefore never trained, and the fine-tuned model's final norm starts from
+    ones. middle_whole aligns the last block's output after the norm: align.student_layers=(-1,),
     align.student_norm=True.
   - If the class token is aligned, CLIP's final norm is skipped before the projection (clip.py:160):
     align.teacher_norm=False.

@@ -12,9 +12,10 @@ Groups     scenic clips each device's gradient before averaging (vivit/train_uti
            along data and fsdp; with more, set mesh.tensor=2. optim.clip_group=0 clips the averaged gradient
 Sizes      base (default, model 1), base_fe and large_fe (model 2), base_fsa (model 3), base_fdp (model 4); large_fe_24:
            large_fe with 24 temporal blocks; `smoke` runs a tiny model on the built-in data in minutes
-           large_fe has 4 temporal blocks, as in the paper, in scenic's configurations for Something-Something v2 and
-           EPIC-Kitchens, and in configs/vivit_ssv2.py, which starts from it; scenic's configuration for Kinetics has
-           24. vidjax.from_pretrained reads the number from the published checkpoint
+           large_fe has 4 temporal blocks, as in the paper and in scenic's configurations for Something-Something v2
+           and EPIC-Kitchens. configs/vivit_ssv2.py and configs/vivit_epic_kitchens.py start from a run of large_fe.
+           scenic's configuration for Kinetics has 24. vidjax.from_pretrained reads the number from the published
+           checkpoint
 Differs    from scenic in three respects, apart from bfloat16. When it resizes a training frame, scenic draws height and
            width independently; here the aspect ratio is kept. Its brightness jitter adds an offset; here it is a
            factor. It tests on crops from frames with a short side of 256; here the short side is that of the crop

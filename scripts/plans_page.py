@@ -64,8 +64,8 @@ loss in supervised tasks, and the decoder of a model that is fine-tuned. The rec
 step's clips per chip. If the recipe has more clips per chip than that step, its clips count as several micro-batches of
 that step's size. These hours ignore that a step with fewer clips uses a chip less well. VideoMamba's work grows with
 the number of tokens, so its clips of other sizes count by their tokens. Its kernels take multiples of {rows} clips per
-chip, so a compiled step counts only if each of its chips has at least the tokens of {rows} of the recipe's clips.
-Models with attention are not scaled to other clip sizes.
+chip. A compiled step is therefore used only if each of its chips takes at least as many tokens as {rows} of the
+recipe's clips have. Models with attention are not scaled to other clip sizes.
 
 "≈" marks hours that assume the share of the peak of the most similar compiled step. That step is of the same model
 family. Among the steps of a family, the kind of task counts first, then the model's width, the kind of chip, and the
@@ -92,7 +92,7 @@ _EACH = """
 ## The plans
 
 The table gives the keys to set in addition to the recipe, and the cost of the step with them. "No flag" means that
-only the recipe as it is was tried. Memory (GB) is the most that a chip holds at once.
+only the unchanged recipe was tried. Memory (GB) is the most that a chip holds at once.
 """
 
 
@@ -304,7 +304,10 @@ def _errors(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]
     if not ratios:
         return ""
     low, typical, high = min(ratios), statistics.median(ratios), max(ratios)
-    return f": the compiler's estimate is {low:.2f} to {high:.2f} times as long, in the median {typical:.2f}"
+    return (
+        f": compared with this prediction, the compiler's estimate is {low:.2f} to {high:.2f} times as long, in the "
+        f"median {typical:.2f}"
+    )
 
 
 def _chip(topology: str) -> str:

@@ -16,9 +16,10 @@ experiment with
 python -m vidjax.main --config=NAME:SIZE --workdir=RUN
 ```
 
-`:smoke`, a size of every experiment, runs a tiny model on the built-in videos in minutes on a CPU. We have not re-run
-published accuracies. [recipes.md](recipes.md) compares the recipes of VideoMAE, VideoMAE V2, TimeSformer, SVT, ViViT,
-VideoMamba and V-JEPA 2 with their authors' code, line by line.
+`:smoke`, a size of every experiment, runs a tiny model on the built-in videos in minutes on a CPU; only that of
+`zero_shot_k400` runs the model that you name. We have not re-run published accuracies. [recipes.md](recipes.md)
+compares the recipes of VideoMAE, VideoMAE V2, TimeSformer, SVT, ViViT, VideoMamba and V-JEPA 2 with their authors'
+code, line by line.
 
 | experiment | sizes | what it is |
 | --- | --- | --- |

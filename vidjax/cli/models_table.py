@@ -16,7 +16,7 @@ WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
     "hub; both are downloaded. Other files come from the authors or from Google's scenic-bucket; download them first. "
     "Weights with a published accuracy also state how it was measured: frame sampling (data.sampling), resizing, "
-    "channel order, and whether the weights are those of the last epoch or of the epoch that scored best on the same "
+    "channel order, and whether the weights are those of the last epoch or of the epoch that scored best on the test "
     "videos. VideoPrism's authors do not publish this; its entries state how their notebook takes clips. predict, "
     "embed and evaluate take clips in the stated way by default."
 )

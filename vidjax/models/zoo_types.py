@@ -26,7 +26,7 @@ NOTES = {
     "masked": "pre-trained on masked video with a CLIP teacher",
     "joint": "joint space-time attention",
     "space only": "attention within frames only",
-    "frozen": "attention pooling and a linear head on frozen features; neither is public",
+    "frozen": "attention pooling and a linear head, trained on frozen features; their weights are not public",
     "zero-shot": "not trained on these classes: a model with a text tower compares the class names with each video",
     "probe": "an attentive probe of frozen features; in its authors' test it reads the tokens of all clips at once",
 }

@@ -41,8 +41,8 @@ class ModelConfig:
     # drawn in proportion to the attention of the teacher's class token.
     mask: Mask = "tube"
     mask_ratio: Fraction = 0.9  # Share of the cubes that model.mask hides
-    # Which cubes the decoder predicts. Empty: all hidden ones. running_cell: some cubes of every 2x2 cell, hidden or
-    # visible; only hidden cubes count in the loss.
+    # Which cubes the decoder predicts. Empty: all hidden ones. running_cell: some cubes of every 2x2 cell, whether or
+    # not the encoder sees them; those that it sees do not count in the loss.
     decoder_mask: DecoderMask = ""
     decoder_mask_ratio: Fraction = 0.5  # Share of the cubes that running_cell leaves out: 0.25, 0.5 or 0.75
     # Predict pixels normalised per cube and channel, as in VideoMAE's paper, instead of the pixels themselves.

@@ -85,11 +85,11 @@ class JepaConfig:
     # only from the motion in the other slices. tube, random: as model.mask.
     mask: JepaMask = "blocks"
     mask_ratio: Fraction = 0.5  # Hidden share, for a mask other than blocks
-    blocks: tuple[int, ...] = (8, 2)  # Number of blocks that each mask hides; every step predicts once per mask
-    block_area: tuple[float, ...] = (0.15, 0.7)  # For each mask: a block's share of the frame's area
+    blocks: tuple[int, ...] = (8, 2)  # One entry per mask: its number of blocks. Every step predicts once per mask.
+    block_area: tuple[float, ...] = (0.15, 0.7)  # One entry per mask: a block's share of the frame's area
     block_aspect: tuple[float, float] = (0.75, 1.5)  # Smallest and largest height / width of a block
-    # V-JEPA 2 cuts the masks of a GPU's clips to the length of the shortest one. Here the length is fixed: that
-    # of the shortest mask of mask_group clips, averaged over many simulated groups and rounded down.
+    # Clips per group. V-JEPA 2 cuts the masks of a GPU's clips to the length of the shortest one. Here the length is
+    # fixed: vidjax simulates many groups of this many clips, and averages the lengths of their shortest masks.
     mask_group: Count = 24
     teacher_momentum: Fraction = 0.99925  # Decay of the teacher, a moving average of the encoder
 
@@ -121,8 +121,8 @@ class ContrastiveConfig:
     # otherwise random weights.
     text_from: MayChange[str] = ""
     # A folder with the vocabulary: spiece.model, tokenizer.json, or vocab.json with merges.txt. Empty: the
-    # vocabulary in text_from or init_from; if text_from is empty and init_from has none, it is learned from the
-    # training captions.
+    # vocabulary in text_from or init_from. If neither has one and the text tower starts from random weights, a
+    # vocabulary is learned from the training captions.
     tokenizer: MayChange[str] = ""
     vocab_size: Count = 49408  # Tokens in the vocabulary
     num_tokens: Count = 77  # Largest number of tokens of a caption, including special tokens; longer captions are cut

@@ -40,7 +40,8 @@ class OptimConfig:
     # times step_factors.
     schedule: Schedule = "cosine"
     step_epochs: tuple[float, ...] = ()  # For steps: the epochs at which the learning rate changes
-    step_factors: tuple[float, ...] = ()  # For steps: the factor of base_lr from each of step_epochs on
+    # For steps: one factor for each of step_epochs; from that epoch on, the learning rate is base_lr times the factor.
+    step_factors: tuple[float, ...] = ()
     warmup_lr: NotNegative[float] = 0.0  # Learning rate at the start of the warm-up, scaled like base_lr
     # Epochs in which the learning rate grows linearly from warmup_lr. -1: depends on the length of the run.
     warmup_epochs: OrAutoBelow0[float] = 0.0
