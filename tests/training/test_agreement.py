@@ -103,6 +103,18 @@ def test_another_version_of_a_package_or_of_the_code_is_a_difference(tmp_path, m
     assert key.startswith("code of vidjax")
 
 
+def test_the_code_of_a_random_backbone_from_a_module_of_ones_own_is_compared(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "my_backbones.py"
+    config = toy.toy_config(probe__backbones=("random:my_backbones:TINY", "random:videomae_tiny"))
+    found = []
+    for text in ("a = 1\n", "a = 2\n"):
+        module.write_text(text)
+        importlib.invalidate_caches()
+        found.append(run_facts(config))
+    assert differences(*found) == {"code of my_backbones"}
+
+
 def test_a_workdir_that_is_not_shared_is_a_difference(tmp_path):
     for name, steps in {"a": (5, 10), "b": (5,), "c": ()}.items():
         for step in steps:

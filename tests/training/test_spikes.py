@@ -11,6 +11,8 @@ import toy
 from toy_runs import StoppingBatches, losses, run, saved_steps
 
 from vidjax.errors import TrainingError
+from vidjax.training.checkpoints import Checkpoints
+from vidjax.training.goodput import Goodput
 from vidjax.training.spikes import judge, no_steps
 from vidjax.weights.read_run import read_params
 
@@ -142,6 +144,14 @@ def test_going_back_is_as_if_all_steps_since_that_checkpoint_had_been_skipped(tm
     late = {step: loss for step, loss in losses(tmp_path / "poisoned").items() if step > 12}
     assert late == {step: loss for step, loss in losses(tmp_path / "back").items() if step > 12}
     same_params(tmp_path / "back", tmp_path / "poisoned")
+
+
+def test_steps_after_the_restored_checkpoint_are_lost_even_if_a_later_checkpoint_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoints, "delete_after", lambda self, step: None)  # as if checkpoint 8 had the best score
+    restored = []
+    monkeypatch.setattr(Goodput, "went_back", lambda self, step: restored.append(step))
+    run(tmp_path, toy.ToyObjective(poison=(8, 9, 10)), **BACK)
+    assert restored == [4]
 
 
 @pytest.mark.slow

@@ -209,7 +209,8 @@ def _code(config: Config) -> Iterator[tuple[str, list[pathlib.Path]]]:
     """The source files of vidjax and of the user's own modules that the configuration names."""
     yield f"vidjax {vidjax.__version__}", sorted(pathlib.Path(vidjax.__file__).parent.rglob("*.py"))
     sets = (source.name for source in config.data.mixture.values())
-    models = (config.model.name, config.teacher.name, config.align.teacher)
+    random = (name.removeprefix("random:") for name in config.probe.backbones if name.startswith("random:"))
+    models = (config.model.name, config.teacher.name, config.align.teacher, *random)
     for name in dict.fromkeys((config.task, config.data.name, *sets, *models)):
         spec = importlib.util.find_spec(name.partition(":")[0]) if is_outside(name) else None
         if spec and spec.origin:

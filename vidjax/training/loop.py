@@ -187,8 +187,8 @@ def train(
                 watch.flush()
                 shapes, most = plan.fit.step.shapes, config.train.max_roll_backs
                 with goodput.on("lost"):
-                    state = roll_back(state, shapes, checkpoints, bad=begin, most=most)
-                    goodput.went_back(checkpoints.steps()[-1])
+                    restored, state = roll_back(state, shapes, checkpoints, bad=begin, most=most)
+                    goodput.went_back(restored)
                 watch.went_back()
                 saving = True
 

@@ -21,8 +21,10 @@ from vidjax.training.state import TrainState
 from vidjax.training.telemetry import say
 
 
-def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *, bad: int, most: int) -> TrainState:
-    """Restore the newest checkpoint whose next step was sound, but keep the current step number.
+def roll_back(
+    state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *, bad: int, most: int
+) -> tuple[int, TrainState]:
+    """Restore the newest checkpoint whose next step was sound, but keep the current step number in the state.
 
     Later checkpoints are deleted, because the step after each of them was bad; if the one with the highest score is
     among them, it is kept.
@@ -32,6 +34,9 @@ def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *
       shapes: shapes of a state, with shardings.
       bad: the first of the bad steps in a row.
       most: maximum number of roll-backs of a run.
+
+    Returns:
+      the step of the checkpoint, and the state.
 
     Raises:
       TrainingError: when the run has gone back that often already, or there is no such checkpoint.
@@ -59,7 +64,8 @@ def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *
     extra = restored.extra
     if isinstance(state.extra, Mapping) and FIXED in state.extra:
         extra = extra | {FIXED: state.extra[FIXED]}
-    return restored._replace(step=state.step, extra=extra, recent=_recent_after(restored.recent, state.recent))
+    recent = _recent_after(restored.recent, state.recent)
+    return number, restored._replace(step=state.step, extra=extra, recent=recent)
 
 
 @jax.jit

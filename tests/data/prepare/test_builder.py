@@ -122,7 +122,7 @@ def test_repeated_ids_are_refused_by_name(folder, tmp_path):
 def test_splits_with_different_classes_are_refused(folder, tmp_path):
     write_video(tmp_path / "other" / "val" / "c" / "1.mp4")
     other = sources_of(tmp_path / "other", "val")
-    with pytest.raises(DataError, match="same label names"):
+    with pytest.raises(DataError, match="different classes"):
         builder.prepare_records("folder", sources_of(folder, "train") | other, tmp_path / "out")
 
 

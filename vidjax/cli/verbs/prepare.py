@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", required=True, metavar="DIR", help="the folder of the videos")
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder for the records")
     parser.add_argument(
-        "--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5; lvu: 21 splits)"
+        "--splits",
+        default="",
+        help="comma-separated; default train,val (afew_va: fold1 to fold5; lvu: none, name those of one task)",
     )
     parser.add_argument(
         "--short-side", type=int, default=256, help="pixels, usually 256 to 320; never enlarged; default 256"

@@ -253,7 +253,10 @@ def _check_labels(sources: dict[str, VideoSource]) -> None:
     (first, source), *others = sources.items()
     for split, other in others:
         if other.labels != source.labels:
-            raise DataError(f"splits {first!r} and {split!r} must have the same label names in the same order")
+            raise DataError(
+                f"splits {first!r} and {split!r} have different classes, which one data set of records cannot hold; "
+                "prepare them with one call each, with --splits and a different --out"
+            )
 
 
 def _check_ids(split: str, source: VideoSource) -> None:

@@ -128,8 +128,8 @@ def _closed_end(video: Video, where: str, open_ended: bool) -> Video:
     raise VideoError(
         "open_ended",
         f"{where} may have been cut off: raw streams, MPEG-TS, MPEG-PS and unfinished recordings do not "
-        "mark their end. If it is whole, list its checksum (vidjax check DIR --write-checksums) or set "
-        "data.open_ended=True",
+        "mark their end. If it is whole, list its checksum (vidjax check DIR --write-checksums); training also "
+        "accepts it with data.open_ended=True",
     )
 
 
