@@ -5,7 +5,7 @@ Expected   scenic's top-1 at 4 clips x 3 crops: base 79.9, base_fe 78.4, large_f
 Command    python -m vidjax.main --config=configs/vivit_k400.py:base --config.data.root=DIR --workdir=RUN \
              --config.init_from=google/vit-base-patch16-224-in21k
            the same command with --config.mode=evaluate scores RUN
-Groups     scenic clips each device's gradient before averaging (vivit/train_utils.py:156). It is not documented how
+Groups     scenic clips each device's gradient before averaging (vivit/train_utils.py:158). It is not documented how
            many devices trained the published weights. optim.clip_group=2 assumes 32 devices: the batch has 64 clips, so
            each device has 2. More devices are unlikely, because scenic's recipe for Something-Something v2 applies
            mixup within each device, which takes at least 2 clips. With this setting, a run can use at most 32 devices

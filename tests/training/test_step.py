@@ -102,7 +102,7 @@ def test_random_numbers_differ_by_step_and_stream_and_dropout_also_by_micro_batc
     ("mesh", "devices"), [(MeshConfig(), 1), (MeshConfig(), 4), (MeshConfig(data=1, fsdp=2, tensor=2), 4)]
 )
 def test_each_group_is_clipped_before_gradients_are_averaged_as_on_the_devices_of_scenic(mesh, devices):
-    """vivit/train_utils.py:156 calls JAX's `clip_grads` on each device, then takes the mean over devices."""
+    """vivit/train_utils.py:158 calls JAX's `clip_grads` on each device, then takes the mean over devices."""
     keys = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__weight_decay": 0.0}
     setup = Setup(
         toy.ToyObjective(noise=False), mesh, jax.devices()[:devices], **keys, optim__clip_group=4, optim__clip_norm=36.0

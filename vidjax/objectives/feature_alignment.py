@@ -39,7 +39,7 @@ class FeatureAlignment(Objective):
     """The distance between the features of a student and of a frozen teacher, at the tokens that the student sees.
 
     Let s_k and t_k be the features of the k-th aligned block of student and teacher, and i run over the visible tokens
-    and, if both have one, the class token. With `loss_of="l2"` and unit features, the loss of a row is
+    and, with `align.class_token`, the class token. With `loss_of="l2"` and unit features, the loss of a row is
 
       mean over (k, i) of  |s_k(i) - t_k(i)|^2  =  2 - 2 <s_k(i), t_k(i)>
 
@@ -47,7 +47,7 @@ class FeatureAlignment(Objective):
 
     Attributes:
       module: the student.
-      teacher: the teacher, which sees the whole clip.
+      teacher: the teacher, from which no tokens are hidden.
       mean, std: per channel, for pixels in [0, 1]; they normalise the input of both modules.
       mask: "attention", which keeps random tokens of each frame in proportion to the attention of the teacher's class
         token, or one of `MASKS`.
@@ -81,7 +81,7 @@ class FeatureAlignment(Objective):
 
     @property
     def unused_blocks(self) -> int:
-        """Number of blocks after the last aligned one; as in PyTorch, weight decay does not change them either."""
+        """Number of blocks after the last aligned one. They get no gradient and, as in PyTorch, no weight decay."""
         return self.module.spec.depth - 1 - max(self.module.encoder.taps)
 
     @property

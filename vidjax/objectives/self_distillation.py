@@ -24,7 +24,7 @@ Shape = tuple[int, int, int, int]
 
 @dataclasses.dataclass(frozen=True)
 class SelfDistillation(Objective):
-    """Cross-entropy between a teacher's softmax over prototypes and a student's, for every pair of different views.
+    """Cross-entropy of a teacher's softmax over prototypes, for a global view, and a student's, for every other view.
 
     Let g run over the global views, v over all views other than g, and t and s be the outputs of teacher and student.
     The loss of a row is

@@ -79,7 +79,8 @@ class Task:
       for_inference: converts the trained module and parameters to those that users call.
       evaluator: scores the evaluation split; None for a task without a score.
       curves: metrics that a run's report plots besides the training loss.
-      draw: draws pictures at the end of training, from (objective, params, evaluation split, config, mesh, folder).
+      draw: draws pictures at the end of training and, without an evaluator, every `train.eval_every` steps, from
+        (objective, params, evaluation split, config, mesh, folder).
       answer: the kind of answer that a trained model gives; None if it gives none.
     """
 

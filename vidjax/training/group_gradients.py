@@ -1,7 +1,7 @@
 """Gradients of small groups of rows, each clipped separately, then averaged.
 
 Scenic trains ViViT this way: the gradient of every device is clipped to norm 1 before the mean over devices
-(vivit/train_utils.py:156). Here a group of rows takes the place of one of Scenic's devices, so the result does not
+(vivit/train_utils.py:158). Here a group of rows takes the place of one of Scenic's devices, so the result does not
 depend on the number of devices. A device processes its groups in turn; it holds one group's activations, the group's
 gradient and the sum of the gradients so far.
 """
@@ -27,7 +27,7 @@ from vidjax.training.state import TrainState
 
 
 def check_group_gradients(config: Config, objective: Objective, extra: object, mesh: Mesh) -> None:
-    """Refuse `optim.clip_group` if groups would be incomplete or their losses would depend on other groups.
+    """Refuse `optim.clip_group` without a norm, or with micro-batches, incomplete groups or losses across groups.
 
     Raises:
       ConfigError: naming the keys, their values and the remedy.
@@ -41,8 +41,8 @@ def check_group_gradients(config: Config, objective: Objective, extra: object, m
         )
     if isinstance(objective, StatisticalObjective) or jax.tree.leaves(extra):
         raise ConfigError(
-            f"optim.clip_group={group} does not work with task={config.task}, whose loss depends on the whole batch; "
-            "set optim.clip_group=0"
+            f"optim.clip_group={group} does not work with task={config.task}, whose loss depends on the whole batch "
+            "or which updates or keeps arrays besides the parameters; set optim.clip_group=0"
         )
     if config.train.accumulate > 1:
         raise ConfigError(

@@ -28,14 +28,14 @@ def held_out(
     """Choose the videos for validation: those whose names hash to a number below `share`.
 
     Every class of at least two videos (without classes, the whole set) has at least one video on each side: if the hash
-    leaves a side empty, the nearest video moves there. A single video stays in training. Only these exceptions may
-    change when videos are added.
+    leaves a side empty, the nearest video moves there. A single video stays in training. When videos are added, only
+    videos placed by these two rules may change sides.
 
     Args:
       names: paths relative to the root, with forward slashes.
       classes: the class of each video; an array holds numbers from 0. None to divide all videos together.
       share: the fraction of videos to hold out for validation, between 0 and 1.
-      by: "video", or "folder" to keep the videos of a folder together; folders are divided without regard to classes.
+      by: "video", or "folder" to divide whole folders, without regard to classes; a single folder stays in training.
     """
     if by == "folder":
         of_folder = functools.lru_cache(2**16)(position)
