@@ -48,7 +48,7 @@ def cases(shapes, slow):
     return [pytest.param(shape, id=name, marks=marks[name]) for name, shape in shapes.items()]
 
 
-@pytest.fixture(params=["pallas_tpu", "tiled"])
+@pytest.fixture(params=["pallas_tpu", "tiled", None])  # None, the default, takes all logits at once for these shapes
 def implementation(request):
     with pltpu.force_tpu_interpret_mode() if request.param == "pallas_tpu" else jax.named_scope("tiled"):
         yield request.param
@@ -94,7 +94,8 @@ def test_outputs_and_gradients_match_einsums(implementation, shape):
     arrays = operands(shape)
     with jax.default_matmul_precision("highest"):
         ours = with_gradients(arrays, implementation=implementation, scale=0.2)
-        assert_close(ours, with_gradients(arrays, implementation="xla", scale=0.2), 2e-6)
+        # On a CPU, the default's forward pass is one call of XLA's library, which has exponentials of its own.
+        assert_close(ours, with_gradients(arrays, implementation="xla", scale=0.2), 2e-6 if implementation else 3e-6)
 
 
 @pytest.mark.parametrize("shape", cases(OVER_TIME, slow=("more places than a step takes",)))
@@ -125,6 +126,7 @@ def test_logits_of_any_size_give_finite_gradients(implementation):
     assert all(np.isfinite(x).all() for x in with_gradients(arrays, implementation=implementation))
 
 
+@pytest.mark.parametrize("implementation", ["pallas_tpu", "tiled"])
 @pytest.mark.parametrize("masking", [{"is_causal": True}, {"mask": np.ones((1, 1, 8, 8), bool)}])
 def test_a_form_without_masks_refuses_them(implementation, masking):
     with pytest.raises(ConfigError, match=rf"{implementation}.*no masks.*xla"):

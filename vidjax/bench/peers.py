@@ -1,7 +1,8 @@
 """Other software that does the same work, if installed: transformers, PyTorch, mamba-ssm.
 
-Each is called as its users would call it: under autocast, with scaled_dot_product_attention and, on a GPU,
-torch.compile and the fused AdamW. PyTorch can use all threads that the process may use.
+Models are called as their users would call them: under autocast, with PyTorch's own attention where transformers has
+it and, on a GPU, with and without torch.compile; their training step has the fused AdamW there. PyTorch can use all
+threads that the process may use.
 """
 
 from __future__ import annotations

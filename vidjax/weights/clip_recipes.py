@@ -119,7 +119,7 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
     windows = recipe.windows
     if every := asked.every or asked.window:
         usual = windows.merge if windows else "max" if asked.score == "sigmoid" else "mean"
-        windows = Windows(seconds=every, merge=usual)
+        windows = Windows(seconds=every, merge=usual, threshold=windows.threshold if windows else None)
     elif windows and asked.clips:
         windows = dataclasses.replace(windows, seconds=0.0, count=asked.clips)
     if windows and asked.merge:
@@ -151,4 +151,5 @@ def _lengthened(recipe: ClipRecipe, asked: RecipeChanges) -> Windows | None:
             raise ConfigError(f"threshold={asked.threshold:g} is for a timeline; ask for one with `every` or `window`")
         return None
     length = asked.window or (asked.every if recipe.spread else 0.0) or windows.length
-    return dataclasses.replace(windows, length=length, threshold=asked.threshold)
+    threshold = windows.threshold if asked.threshold is None else asked.threshold
+    return dataclasses.replace(windows, length=length, threshold=threshold)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--splits",
         default="",
-        help="comma-separated; default train,val (afew_va: fold1 to fold5; lvu: none, name those of one task)",
+        help="comma-separated; default train,val (afew_va: fold1 to fold5; for lvu, name those of one task)",
     )
     parser.add_argument(
         "--short-side", type=int, default=256, help="pixels, usually 256 to 320; never enlarged; default 256"

@@ -255,7 +255,7 @@ def _check_labels(sources: dict[str, VideoSource]) -> None:
         if other.labels != source.labels:
             raise DataError(
                 f"splits {first!r} and {split!r} have different classes, which one data set of records cannot hold; "
-                "prepare them with one call each, with --splits and a different --out"
+                "prepare splits with the same classes together, with --splits and an --out of their own"
             )
 
 

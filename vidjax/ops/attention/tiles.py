@@ -27,8 +27,8 @@ def backward(q, k, v, out, lse, dout, heads, scale):
     inner = rearrange(_inner(out, dout, heads), "b n h -> (b h) n 1")
     lse = rearrange(lse, "b h n -> (b h) n 1")
     q, k, v, dout = (_to_heads(x, heads) for x in (q, k, v, dout))
-    dq, dk, dv = _gradients(q, k, v, dout, lse, inner, scale)
-    return tuple(_from_heads(x.astype(q.dtype), heads) for x in (dq, dk, dv))
+    gradients = zip(_gradients(q, k, v, dout, lse, inner, scale), (q, k, v), strict=True)
+    return tuple(_from_heads(gradient.astype(x.dtype), heads) for gradient, x in gradients)
 
 
 def tiled_forward(q, k, v, heads, scale):
@@ -101,7 +101,7 @@ def _swap(x):
 
 
 def _to_heads(x, heads: int):
-    """Put heads before tokens, as batched matrix products want them: they are up to four times as fast on a CPU."""
+    """Put heads before tokens, as batched matrix products want them on a CPU."""
     return rearrange(x, "b m (h d) -> (b h) m d", h=heads)
 
 

@@ -1,4 +1,4 @@
-"""Bodies of the TPU kernels of a Mamba branch, for a chunk of tokens (t 8 d) with all its channels.
+"""Bodies of the TPU kernels of a Mamba branch, for a chunk of tokens (t b d): 8 rows b and all channels.
 
 The forward kernel runs the convolution, SiLU, both projections, softplus and the scan. It writes only the output and
 the states between chunks to main memory.
@@ -69,8 +69,8 @@ def backward(
 
     The grid visits the chunks in the opposite order of the scan. Further scratch: `after`, for `conv_tpu.backward`; the
     gradient g (s b d) of the running state; slopes (t b d), the derivatives of the softplus that gives the steps; the
-    gradient of proj (t b lane); the states (t+1 s b d) before each token, in the order of the scan. The last loop
-    overwrites steps with the gradients of u, and slopes with the gradients of the softplus's input.
+    gradient of proj (t b lane); the states (t+1 s b d), in the order of the scan, before each token and at the end.
+    The last loop overwrites steps with the gradients of u, and slopes with the gradients of the softplus's input.
     """
     tokens, size = x.shape[0], A.shape[0]
     length, rank = sizes
