@@ -118,6 +118,13 @@ def test_bfloat16_is_as_close_to_the_truth_as_einsums_are(implementation):
         assert error < 1.2 * usual
 
 
+@pytest.mark.parametrize("implementation", ["tiled", None])
+def test_each_gradient_has_its_operands_dtype(implementation):
+    q, *others = operands((1, 150, 130, 2, 64))
+    _, *gradients = with_gradients([q.astype(jnp.bfloat16), *others], implementation=implementation)
+    assert [x.dtype for x in gradients] == [jnp.bfloat16, jnp.float32, jnp.float32]
+
+
 def test_logits_of_any_size_give_finite_gradients(implementation):
     q, k, v, cotangent = operands((1, 140, 130, 2, 64))
     arrays = [100 * q, 100 * k, v, cotangent]  # logits in the thousands: weights are 0 and 1

@@ -81,6 +81,9 @@ def test_only_timesformer_weights_of_something_something_take_bgr(name, classes,
     assert recipe.channels == channels
 
 
+THRESHOLD = dataclasses.replace(SLIDING, windows=dataclasses.replace(SLIDING.windows, threshold=0.3))
+
+
 @pytest.mark.parametrize(
     ("recipe", "asked", "changed"),
     [
@@ -114,6 +117,8 @@ def test_only_timesformer_weights_of_something_something_take_bgr(name, classes,
             {"clips": 1, "merge": "mean_softmax", "windows": Windows(seconds=2.0, merge="mean")},
         ),
         (SLIDING, {"every": 2.0}, {"windows": Windows(seconds=2.0, merge="mean")}),
+        (THRESHOLD, {"every": 2.0}, {"windows": Windows(seconds=2.0, merge="mean", threshold=0.3)}),
+        (THRESHOLD, {"crops": 3}, {"crops": 3}),
         (SLIDING, {"clips": 7}, {"windows": Windows(count=7, merge="mean")}),
         (SLIDING, {"merge": "max", "score": "sigmoid"}, {"merge": "max_sigmoid", "windows": Windows(seconds=0.5)}),
     ],
